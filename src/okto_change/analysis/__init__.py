@@ -1,0 +1,1 @@
+"""ChangePlan (+ Found) -> Analysis. Pure; the only sqlglot."""

@@ -1,0 +1,1 @@
+"""Lock + decisions + policy -> Clearance. The only cryptography and GitPython."""

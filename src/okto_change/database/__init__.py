@@ -1,0 +1,1 @@
+"""Targets -> sessions, facts, counters. The only psycopg."""

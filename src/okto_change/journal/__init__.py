@@ -1,0 +1,1 @@
+"""Events -> a tamper-evident trail."""

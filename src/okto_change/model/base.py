@@ -1,0 +1,18 @@
+"""The one decorator of every domain type, and places in files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+type_ = dataclass(frozen=True, kw_only=True, slots=True)
+
+
+@type_
+class Where:
+    """A place in a file of the change repository, for messages: ``changes/x/plan.yaml:12``."""
+
+    file: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.file if self.line is None else f"{self.file}:{self.line}"

@@ -1,0 +1,163 @@
+"""What analysis knows of the statements, and what the live catalogue says of the tables they name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from enum import StrEnum
+
+from okto_change.model.base import Where, type_
+from okto_change.model.plan import Risk
+
+
+
+class StatementKind(StrEnum):
+    """What a statement does, from its root node; OTHER means: not analysed, the rehearsal is the only evidence."""
+
+    SELECT = "select"
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+    MERGE = "merge"
+    COPY = "copy"
+    TRUNCATE = "truncate"
+    DDL = "ddl"
+    SET = "set"
+    TRANSACTION = "transaction"
+    OTHER = "other"
+
+    @property
+    def writes_rows(self) -> bool:
+        return self in {
+            StatementKind.INSERT, StatementKind.UPDATE, StatementKind.DELETE,
+            StatementKind.MERGE, StatementKind.COPY, StatementKind.TRUNCATE,
+        }  # fmt: skip
+
+
+@type_
+class Preview:
+    """A read-only SELECT cut from the author's bytes: the rows that the statement would change, as an estimate.
+
+    ``select`` yields the whole target row as its first column ``okto_row`` (row text) and, for UPDATE, one text column per
+    SET item. ``columns`` names those SET columns in order. ``count`` yields one number.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    select: str
+    count: str
+
+
+@type_
+class Statement:
+    """One statement of a step. ``start`` and ``end`` are byte offsets in the step's rendered UTF-8 text; ``text`` is that slice."""
+
+    step: str
+    index: int
+    start: int
+    end: int
+    text: str
+    where: Where
+    kind: StatementKind
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    preview: Preview | None = None
+    data: str | None = None
+    """the inline data of ``COPY ... FROM STDIN``, without the closing ``\\.``; ``text`` is then the command alone"""
+
+
+class Severity(StrEnum):
+    """ERROR stops the change; WARNING is shown to the approver; NOTE informs."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@type_
+class Finding:
+    """A rule that matched: ``code`` and ``title`` name the rule, ``message`` says what is here, then effect and remedy."""
+
+    code: str
+    title: str
+    severity: Severity
+    where: Where
+    message: str
+    effect: str
+    remedy: str
+
+
+@type_
+class Analysis:
+    """What static analysis knows of a rendered plan."""
+
+    statements: tuple[Statement, ...]
+    findings: tuple[Finding, ...]
+    risk: Risk
+    risk_reasons: tuple[str, ...]
+    objects: tuple[str, ...]
+
+
+
+@type_
+class Column:
+    """A live column; ``type`` as ``format_type`` prints it, ``generated``/``identity`` as in ``pg_attribute`` ('' if none)."""
+
+    name: str
+    type: str
+    attnum: int
+    nullable: bool
+    generated: str = ""
+    identity: str = ""
+
+
+@type_
+class Table:
+    """A relation as found. ``kind`` is ``pg_class.relkind``. ``key`` is the primary key, or a unique NOT NULL index; None if neither.
+
+    ``unique`` lists every unique index's columns. ``children`` are partitions and inheritance children, ``referenced_by``
+    tables whose foreign keys point here, both as qualified names. ``estimated_rows`` is ``reltuples`` (-1 unknown).
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    owner: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] | None
+    unique: tuple[tuple[str, ...], ...] = ()
+    children: tuple[str, ...] = ()
+    referenced_by: tuple[str, ...] = ()
+    triggers: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    estimated_rows: int = -1
+    row_security: bool = False
+
+    @property
+    def qualified(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+@type_
+class Found:
+    """The live catalogue, as far as a plan names it: names as written in the plan (folded, unquoted) to tables; missing -> None."""
+
+    tables: Mapping[str, Table | None]
+    functions: Mapping[str, str] = field(default_factory=dict)
+    """function name -> worst volatility ('v', 's', 'i')"""
+    server_version: int = 0
+    """as ``server_version_num``, e.g. 150018"""
+
+
+@type_
+class Identity:
+    """Which database this really is, read after connecting."""
+
+    system_identifier: str
+    database: str
+    server_version: int
+    user: str
+    primary: bool
+    superuser: bool

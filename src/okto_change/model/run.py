@@ -1,0 +1,93 @@
+"""One execution of a change: events, outcome, and the journal entries that tell of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from okto_change.model.base import type_
+from okto_change.model.evidence import CheckResult, TableWrites
+
+
+
+class EventKind(StrEnum):
+    """What the runner announces, each before the effect it names (``*_STARTED``, ``COMMITTING``) or as its result."""
+
+    RUN_STARTED = "run started"
+    CHECK_PASSED = "check passed"
+    CHECK_FAILED = "check failed"
+    STEP_STARTED = "step started"
+    STATEMENT_STARTED = "statement started"
+    STATEMENT_DONE = "statement done"
+    RETRYING = "retrying"
+    IMAGES_KEPT = "images kept"
+    EDITING = "editing"
+    COMMITTING = "committing"
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled back"
+    UNDO_STARTED = "undo started"
+    UNDO_COMMITTING = "undo committing"
+    UNDONE = "undone"
+    CONFLICT = "conflict"
+    SETTLED = "settled"
+    RUN_FINISHED = "run finished"
+
+
+@type_
+class Event:
+    """One thing the runner is about to do or has seen. ``data`` is JSON, free of secrets and of row contents."""
+
+    kind: EventKind
+    run: str
+    change: str
+    environment: str
+    step: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Result(StrEnum):
+    """How a run ended; the exit code follows from it."""
+
+    DONE = "done"
+    ALREADY_APPLIED = "already applied"
+    NOTHING_TO_UNDO = "nothing to undo"
+    REFUSED = "refused"
+    ROLLED_BACK = "rolled back"
+    UNDONE = "undone"
+    CONFLICT = "conflict"
+    STUCK = "stuck"
+
+
+@type_
+class Outcome:
+    """The end of a run, in words: ``summary`` what happened, ``state`` what state things are in, ``hint`` what to do next."""
+
+    result: Result
+    run: str | None
+    summary: str
+    state: str
+    hint: str | None = None
+    writes: tuple[TableWrites, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    conflicts: tuple[str, ...] = ()
+    """each names a table, the row's key and what differs"""
+
+
+
+@type_
+class Entry:
+    """A journal entry as stored. ``content`` is canonical JSON, ``hash`` = sha256 over previous hash and content."""
+
+    number: int
+    at: datetime
+    actor: str
+    event: Event
+    content: bytes
+    previous: str
+    hash: str
+
+
+Mode = Literal["rehearse", "apply", "undo"]

@@ -1,0 +1,1 @@
+"""A folder under changes/ -> ChangePlan -> Lock. The only Jinja2."""

@@ -1,0 +1,1 @@
+"""Results -> text, JSON, Markdown. Pure; the only rich."""
