@@ -1,43 +1,10 @@
-"""Every domain type, frozen, in the order of the journey: base, plan, found, evidence, run. Read this first.
+"""Every domain type, frozen, in the order of the journey: base, plan, found, evidence, run, views. Read this first.
 
 Nothing here does I/O or decides anything. Types that only one folder needs live in that folder.
 """
 
 from okto_change.model.base import (
     Where,
-)
-from okto_change.model.plan import (
-    AutoUndo,
-    Batch,
-    ChangePlan,
-    Check,
-    EditStep,
-    ExpectCompare,
-    ExpectEmpty,
-    ExpectRows,
-    Expectation,
-    Irreversible,
-    Parameter,
-    Phase,
-    Risk,
-    RowBound,
-    ScriptUndo,
-    SqlStep,
-    Step,
-    Timeouts,
-    Undo,
-)
-from okto_change.model.found import (
-    Analysis,
-    Column,
-    Finding,
-    Found,
-    Identity,
-    Preview,
-    Severity,
-    Statement,
-    StatementKind,
-    Table,
 )
 from okto_change.model.evidence import (
     CheckResult,
@@ -55,6 +22,39 @@ from okto_change.model.evidence import (
     TableWrites,
     UndoProof,
 )
+from okto_change.model.found import (
+    Analysis,
+    Column,
+    Finding,
+    Found,
+    Identity,
+    Preview,
+    Severity,
+    Statement,
+    StatementKind,
+    Table,
+)
+from okto_change.model.plan import (
+    AutoUndo,
+    Batch,
+    ChangePlan,
+    Check,
+    EditStep,
+    Expectation,
+    ExpectCompare,
+    ExpectEmpty,
+    ExpectRows,
+    Irreversible,
+    Parameter,
+    Phase,
+    Risk,
+    RowBound,
+    ScriptUndo,
+    SqlStep,
+    Step,
+    Timeouts,
+    Undo,
+)
 from okto_change.model.run import (
     Entry,
     Event,
@@ -63,16 +63,39 @@ from okto_change.model.run import (
     Outcome,
     Result,
 )
+from okto_change.model.views import (
+    AuditReport,
+    Ballot,
+    BallotLine,
+    ChangeStatus,
+    ChangeView,
+    CheckReport,
+    Decided,
+    DecisionRequest,
+    Diagnosis,
+    LockWritten,
+    Need,
+    NewChange,
+)
 
 __all__ = [
     "Analysis",
+    "AuditReport",
     "AutoUndo",
+    "Ballot",
+    "BallotLine",
     "Batch",
     "ChangePlan",
+    "ChangeStatus",
+    "ChangeView",
     "Check",
+    "CheckReport",
     "CheckResult",
     "Column",
     "Count",
+    "Decided",
+    "DecisionRequest",
+    "Diagnosis",
     "DryRun",
     "EditPreview",
     "EditStep",
@@ -89,7 +112,10 @@ __all__ = [
     "Irreversible",
     "Lock",
     "LockTaken",
+    "LockWritten",
     "Mode",
+    "Need",
+    "NewChange",
     "Outcome",
     "Parameter",
     "Phase",

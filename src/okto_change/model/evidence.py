@@ -12,7 +12,6 @@ from okto_change.model.found import Finding, Statement
 from okto_change.model.plan import Check, Phase, Risk, Step
 
 
-
 @type_
 class SourceFile:
     """A file of the change folder as committed; ``path`` is relative to the repository's root."""

@@ -10,7 +10,6 @@ from okto_change.model.base import Where, type_
 from okto_change.model.plan import Risk
 
 
-
 class StatementKind(StrEnum):
     """What a statement does, from its root node; OTHER means: not analysed, the rehearsal is the only evidence."""
 

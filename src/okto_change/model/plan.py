@@ -9,7 +9,6 @@ from typing import Any
 from okto_change.model.base import Where, type_
 
 
-
 @type_
 class Parameter:
     """A typed value of the plan; ``value`` is text as written, ``None`` for NULL, a tuple for arrays."""

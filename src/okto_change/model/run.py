@@ -12,7 +12,6 @@ from okto_change.model.base import type_
 from okto_change.model.evidence import CheckResult, TableWrites
 
 
-
 class EventKind(StrEnum):
     """What the runner announces, each before the effect it names (``*_STARTED``, ``COMMITTING``) or as its result."""
 

@@ -1,0 +1,150 @@
+"""What each command answers with, for people and machines to read: the results that are neither evidence nor a run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from okto_change.model.base import type_
+from okto_change.model.evidence import DryRun, Lock
+from okto_change.model.found import Analysis
+from okto_change.model.plan import ChangePlan
+
+
+@type_
+class NewChange:
+    """A change that was just written: its id and the files, relative to the repository's root."""
+
+    change: str
+    paths: tuple[str, ...]
+
+
+@type_
+class CheckReport:
+    """The rendered plan (or the plan as written, without an environment) and what analysis says of it."""
+
+    plan: ChangePlan
+    analysis: Analysis
+
+
+@type_
+class LockWritten:
+    """A compiled lock and where it stands. ``differences`` explains what moved since the lock that was there before."""
+
+    lock: Lock
+    path: str
+    changed: bool
+    differences: tuple[str, ...] = ()
+
+
+@type_
+class Need:
+    """How many people of a group must decide, how many have, and who still can."""
+
+    group: str
+    have: int
+    need: int
+    candidates: tuple[str, ...]
+
+    @property
+    def met(self) -> bool:
+        """Whether enough people of the group have decided."""
+        return self.have >= self.need
+
+
+@type_
+class BallotLine:
+    """One decision as found in git; ``reason`` says why it counts, or why not. ``issued_at`` None if it could not be read."""
+
+    file: str
+    signer: str
+    decision: str
+    counted: bool
+    reason: str
+    issued_at: datetime | None
+
+
+@type_
+class Ballot:
+    """Every decision on one lock, what is still needed, and what blocks (a rejection, a missing submit)."""
+
+    change: str
+    environment: str
+    digest: str
+    decisions: tuple[BallotLine, ...]
+    needs: tuple[Need, ...]
+    cleared: bool
+    blocks: tuple[str, ...]
+
+
+@type_
+class DecisionRequest:
+    """What a person is about to sign: exactly what will run, its evidence, and what policy still asks for.
+
+    ``dry_run`` None means that there is none for this lock; ``warnings`` are things to know before signing (a dry run
+    that is old, an ``irreversible`` line, a rehearsal that did not prove the undo).
+    """
+
+    decision: str
+    change: str
+    environment: str
+    person: str
+    reason: str
+    incident: str | None
+    lock: Lock
+    dry_run: DryRun | None
+    ballot: Ballot | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@type_
+class Decided:
+    """A decision that was signed and published: its file on the approvals branch, the plan digest, what is still missing."""
+
+    file: str
+    digest: str
+    missing: tuple[str, ...]
+
+
+@type_
+class ChangeStatus:
+    """Where a change stands in one environment. ``state`` is a lifecycle state's text, ``detail`` a sentence, ``next`` a command."""
+
+    change: str
+    environment: str
+    title: str
+    state: str
+    run: str | None = None
+    at: datetime | None = None
+    digest: str | None = None
+    detail: str | None = None
+    next: str | None = None
+
+
+@type_
+class ChangeView:
+    """A change as a whole: its plan as written, its folder, where it stands in each environment, and the decisions on it."""
+
+    plan: ChangePlan
+    path: str
+    statuses: tuple[ChangeStatus, ...]
+    ballots: tuple[Ballot, ...] = ()
+
+
+@type_
+class AuditReport:
+    """What verifying the journal found: number of entries, head hash, and every problem in words (none: the chain holds)."""
+
+    environment: str
+    entries: int
+    head: str | None
+    problems: tuple[str, ...]
+
+
+@type_
+class Diagnosis:
+    """One thing that ``doctor`` looked at; ``hint`` says what to do when it is not well."""
+
+    name: str
+    ok: bool
+    message: str
+    hint: str | None = None
