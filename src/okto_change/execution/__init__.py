@@ -1,1 +1,1 @@
-"""Clearance -> events -> Outcome."""
+"""Clearance -> events -> Outcome: units of work, checks, one loop that changes things, and their undo."""

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar, dataclass_transform
 
-type_ = dataclass(frozen=True, kw_only=True, slots=True)
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+def type_(cls: type[T]) -> type[T]:
+    """Make ``cls`` a domain type: frozen, keyword-only, slotted."""
+    return dataclass(frozen=True, kw_only=True, slots=True)(cls)
 
 
 @type_

@@ -1,0 +1,122 @@
+"""A lock as the units that run: consecutive SQL steps on one target are one transaction, an edit is one file swap. Pure.
+
+Preview, rehearsal, apply and undo walk the same tuple. ``before`` checks belong to the first unit of their target,
+``inside`` checks to the last, invariants to every unit of their target.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from okto_change.model import Check, EditStep, Irreversible, Lock, Phase, RowBound, SqlStep, Statement, Step, Timeouts
+from okto_change.model.base import type_
+
+
+@type_
+class SqlUnit:
+    """Steps that commit together on ``target``. ``number`` counts from 1 over the whole plan."""
+
+    number: int
+    target: str
+    steps: tuple[SqlStep, ...]
+    statements: tuple[Statement, ...]
+    before: tuple[Check, ...]
+    inside: tuple[Check, ...]
+    invariants: tuple[Check, ...]
+
+    @property
+    def name(self) -> str:
+        """The steps' names, for messages."""
+        return ", ".join(step.name for step in self.steps)
+
+    @property
+    def irreversible(self) -> str | None:
+        """The declared reason why this unit cannot be undone, None if it can."""
+        reasons = [step.undo.reason for step in self.steps if isinstance(step.undo, Irreversible)]
+        return "; ".join(reasons) or None
+
+    @property
+    def touches(self) -> frozenset[str] | None:
+        """Every declared table of the steps, None as soon as one step declares nothing."""
+        declared = [step.touches for step in self.steps]
+        return None if None in declared else frozenset(name for names in declared for name in names or ())
+
+    def timeouts(self) -> Timeouts:
+        """The limits that the transaction starts with: the largest of its steps'."""
+        return Timeouts(
+            lock=max(step.timeouts.lock for step in self.steps),
+            statement=max(step.timeouts.statement for step in self.steps),
+        )
+
+    def of(self, step: SqlStep) -> tuple[Statement, ...]:
+        """The statements of one step, in order."""
+        return tuple(statement for statement in self.statements if statement.step == step.name)
+
+
+@type_
+class EditUnit:
+    """One config edit."""
+
+    number: int
+    target: str
+    step: EditStep
+
+    @property
+    def name(self) -> str:
+        """The step's name."""
+        return self.step.name
+
+    @property
+    def irreversible(self) -> str | None:
+        """The declared reason why this edit cannot be undone, None if it can."""
+        return self.step.undo.reason if isinstance(self.step.undo, Irreversible) else None
+
+
+Unit = SqlUnit | EditUnit
+
+
+def build(lock: Lock) -> tuple[Unit, ...]:
+    """Return the units of ``lock`` in written order."""
+    groups = [tuple(group) for _, group in groupby(lock.steps, key=_transaction)]
+    targets = [steps[0].target for steps in groups]
+    units: list[Unit] = []
+    for number, steps in enumerate(groups, 1):
+        first = steps[0]
+        if isinstance(first, EditStep):
+            units.append(EditUnit(number=number, target=first.target, step=first))
+        else:
+            earlier, later = first.target in targets[: number - 1], first.target in targets[number:]
+            units.append(_sql_unit(lock, number, steps, opens=not earlier, closes=not later))
+    return tuple(units)
+
+
+def _transaction(step: Step) -> str:
+    return f"sql {step.target}" if isinstance(step, SqlStep) else f"edit {step.name}"
+
+
+def _sql_unit(lock: Lock, number: int, steps: tuple[Step, ...], *, opens: bool, closes: bool) -> SqlUnit:
+    names = {step.name for step in steps}
+    target = steps[0].target
+    checks = {phase: _checks(lock, phase, target) for phase in Phase}
+    return SqlUnit(
+        number=number,
+        target=target,
+        steps=tuple(step for step in steps if isinstance(step, SqlStep)),
+        statements=tuple(statement for statement in lock.statements if statement.step in names),
+        before=checks[Phase.BEFORE] if opens else (),
+        inside=checks[Phase.INSIDE] if closes else (),
+        invariants=checks[Phase.INVARIANT],
+    )
+
+
+def _checks(lock: Lock, phase: Phase, target: str) -> tuple[Check, ...]:
+    return tuple(check for check in lock.checks if check.phase is phase and check.target == target)
+
+
+def bounds(step: SqlStep, statements: tuple[Statement, ...]) -> tuple[RowBound | None, ...]:
+    """Pair every statement with its row bound: one bound for each row-writing statement, in order; None without one."""
+    writing = [statement for statement in statements if statement.kind.writes_rows]
+    if step.rows is None or len(step.rows) != len(writing):
+        return (None,) * len(statements)
+    pending = iter(step.rows)
+    return tuple(next(pending) if statement.kind.writes_rows else None for statement in statements)
