@@ -31,7 +31,7 @@ class Session:
     # ------------------------------------------------------------------ queries of ours
 
     def query(self, name: str, /, **parameters: Any) -> list[Row]:
-        """Run the query called ``name`` in ``queries.sql`` with bound parameters; return its rows."""
+        """Run the query called ``name`` in ``sql/`` with bound parameters; return its rows."""
         return self.execute(queries.load(name), parameters or None)
 
     def execute(self, statement: Query, parameters: Any = None) -> list[Row]:
@@ -139,9 +139,11 @@ class Session:
 
     def _identify(self) -> Identity:
         (row,) = self.query("identity")
+        database, version, user, primary, superuser, readable, pid = row
+        (system,) = self.query("system_identifier")[0] if readable else ("",)
         return Identity(
-            system_identifier=row[0], database=row[1], server_version=row[2],
-            user=row[3], primary=row[4], superuser=row[5],
+            system_identifier=system, database=database, server_version=version,
+            user=user, primary=primary, superuser=superuser,
         )  # fmt: skip
 
 
