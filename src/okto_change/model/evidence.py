@@ -192,3 +192,5 @@ class DryRun:
     rehearsal: Rehearsal | None
     facts: Mapping[str, Any]
     facts_sha256: str
+    steps: tuple[Step, ...] = ()
+    """the rendered steps: target, declared rows and tables, undo; for the reader of the page"""
