@@ -2,62 +2,131 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 
 from okto_change.errors import ConnectionFailed, ConnectionLost, DatabaseError
 
 HINTS = {
     "28P01": "check the password in the service file, ~/.pgpass or the variable that holds the DSN",
-    "28000": "check user name and pg_hba.conf",
-    "3D000": "check the database name of the target in the policy",
+    "28000": "check the user name and, on the server, pg_hba.conf",
+    "3D000": "check the database name in the service file or the DSN of this target",
     "42501": "run `okto-change doctor` to see which privileges are missing",
+    "53300": "the server has no connection left; try again, or use a role with reserved connections",
+    "57P03": "the server is starting or shutting down; try again",
     "55P03": "another session holds a lock on the table; see pg_locks, then run the command again",
     "57014": "the statement took longer than the step's `timeouts: {statement: ...}`",
     "40001": "another session changed the same rows; run the command again",
     "40P01": "two sessions waited for each other; run the command again",
+    "25006": "the session is read only: is this a standby, or default_transaction_read_only set?",
+    "42P01": "check the name, its schema and the search_path of the role",
 }
+BROKEN = frozenset({None, "57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "08000", "08003", "08006", "08P01"})
+WHOLE_ROW = frozenset({"23502", "23514"})
+"""Their detail prints the whole row, which may hold card data."""
+
+_SERVICE = "look at ~/.pg_service.conf or the file named by PGSERVICEFILE"
+_HOST = "check the host; a DSN in URI form needs %40 for @ in a password"
+_UP = "is the server up, and are host and port right?"
+
+CLIENT_SIDE = (
+    ("password supplied", "no password was supplied", HINTS["28P01"]),
+    ("definition of service", "its service is not defined", _SERVICE),
+    ("service file", "the service file cannot be used", _SERVICE),
+    ("could not translate host name", "its host name cannot be resolved", _HOST),
+    ("failed to resolve host", "its host name cannot be resolved", _HOST),
+    ("timeout expired", "the server did not answer in time", _UP),
+    ("timed out", "the server did not answer in time", _UP),
+    ("refused", "the server does not answer (connection refused)", _UP),
+    ("No such file", "the server does not answer (no socket)", _UP),
+    ("closed the connection", "the server closed the connection", "is this a PostgreSQL port, with SSL as asked for?"),
+    ("SSL", "SSL could not be agreed on", "check sslmode and the certificates in the service file or DSN"),
+    ("port", "its port number is not valid", "check the port; a DSN in URI form needs %40 for @ in a password"),
+)
+"""What libpq says without asking the server, which may quote the connection string: said in our words instead."""
+
+CARD = re.compile(r"(?<!\d)(\d{6})\d{3,9}(\d{4})(?!\d)")
 
 
-def translate(error: psycopg.Error, target: str) -> DatabaseError:
-    """Return our error for a driver error; the message never holds the connection string."""
-    message = (error.diag.message_primary or str(error).strip() or type(error).__name__).strip()
-    detail = error.diag.message_detail
-    if isinstance(error, psycopg.OperationalError) and error.sqlstate in (None, "57P01", "57P02", "57P03", "08006", "08003"):
+def translate(error: psycopg.Error, target: str, text: str | None = None) -> DatabaseError:
+    """Return our error for a driver error; ``text`` is the statement of the author's, to name the line of a mistake."""
+    code = error.sqlstate
+    message = _message(error)
+    if code in BROKEN and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return ConnectionLost(
             f"connection to {target} lost: {message}",
-            sqlstate=error.sqlstate,
+            sqlstate=code,
             where=target,
-            state="unknown until the server is asked; an open transaction is rolled back by the server",
+            state="an open transaction is rolled back by the server; whether a COMMIT arrived must be found out",
             hint="run `okto-change status` when the server is back",
         )
-    text = f"{message} ({detail})" if detail else message
-    return DatabaseError(text, sqlstate=error.sqlstate, where=target, hint=HINTS.get(error.sqlstate or ""))
+    detail = error.diag.message_detail if code not in WHOLE_ROW else None
+    message = f"{message}{_line(error, text)}" + (f" ({_masked(detail)})" if detail else "")
+    return DatabaseError(message, sqlstate=code, where=target, hint=HINTS.get(code or "") or error.diag.message_hint)
 
 
 @contextmanager
 def connecting(target: str) -> Iterator[None]:
-    """Translate a failure to connect into ConnectionFailed."""
+    """Translate a failure to connect into ConnectionFailed; what libpq quotes of the conninfo is not passed on."""
     try:
         yield
     except psycopg.Error as error:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        message = lines[-1].strip()
+        message, hint = _why_not(str(error), error.sqlstate)
         raise ConnectionFailed(
-            f"cannot connect to {target}: {message}",
-            sqlstate=error.sqlstate,
+            f"cannot connect to {target}: {message}", sqlstate=error.sqlstate, where=target, hint=hint
+        ) from None
+
+
+def options(target: str, conninfo: str) -> dict[str, str]:
+    """Parse a libpq string or URI; raise ConnectionFailed, without quoting it, when it is neither."""
+    try:
+        return {key: str(value) for key, value in conninfo_to_dict(conninfo).items() if value is not None}
+    except psycopg.Error:
+        raise ConnectionFailed(
+            f"cannot connect to {target}: its connection string cannot be read",
             where=target,
-            hint=_connect_hint(message),
-        ) from error
+            hint="write `host=... dbname=... user=...` or postgresql://user@host/dbname, special characters as %xx",
+        ) from None
 
 
-def _connect_hint(message: str) -> str:
-    if "password" in message:
-        return HINTS["28P01"]
-    if "refused" in message or "No such file" in message or "could not translate" in message:
-        return "is the server up, and are host and port right? nothing was sent to it"
-    if "definition of service" in message:
-        return "add the service to ~/.pg_service.conf or the file named by PGSERVICEFILE"
-    return "check the target's entry in the policy and the variable or service it names"
+def _message(error: psycopg.Error) -> str:
+    lines = (error.diag.message_primary or str(error)).strip().splitlines()
+    return _masked(lines[0].strip() if lines else type(error).__name__)
+
+
+def _masked(text: str) -> str:
+    return CARD.sub(r"\1******\2", text)
+
+
+def _line(error: psycopg.Error, text: str | None) -> str:
+    position = error.diag.statement_position
+    if text is None or position is None or "\n" not in text.strip():
+        return ""
+    return f" (line {text.count(chr(10), 0, int(position) - 1) + 1} of the statement)"
+
+
+def _why_not(message: str, code: str | None) -> tuple[str, str]:
+    if "FATAL:" in message:
+        said = message.rsplit("FATAL:", 1)[1].strip().splitlines()[0]
+        return said, HINTS.get(code or _code_of(said), "check the service file or DSN of this target")
+    for sign, words, hint in CLIENT_SIDE:
+        if sign in message:
+            return words, hint
+    return "libpq could not connect", "try the same service or DSN with psql; its message names the reason"
+
+
+def _code_of(said: str) -> str:
+    # libpq gives no SQLSTATE for a failed connection, only the server's words (in English where lc_messages is).
+    if "password authentication failed" in said:
+        return "28P01"
+    if said.startswith("database ") and "does not exist" in said:
+        return "3D000"
+    if "too many" in said or "remaining connection slots" in said:
+        return "53300"
+    if "the database system is" in said:
+        return "57P03"
+    return "42501" if said.startswith("permission denied") else "28000"

@@ -1,16 +1,18 @@
-"""One connection to one target: the only door to psycopg. Transactions are explicit, the author's bytes go through unchanged."""
+"""One connection to one target: the only door to psycopg. Transactions are explicit, the author's bytes unchanged."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from okto_change.database import queries
-from okto_change.database.failures import connecting, translate
+from okto_change.database.failures import connecting, options, translate
+from okto_change.errors import ConnectionFailed, Refused
 from okto_change.model import Identity, Timeouts
 
 Row = tuple[Any, ...]
@@ -18,6 +20,19 @@ Query = LiteralString | sql.SQL | sql.Composed
 
 READ_COMMITTED = "READ COMMITTED"
 REPEATABLE_READ = "REPEATABLE READ"
+OLDEST = 130_000
+"""The oldest server version that okto-change works with."""
+
+DEFAULTS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+"""Connection parameters where the conninfo says nothing: a dead network is noticed in a minute, not in two hours."""
+
+FIXED = {"client_encoding": "UTF8", "application_name": "okto-change"}
 
 
 class Session:
@@ -43,21 +58,21 @@ class Session:
     # ------------------------------------------------------------------ text of the author's
 
     def run(self, text: str) -> int | None:
-        """Run one statement of the author's, byte for byte; return the rows of its command tag, None when it has no count."""
-        with self._cursor() as cursor:
+        """Run one statement of the author's, byte for byte; return the rows of its command tag or None."""
+        with self._cursor(text) as cursor:
             cursor.execute(text.encode())
             return cursor.rowcount if cursor.rowcount >= 0 else None
 
     def copy_in(self, text: str, data: str) -> int | None:
         """Run ``COPY ... FROM STDIN`` with its inline data; return the rows copied."""
-        with self._cursor() as cursor:
-            with cursor.copy(cast(LiteralString, text)) as copy:
+        with self._cursor(text) as cursor:
+            with cursor.copy(text) as copy:
                 copy.write(data)
             return cursor.rowcount if cursor.rowcount >= 0 else None
 
     def texts(self, text: str) -> tuple[tuple[str, ...], list[tuple[str | None, ...]]]:
         """Run a query of the author's; return column names and rows as PostgreSQL prints them (NULL is None)."""
-        with self._cursor() as cursor:
+        with self._cursor(text) as cursor:
             cursor.execute(text.encode())
             result = cursor.pgresult
             if result is None or not cursor.description:
@@ -75,16 +90,17 @@ class Session:
 
     # ------------------------------------------------------------------ transactions
 
-    def begin(self, timeouts: Timeouts | None = None, *, isolation: str = REPEATABLE_READ, read_only: bool = False) -> None:
+    def begin(
+        self, timeouts: Timeouts | None = None, *, isolation: str = REPEATABLE_READ, read_only: bool = False
+    ) -> None:
         """Start a transaction with lock, statement and idle limits set by ``SET LOCAL``."""
         limits = timeouts or Timeouts()
-        self.run(f"BEGIN ISOLATION LEVEL {isolation}{' READ ONLY' if read_only else ''}")
-        for name, value in (
-            ("lock_timeout", limits.lock),
-            ("statement_timeout", limits.statement),
-            ("idle_in_transaction_session_timeout", max(limits.statement * 2, 60_000)),
-        ):
-            self.run(f"SET LOCAL {name} = {int(value)}")
+        idle = max(limits.statement * 2, 60_000)
+        self.run(
+            f"BEGIN ISOLATION LEVEL {isolation} {'READ ONLY' if read_only else 'READ WRITE'};"
+            f" SET LOCAL lock_timeout = {int(limits.lock)}; SET LOCAL statement_timeout = {int(limits.statement)};"
+            f" SET LOCAL idle_in_transaction_session_timeout = {idle}"
+        )
 
     def commit(self) -> None:
         """Send COMMIT. ConnectionLost means: whether it arrived must be found out (``state.settle``)."""
@@ -130,38 +146,93 @@ class Session:
     # ------------------------------------------------------------------ inside
 
     @contextmanager
-    def _cursor(self) -> Iterator[psycopg.Cursor[Row]]:
+    def _cursor(self, text: str | None = None) -> Iterator[psycopg.Cursor[Row]]:
         try:
             with self._connection.cursor() as cursor:
                 yield cursor
         except psycopg.Error as error:
-            raise translate(error, self.target) from error
+            raise translate(error, self.target, text) from error
 
     def _identify(self) -> Identity:
-        (row,) = self.query("identity")
-        database, version, user, primary, superuser, readable, pid = row
-        (system,) = self.query("system_identifier")[0] if readable else ("",)
+        database, version, user, primary, superuser, readable, pid = self.query("identity")[0]
+        if pid != self.backend_pid:
+            raise ConnectionFailed(
+                f"cannot work on {self.target}: a connection pooler stands between (another process answers now)",
+                where=self.target,
+                hint="give this target a service or DSN that leads to the server itself",
+            )
+        if version < OLDEST:
+            raise ConnectionFailed(
+                f"cannot work on {self.target}: its server is PostgreSQL {version // 10_000}",
+                where=self.target,
+                hint=f"okto-change needs PostgreSQL {OLDEST // 10_000} or later",
+            )
         return Identity(
-            system_identifier=system, database=database, server_version=version,
-            user=user, primary=primary, superuser=superuser,
+            system_identifier=self.query("system_identifier")[0][0] if readable else "",
+            database=database, server_version=version, user=user, primary=primary, superuser=superuser,
         )  # fmt: skip
 
 
-def connect(target: str, conninfo: str, *, timeout: int = 10) -> Session:
-    """Open a session to ``target``. ``conninfo`` is a libpq string or URI and is never printed.
+def conninfo(
+    target: str, *, service: str | None = None, dsn_env: str | None = None, environ: Mapping[str, str]
+) -> str:
+    """Return the connection string of a target that names a libpq service or the environment variable holding its DSN.
 
-    Raises ConnectionFailed when the server is down, the password wrong or the service unknown; DatabaseError when a
-    pooler in transaction mode stands between (the backend differs from the one that answered the handshake).
+    Raises ConnectionFailed when the variable is missing or empty, or the target names neither or both. The result may
+    hold a password: never show it.
     """
+    if (service is None) == (dsn_env is None):
+        raise ConnectionFailed(f"target {target} needs either a service or a DSN variable", where=target)
+    if service is not None:
+        return make_conninfo(service=service)
+    value = environ.get(dsn_env or "", "").strip()
+    if not value:
+        missing = "empty" if dsn_env in environ else "not set"
+        raise ConnectionFailed(
+            f"cannot connect to {target}: the environment variable {dsn_env} is {missing}",
+            where=target,
+            hint=f"set {dsn_env} to the connection string of {target}, outside the repository",
+        )
+    return value
+
+
+def connect(target: str, conninfo: str, *, timeout: int | None = None) -> Session:
+    """Open a session to ``target``. ``conninfo`` is a libpq string or URI, never shown; ``timeout`` is in seconds.
+
+    Raises ConnectionFailed when the server is down or older than 13, the password wrong, the service or database
+    unknown, or a pooler stands between.
+    """
+    given = options(target, conninfo)
+    if timeout is not None:
+        given["connect_timeout"] = str(timeout)
     with connecting(target):
         connection = psycopg.connect(
-            conninfo,
-            autocommit=True,
-            prepare_threshold=None,
-            connect_timeout=timeout,
-            application_name="okto-change",
+            make_conninfo(**{**DEFAULTS, **given, **FIXED}), autocommit=True, prepare_threshold=None
         )
-    return Session(target, connection)
+    try:
+        return Session(target, connection)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def demand(session: Session, *, database: str | None = None, system_identifier: str | None = None) -> None:
+    """Refuse unless the session is on a primary and, where given, on that database of that cluster. Raises Refused."""
+    found = session.identity
+    faults = []
+    if not found.primary:
+        faults.append("the server is a standby, changes go to the primary")
+    if database is not None and found.database != database:
+        faults.append(f"the database is {found.database}, expected {database}")
+    if system_identifier is not None and found.system_identifier != system_identifier:
+        actual = found.system_identifier or "not readable by this role (needs EXECUTE on pg_control_system())"
+        faults.append(f"the system identifier is {actual}, expected {system_identifier}")
+    if faults:
+        raise Refused(
+            f"{session.target} is not the database it should be: {'; '.join(faults)}",
+            where=session.target,
+            hint="check the service or DSN of this target, and its entry in the policy",
+        )
 
 
 def identifier(*parts: str) -> sql.Identifier:
@@ -178,4 +249,14 @@ def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "surrogateescape")
 
 
-__all__ = ["READ_COMMITTED", "REPEATABLE_READ", "Row", "Session", "compose", "connect", "identifier"]
+__all__ = [
+    "READ_COMMITTED",
+    "REPEATABLE_READ",
+    "Row",
+    "Session",
+    "compose",
+    "connect",
+    "conninfo",
+    "demand",
+    "identifier",
+]

@@ -1,21 +1,65 @@
-"""What okto-change keeps in a target: the installed schema, and what is applied."""
+"""What okto-change keeps in a target: the installed schema, what is applied; and who holds the target."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Literal
+
+from psycopg import sql
+
 from okto_change.database import queries
-from okto_change.database.session import READ_COMMITTED, Session
+from okto_change.database.session import READ_COMMITTED, Session, compose
 from okto_change.digest import sha256
-from okto_change.errors import Refused
+from okto_change.errors import DatabaseError, Refused, Stuck
 from okto_change.model import Timeouts
+from okto_change.model.base import type_
 
 SCHEMA_VERSION = 1
 INSTALL = Timeouts(lock=10_000, statement=60_000)
+
+Fate = Literal["committed", "aborted", "in progress"]
+
+
+@type_
+class Applied:
+    """A unit that was committed; ``xid`` are 64-bit transaction ids, ``undone_*`` are None while it stands."""
+
+    run: str
+    unit: str
+    change: str
+    environment: str
+    digest: str
+    executor: str
+    xid: int
+    at: datetime
+    undone_by: str | None
+    undone_xid: int | None
+    undone_at: datetime | None
+
+    @property
+    def stands(self) -> bool:
+        return self.undone_by is None
+
+
+@type_
+class Backend:
+    """One transaction of one server process: 64-bit id, process id, start of the process (ISO, UTC, microseconds).
+
+    Written to the journal before anything happens, so that ``settle`` can find out later what became of it.
+    """
+
+    xid: int
+    pid: int
+    started: str
+
 
 # ---------------------------------------------------------------------- the schema
 
 
 def ensure_schema(session: Session) -> None:
-    """Install schema ``okto_change``, or do nothing when this version is there; safe when several sessions do it at once.
+    """Install schema ``okto_change``, or do nothing when this version is there; safe when several do it at once.
 
     Outside a transaction only. Raises Refused when a newer okto-change was here, DatabaseError when the role may not
     create the schema or it belongs to somebody else.
@@ -57,3 +101,154 @@ def _is_current(session: Session) -> bool:
 
 def _schema_digest() -> str:
     return sha256("\n".join(queries.schemas()).encode())
+
+
+# ---------------------------------------------------------------------- what is applied
+
+
+def record_applied(
+    session: Session, *, run: str, unit: str, change: str, environment: str, digest: str, executor: str
+) -> None:
+    """Write, in the transaction of the effect itself, that ``unit`` is applied.
+
+    Raises Refused when it stands already: the unique index decides, whatever was seen before.
+    """
+    try:
+        session.query(
+            "record_applied",
+            run=run, unit=unit, change=change, environment=environment, digest=digest, executor=executor,
+        )  # fmt: skip
+    except DatabaseError as error:
+        if error.sqlstate != "23505":
+            raise
+        raise Refused(
+            f"{change} ({unit}) is applied already in {environment}",
+            where=session.target,
+            hint=f"`okto-change show {change}` tells by which run",
+        ) from error
+
+
+def record_undone(session: Session, *, run: str, unit: str, undone_by: str) -> None:
+    """Write, in the transaction of the undo itself, that run ``undone_by`` took ``unit`` of ``run`` back.
+
+    Raises Refused when it does not stand (any more).
+    """
+    if not session.query("record_undone", run=run, unit=unit, undone_by=undone_by):
+        raise Refused(
+            f"{unit} of run {run} is not applied, or undone already",
+            where=session.target,
+            hint="`okto-change status` tells what is applied",
+        )
+
+
+def applied(session: Session, change: str, environment: str) -> tuple[Applied, ...]:
+    """Return every unit of ``change`` ever committed here, oldest first, undone ones too; () if none."""
+    if not is_installed(session):
+        return ()
+    names = [field.name for field in fields(Applied)]
+    rows = session.query("applied", change=change, environment=environment)
+    return tuple(Applied(**dict(zip(names, row, strict=True))) for row in rows)
+
+
+# ---------------------------------------------------------------------- one run at a time
+
+
+def target_lock(session: Session, run: str, *, wait: float = 0.0) -> None:
+    """Hold the target for ``run`` until this transaction ends; wait at most ``wait`` seconds. Needs ``ensure_schema``.
+
+    To be the first thing in a transaction: LOCK TABLE takes no snapshot, so that REPEATABLE READ sees what the run
+    before committed, which an advisory lock (a SELECT) would miss. Raises Refused naming the run that holds the target;
+    the transaction is then only good for ROLLBACK.
+    """
+    if not session.in_transaction:
+        raise ValueError("target_lock needs an open transaction")
+    name = sql.Literal(f"okto-change {run}"[:63])
+    session.execute(compose("SET LOCAL application_name = {name}", name=name))
+    limits = [session.execute("SHOW lock_timeout")[0][0], session.execute("SHOW statement_timeout")[0][0]]
+    try:
+        with session.savepoint():
+            session.run(f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {int(wait * 1000)}")
+            session.run("LOCK TABLE okto_change.target IN EXCLUSIVE MODE" + ("" if wait >= 0.001 else " NOWAIT"))
+    except DatabaseError as error:
+        if error.sqlstate != "55P03":
+            raise
+        raise _held(session) from error
+    lock, statement = map(sql.Literal, limits)
+    session.execute(compose("SET LOCAL lock_timeout = {lock}", lock=lock))
+    session.execute(compose("SET LOCAL statement_timeout = {statement}", statement=statement))
+
+
+def holder(session: Session) -> str | None:
+    """Say who holds the target, e.g. ``run r-7 (process 4711, user okto, since 02:13:07 UTC)``; None if nobody does."""
+    rows = session.query("target_holder")
+    if not rows:
+        return None
+    pid, application, user, address, since = rows[0]
+    who = (application or "").replace("okto-change", "run").strip() or "another session"
+    facts = [f"process {pid}", f"user {user}" if user else "", f"from {address}" if address else ""]
+    facts.append(f"since {since.astimezone(UTC):%H:%M:%S} UTC" if since else "")
+    return f"{who} ({', '.join(filter(None, facts))})"
+
+
+def _held(session: Session) -> Refused:
+    return Refused(
+        f"{session.target} is held by {holder(session) or 'a run that has just ended'}: one run per target",
+        where=session.target,
+        hint="run the command again when it has ended; `okto-change status` tells what it does",
+    )
+
+
+# ---------------------------------------------------------------------- what became of a COMMIT
+
+
+def backend(session: Session) -> Backend:
+    """Return the identity of the open transaction, assigning its id, to be journalled before any effect."""
+    xid, pid, started = session.query("backend")[0]
+    return Backend(xid=xid, pid=pid, started=started)
+
+
+def settle(session: Session, lost: Backend, run: str, *, wait: float = 30.0) -> Fate:
+    """Find out on a fresh session what became of the transaction ``lost`` of ``run``; wait so many seconds for its end.
+
+    A COMMIT may still be on its way: as long as the server calls the transaction in progress, the missing state row
+    proves nothing. Then the row decides, as it travels with its effect to replicas and backups. Raises Stuck when the
+    server says committed but the row is not there.
+    """
+    if session.in_transaction:
+        raise ValueError("settle needs to look again and again, so no transaction")
+    deadline = time.monotonic() + wait
+    while (status := _status(session, lost)) == "in progress":
+        if time.monotonic() >= deadline:
+            return "in progress"
+        time.sleep(0.1)
+    if is_installed(session) and session.query("xid_recorded", xid=lost.xid, run=run)[0][0]:
+        return "committed"
+    if status != "committed":
+        return "aborted"
+    raise Stuck(
+        f"transaction {lost.xid} of run {run} is committed, but its row in okto_change.applied is missing",
+        where=session.target,
+        state="unknown: the row was deleted by hand, or this is another server than the run had",
+        hint="compare the system identifier in the journal with this server, then look at the rows of the plan",
+    )
+
+
+def backend_state(session: Session, lost: Backend) -> str | None:
+    """Say what that server process does now, e.g. ``idle in transaction``; None when it is gone."""
+    rows = session.query("backend_state", pid=lost.pid, started=lost.started)
+    return str(rows[0][0]) if rows else None
+
+
+def terminate(session: Session, lost: Backend) -> bool:
+    """End that very server process; False when it is gone. ``settle`` again afterwards: it may have committed."""
+    return any(row[0] for row in session.query("backend_terminate", pid=lost.pid, started=lost.started))
+
+
+def _status(session: Session, lost: Backend) -> str | None:
+    try:
+        status: str | None = session.query("xact_status", xid=lost.xid)[0][0]
+        return status
+    except DatabaseError as error:
+        if error.sqlstate != "22023":
+            raise
+        return None  # an id from the future: another server, or one restored to an earlier time

@@ -1,4 +1,4 @@
--- What okto-change keeps in a target: the installed schema, what is applied.
+-- What okto-change keeps in a target: the installed schema, what is applied, who holds the target.
 
 -- name: schema_installed
 SELECT pg_catalog.to_regclass('okto_change.installed') IS NOT NULL
@@ -14,3 +14,58 @@ SELECT pg_catalog.pg_advisory_xact_lock(8028085246060623475)
 INSERT INTO okto_change.installed AS i (only_row, version, digest)
 VALUES (true, %(version)s, %(digest)s)
 ON CONFLICT (only_row) DO UPDATE SET version = EXCLUDED.version, digest = EXCLUDED.digest, at = pg_catalog.clock_timestamp()
+
+-- name: record_applied
+INSERT INTO okto_change.applied (run, unit, change, environment, digest, executor, xid)
+VALUES (%(run)s, %(unit)s, %(change)s, %(environment)s, %(digest)s, %(executor)s,
+        pg_catalog.pg_current_xact_id()::text::bigint)
+
+-- name: record_undone
+UPDATE okto_change.applied
+   SET undone_by = %(undone_by)s, undone_xid = pg_catalog.pg_current_xact_id()::text::bigint,
+       undone_at = pg_catalog.clock_timestamp()
+ WHERE run = %(run)s AND unit = %(unit)s AND undone_by IS NULL
+RETURNING run
+
+-- name: applied
+SELECT run, unit, change, environment, digest, executor, xid, at, undone_by, undone_xid, undone_at
+  FROM okto_change.applied
+ WHERE change = %(change)s AND environment = %(environment)s
+ ORDER BY at, xid, unit COLLATE "C"
+
+-- name: backend
+-- The transaction id is assigned here if it was not yet, so that it can be written down before any effect.
+SELECT pg_catalog.pg_current_xact_id()::text::bigint, a.pid,
+       pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+  FROM pg_catalog.pg_stat_activity AS a
+ WHERE a.pid = pg_catalog.pg_backend_pid()
+
+-- name: target_holder
+-- Everybody may read pid and application_name of everybody; the times only of the own role.
+SELECT l.pid, a.application_name, a.usename::text, a.client_addr::text, a.xact_start
+  FROM pg_catalog.pg_locks AS l
+  LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+ WHERE l.locktype = 'relation' AND l.granted AND l.mode = 'ExclusiveLock'
+   AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+   AND l.relation = 'okto_change.target'::pg_catalog.regclass
+
+-- name: xact_status
+-- NULL when the transaction is too old to be known; an error (22023) when its id is from the future.
+SELECT pg_catalog.pg_xact_status(%(xid)s::text::xid8)
+
+-- name: xid_recorded
+SELECT EXISTS (SELECT FROM okto_change.applied AS a
+                WHERE (a.xid = %(xid)s AND a.run = %(run)s) OR (a.undone_xid = %(xid)s AND a.undone_by = %(run)s))
+
+-- name: backend_state
+SELECT pg_catalog.concat_ws(', ', a.state, 'waiting for ' || a.wait_event)
+  FROM pg_catalog.pg_stat_activity AS a
+ WHERE a.pid = %(pid)s
+   AND pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') = %(started)s
+
+-- name: backend_terminate
+-- Only that very backend: a process id alone may belong to somebody else by now.
+SELECT pg_catalog.pg_terminate_backend(a.pid)
+  FROM pg_catalog.pg_stat_activity AS a
+ WHERE a.pid = %(pid)s
+   AND pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') = %(started)s
