@@ -1,5 +1,7 @@
 """A lock as the units that run: consecutive SQL steps on one target are one transaction, an edit is one file swap. Pure.
 
+Steps with an undo script and steps with images do not share a unit: each unit has one way back.
+
 Preview, rehearsal, apply and undo walk the same tuple. ``before`` checks belong to the first unit of their target,
 ``inside`` checks to the last, invariants to every unit of their target.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from okto_change.model import Check, EditStep, Irreversible, Lock, Phase, RowBound, SqlStep, Statement, Step, Timeouts
+from okto_change.model import Check, EditStep, Irreversible, Lock, Phase, RowBound, ScriptUndo, SqlStep, Statement, Step, Timeouts
 from okto_change.model.base import type_
 
 
@@ -40,6 +42,11 @@ class SqlUnit:
         """Every declared table of the steps, None as soon as one step declares nothing."""
         declared = [step.touches for step in self.steps]
         return None if None in declared else frozenset(name for names in declared for name in names or ())
+
+    @property
+    def scripts(self) -> tuple[ScriptUndo, ...]:
+        """The undo scripts in the order in which they run, last step first; () when images are put back."""
+        return tuple(step.undo for step in reversed(self.steps) if isinstance(step.undo, ScriptUndo))
 
     def timeouts(self) -> Timeouts:
         """The limits that the transaction starts with: the largest of its steps'."""
@@ -90,8 +97,10 @@ def build(lock: Lock) -> tuple[Unit, ...]:
     return tuple(units)
 
 
-def _transaction(step: Step) -> str:
-    return f"sql {step.target}" if isinstance(step, SqlStep) else f"edit {step.name}"
+def _transaction(step: Step) -> tuple[str, str, bool]:
+    if isinstance(step, EditStep):
+        return "edit", step.name, False
+    return "sql", step.target, isinstance(step.undo, ScriptUndo)
 
 
 def _sql_unit(lock: Lock, number: int, steps: tuple[Step, ...], *, opens: bool, closes: bool) -> SqlUnit:

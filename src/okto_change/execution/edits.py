@@ -1,0 +1,98 @@
+"""One config edit: the reviewed content is swapped for the edited one, its image durable first; undone by key."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from okto_change.config import edit
+from okto_change.digest import sha256
+from okto_change.errors import EditError
+from okto_change.execution.job import Job
+from okto_change.execution.units import EditUnit
+from okto_change.model import EditPreview, Event, EventKind, UndoProof
+
+Left = tuple[str, ...]
+
+
+def preview(job: Job, unit: EditUnit, content: bytes) -> tuple[EditPreview, bytes]:
+    """Return what the edit would do to ``content``, and the content after it."""
+    step = unit.step
+    result = edit.plan_edit(step.file, content, step.set, step.remove)
+    return EditPreview(
+        step=step.name, target=unit.target, file=step.file, diff=result.diff, changes=_shown(result.changes),
+        before_sha256=sha256(content), after_sha256=sha256(result.content),
+    ), result.content  # fmt: skip
+
+
+def do(job: Job, unit: EditUnit) -> Generator[Event, None, None]:
+    """Edit the file if it still is what was reviewed. Raises EditError, with the file as it was."""
+    step, store = unit.step, job.targets.store(unit.target)
+    content, found = store.read(step.file)
+    _demand_reviewed(job, unit, found)
+    shown, edited = preview(job, unit, content)
+    _keep(job, unit, content, edited)
+    yield job.event(EventKind.EDITING, step.name, **_mark(unit, found, shown.after_sha256))
+    store.replace(step.file, found, edited, validate=step.validate)
+    yield job.event(EventKind.COMMITTED, step.name, unit=unit.number, target=unit.target)
+
+
+def look(job: Job, unit: EditUnit, origin: str) -> None:
+    """Raise Conflict if the keys are no longer what run ``origin`` left."""
+    content, _ = job.targets.store(unit.target).read(unit.step.file)
+    before, after = image(job, unit, origin)
+    edit.plan_undo(unit.step.file, content, before=before, after=after)
+
+
+def undo(job: Job, unit: EditUnit, origin: str, *, only_clean: bool) -> Generator[Event, None, Left]:
+    """Set the keys back that run ``origin`` changed; edits of others stay. Return the keys left as they are."""
+    step, store = unit.step, job.targets.store(unit.target)
+    content, found = store.read(step.file)
+    before, after = image(job, unit, origin)
+    result = edit.plan_undo(step.file, content, before=before, after=after, only_clean=only_clean)
+    yield job.event(EventKind.EDITING, step.name, undo=True, **_mark(unit, found, sha256(result.content)))
+    if result.content != content:
+        store.replace(step.file, found, result.content, validate=step.validate)
+    yield job.event(EventKind.UNDONE, step.name, unit=unit.number, target=unit.target, left=len(result.conflicts))
+    return result.conflicts
+
+
+def prove(unit: EditUnit, before: bytes, after: bytes) -> UndoProof:
+    """Undo the edit on its own result; proven if the file is byte for byte what it was."""
+    result = edit.plan_undo(unit.step.file, after, before=before, after=after)
+    same = result.content == before
+    reason = None if same else f"{unit.step.file}: undoing the edit does not give the same file"
+    return UndoProof(proven=same, rows=0, identical=0, reason=reason)
+
+
+def image(job: Job, unit: EditUnit, origin: str) -> tuple[bytes, bytes]:
+    """Return the file's content before and after the edit of run ``origin``."""
+    rows = job.targets.session(job.journal).query("edit_image", run=origin, unit=unit.number)
+    if not rows:
+        raise EditError(f"no image of this edit in run {origin}", where=unit.step.file)
+    before, after = rows[0]
+    return bytes(before), bytes(after)
+
+
+def _keep(job: Job, unit: EditUnit, before: bytes, after: bytes) -> None:
+    job.targets.session(job.journal).query(
+        "edit_keep", run=job.run, unit=unit.number, target=unit.target, file=unit.step.file, before=before, after=after
+    )
+
+
+def _demand_reviewed(job: Job, unit: EditUnit, found: str) -> None:
+    expected = job.expected.get((unit.target, unit.step.file))
+    earlier = [u for u in job.units if isinstance(u, EditUnit) and u.number < unit.number and u.step.file == unit.step.file]
+    if expected is not None and not earlier and found != expected:
+        raise EditError(
+            "the file is not the one that was reviewed: somebody changed it since the dry run", where=unit.step.file,
+            hint="run dry-run again and have the new diff approved",
+        )  # fmt: skip
+
+
+def _mark(unit: EditUnit, before: str, after: str) -> dict[str, Any]:
+    return {"unit": unit.number, "target": unit.target, "file": unit.step.file, "before": before, "after": after}
+
+
+def _shown(changes: Any) -> tuple[tuple[str, Any, Any], ...]:
+    return tuple((".".join(path), old, new) for path, old, new in changes)

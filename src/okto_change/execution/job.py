@@ -1,0 +1,68 @@
+"""What one run carries: its lock cut into units, the open targets, who runs it, and what was seen on the way."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from okto_change.execution.targets import Targets
+from okto_change.execution.units import SqlUnit, Unit
+from okto_change.model import CheckResult, Event, EventKind, Lock, StatementResult, TableWrites
+
+
+@dataclass
+class Seen:
+    """What a run saw so far; filled by the units, read by reports. A retried unit overwrites its own part."""
+
+    statements: dict[int, tuple[StatementResult, ...]] = field(default_factory=dict)
+    writes: dict[int, tuple[TableWrites, ...]] = field(default_factory=dict)
+    checks: dict[int, tuple[CheckResult, ...]] = field(default_factory=dict)
+
+    def all_checks(self) -> tuple[CheckResult, ...]:
+        """Every verdict, in order of the units."""
+        return tuple(result for number in sorted(self.checks) for result in self.checks[number])
+
+    def all_writes(self) -> tuple[TableWrites, ...]:
+        """Every table's writes, in order of the units."""
+        return tuple(writes for number in sorted(self.writes) for writes in self.writes[number])
+
+    def all_statements(self) -> tuple[StatementResult, ...]:
+        """Every statement's result, in order of the units."""
+        return tuple(result for number in sorted(self.statements) for result in self.statements[number])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run of a lock. ``coverage`` holds, a target each, the tables to capture; it grows when accounting finds more."""
+
+    run: str
+    lock: Lock
+    units: tuple[Unit, ...]
+    targets: Targets
+    journal: str
+    """the target that holds the journal and the images of config edits"""
+    authority: Mapping[str, Any]
+    """who runs it and by which decisions, policy and commit, as it goes into the journal"""
+    coverage: dict[str, set[str]] = field(default_factory=dict)
+    expected: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """(target, file) -> sha256 of the config content that was reviewed"""
+    seen: Seen = field(default_factory=Seen)
+
+    def event(self, kind: EventKind, step: str | None = None, /, **data: Any) -> Event:
+        """Return an event of this run."""
+        return Event(
+            kind=kind, run=self.run, change=self.lock.change, environment=self.lock.environment, step=step, data=data
+        )
+
+    def covered(self, unit: SqlUnit) -> frozenset[str]:
+        """The tables that capture must cover for ``unit``, as far as is known: names as written or qualified."""
+        named = {name for statement in unit.statements for name in statement.writes}
+        return frozenset(named | (unit.touches or frozenset()) | self.coverage.get(unit.target, set()))
+
+
+def new_run(now: datetime | None = None) -> str:
+    """Return a run id: the UTC second and four random hexadecimal digits, e.g. ``20261122-020913-7f3a``."""
+    return f"{now or datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

@@ -1,0 +1,138 @@
+"""The whole plan, its checks and its undo, on the real target, in transactions that are rolled back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from okto_change.database import state
+from okto_change.database.session import REPEATABLE_READ, Session
+from okto_change.errors import OktoError
+from okto_change.execution import edits, images, undoing, work
+from okto_change.execution.job import Job
+from okto_change.execution.units import EditUnit, SqlUnit
+from okto_change.model import EditPreview, Event, Rehearsal, RowChange, UndoProof
+
+
+@dataclass
+class Opened:
+    """What one rehearsal has open: a transaction a target, the captures of its units, file contents as edited so far."""
+
+    started: float = field(default_factory=time.monotonic)
+    before: dict[str, state.Consumption] = field(default_factory=dict)
+    captures: dict[int, images.Capture] = field(default_factory=dict)
+    contents: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    edits: dict[int, tuple[EditPreview, bytes, bytes]] = field(default_factory=dict)
+
+
+def rehearse(job: Job) -> Generator[Event, None, Rehearsal]:
+    """Run ``job`` and its undo without committing anything; return what happened, also when the plan failed.
+
+    Raises OktoError only for what makes a rehearsal impossible (no connection, another run holds the target).
+    """
+    for attempt in range(1, work.ATTEMPTS + 1):
+        try:
+            return (yield from _once(job, Opened()))
+        except work.NotCovered as missed:
+            work.grow(job, missed, attempt)
+        finally:
+            job.targets.rollback()
+    raise AssertionError("grow raises on the last attempt")
+
+
+def edit_previews(job: Job, opened: Opened | None = None) -> tuple[EditPreview, ...]:
+    """Return what every edit of the plan would do, each on the content that the ones before it leave."""
+    opened = opened or Opened()
+    for unit in job.units:
+        if isinstance(unit, EditUnit):
+            _edit(job, unit, opened)
+    return tuple(preview for preview, _, _ in opened.edits.values())
+
+
+def _once(job: Job, opened: Opened) -> Generator[Event, None, Rehearsal]:
+    at = datetime.now(UTC)
+    failure, rows, proof = None, (), UndoProof(proven=False, rows=0, identical=0, reason="the plan did not get that far")
+    try:
+        for unit in job.units:
+            match unit:
+                case EditUnit():
+                    _edit(job, unit, opened)
+                case SqlUnit():
+                    opened.captures[unit.number] = yield from work.perform(job, unit, _open(job, unit, opened))
+        rows = _rows(job, opened)
+        proof = _prove(job, opened)
+    except OktoError as error:
+        failure = error.message if error.where is None else f"{error.where}: {error.message}"
+        failure = "; ".join((failure, *error.faults))
+    return Rehearsal(
+        at=at, milliseconds=round((time.monotonic() - opened.started) * 1000), statements=job.seen.all_statements(),
+        writes=job.seen.all_writes(), rows=rows, checks=job.seen.all_checks(), undo=proof,
+        left_behind=_left_behind(job, opened, failed=failure is not None), failure=failure,
+    )  # fmt: skip
+
+
+def _open(job: Job, unit: SqlUnit, opened: Opened) -> Session:
+    session = job.targets.session(unit.target)
+    if unit.target not in opened.before:
+        opened.before[unit.target] = state.consumption(session)
+        session.begin(unit.timeouts(), isolation=REPEATABLE_READ)
+        state.hold_target(session, job.run)
+    return session
+
+
+def _edit(job: Job, unit: EditUnit, opened: Opened) -> None:
+    place = (unit.target, unit.step.file)
+    if place not in opened.contents:
+        opened.contents[place], _ = job.targets.store(unit.target).read(unit.step.file)
+    content = opened.contents[place]
+    preview, edited = edits.preview(job, unit, content)
+    opened.contents[place] = edited
+    opened.edits[unit.number] = preview, content, edited
+
+
+def _rows(job: Job, opened: Opened) -> tuple[RowChange, ...]:
+    return tuple(row for target in opened.before for row in images.sample(job.targets.session(target), job.run))
+
+
+def _prove(job: Job, opened: Opened) -> UndoProof:
+    """Undo every unit last first, then compare: the net effect of run and undo must be empty in every table and file."""
+    proofs = []
+    for unit in reversed(job.units):
+        if unit.irreversible is not None:
+            return UndoProof(proven=False, rows=0, identical=0, reason=f"declared irreversible: {unit.irreversible}")
+        match unit:
+            case EditUnit():
+                proofs.append(edits.prove(unit, *opened.edits[unit.number][1:]))
+            case SqlUnit():
+                proofs.append(_prove_sql(job, unit, opened))
+    return _merge(proofs)
+
+
+def _prove_sql(job: Job, unit: SqlUnit, opened: Opened) -> UndoProof:
+    session = job.targets.session(unit.target)
+    try:
+        undoing.put_back(job, unit, session, job.run)
+        return images.proof(session, opened.captures[unit.number])
+    except OktoError as error:
+        return UndoProof(proven=False, rows=0, identical=0, reason="; ".join((error.message, *error.faults)))
+
+
+def _merge(proofs: list[UndoProof]) -> UndoProof:
+    broken = next((proof for proof in proofs if not proof.proven), None)
+    if broken is not None:
+        return broken
+    return UndoProof(
+        proven=True, rows=sum(proof.rows for proof in proofs), identical=sum(proof.identical for proof in proofs)
+    )
+
+
+def _left_behind(job: Job, opened: Opened, *, failed: bool) -> tuple[str, ...]:
+    lines: list[str] = []
+    for target, before in opened.before.items():
+        session = job.targets.session(target)
+        if failed:
+            session.rollback()
+        lines += state.describe_consumption(target, before, state.consumption(session))
+    return tuple(lines)

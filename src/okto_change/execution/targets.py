@@ -1,0 +1,61 @@
+"""The open ends of a run: one session a database target, one store a config target, opened when first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from okto_change.config.store import FileStore
+from okto_change.database.session import Session
+from okto_change.errors import OktoError, UsageError
+
+
+class Targets:
+    """Sessions and stores by target name. ``openers`` connect and demand the right database; they may raise ConnectionFailed."""
+
+    def __init__(self, openers: Mapping[str, Callable[[], Session]], stores: Mapping[str, FileStore]) -> None:
+        self._openers = openers
+        self._stores = stores
+        self._sessions: dict[str, Session] = {}
+
+    def session(self, target: str) -> Session:
+        """Return the session of a database target, connecting on first use."""
+        if target not in self._openers:
+            raise UsageError(f"{target} is no database target of this environment", where=target)
+        if target not in self._sessions:
+            self._sessions[target] = self._openers[target]()
+        return self._sessions[target]
+
+    def fresh(self, target: str) -> Session:
+        """Drop the session of ``target``, whatever its condition, and connect anew."""
+        old = self._sessions.pop(target, None)
+        if old is not None:
+            old.close()
+        return self.session(target)
+
+    def store(self, target: str) -> FileStore:
+        """Return the store of a config target."""
+        if target not in self._stores:
+            raise UsageError(f"{target} is no config target of this environment", where=target)
+        return self._stores[target]
+
+    def rollback(self) -> tuple[str, ...]:
+        """Roll back whatever is open; return a line for each target where that could not be said to the server."""
+        problems = []
+        for target, session in self._sessions.items():
+            try:
+                session.rollback()
+            except OktoError as error:
+                problems.append(f"{target}: {error.message}")
+        return tuple(problems)
+
+    def close(self) -> None:
+        """Close every session; open transactions are rolled back by the server."""
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+
+    def __enter__(self) -> Targets:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
