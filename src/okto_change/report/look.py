@@ -1,0 +1,126 @@
+"""A page: headings, paragraphs, tables and listings, laid out for a width, with or without colour. Hides rich.
+
+Every text that enters is cleaned here (`escape.clean`): a page carries no terminal escape, whatever it is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from io import StringIO
+
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from okto_change.report.escape import clean, clean_lines
+
+GOOD, BAD, CARE, DIM, STRONG = "green", "bold red", "yellow", "dim", "bold"
+
+Cell = str | tuple[str, str]
+"""A text, or a text and its style."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a page is shown: columns of the terminal, and whether it has colours."""
+
+    width: int = 100
+    colour: bool = False
+
+
+class Page:
+    """Collects what a page shows, top to bottom; ``render`` turns it into text."""
+
+    def __init__(self) -> None:
+        self._parts: list[RenderableType] = []
+
+    def line(self, *cells: Cell, indent: int = 0) -> None:
+        """Add a paragraph; cells follow one another without a gap, long ones wrap inside the indent."""
+        self._parts.append(Padding(Text.assemble(*map(_styled, cells)), (0, 0, 0, indent)))
+
+    def gap(self) -> None:
+        """Add an empty line."""
+        self._parts.append("")
+
+    def heading(self, title: str, *rest: Cell) -> None:
+        """Begin a section."""
+        self.gap()
+        self.line((title, STRONG), *rest)
+
+    def bullets(self, items: Iterable[str], *, style: str = "", indent: int = 2) -> None:
+        """Add a line per item, wrapped under its own text."""
+        for item in items:
+            self.columns([[("·", DIM), (item, style)]], indent=indent, gap=1)
+
+    def facts(self, pairs: Iterable[tuple[str, str | None]], *, indent: int = 2) -> None:
+        """Add a label and its text a line, without those that have none; line breaks in a text are kept."""
+        rows = [
+            (Text(label, DIM), Text("\n".join(clean_lines(text)), overflow="fold")) for label, text in pairs if text
+        ]
+        self._table(rows, None, (), indent, 2)
+
+    def columns(self, rows: Sequence[Sequence[Cell]], *, indent: int = 2, gap: int = 2) -> None:
+        """Add rows of aligned cells without a header; the last column takes the rest of the width."""
+        self._table([[_text(cell) for cell in row] for row in rows], None, (), indent, gap)
+
+    def table(
+        self, header: Sequence[str], rows: Sequence[Sequence[Cell]], *, right: Iterable[int] = (), indent: int = 2
+    ) -> None:
+        """Add a table; ``right`` names the columns (from 0) with figures, which are set to the right."""
+        self._table([[_text(cell) for cell in row] for row in rows], header, tuple(right), indent, 2)
+
+    def listing(self, text: str, *, first: int = 1, indent: int = 4, most: int | None = None) -> None:
+        """Add source text with line numbers from ``first``; beyond ``most`` lines only their number is told."""
+        lines = clean_lines(text)
+        shown = lines[:most]
+        self.columns([[(str(first + i), DIM), line] for i, line in enumerate(shown)], indent=indent)
+        if len(shown) < len(lines):
+            self.line((f"… {len(lines) - len(shown)} more lines", CARE), indent=indent)
+
+    def diff(self, text: str, *, indent: int = 4) -> None:
+        """Add a unified diff, added and removed lines in colour."""
+        for line in clean_lines(text):
+            style = {"+": GOOD, "-": "red", "@": DIM}.get(line[:1], "")
+            self.line((line, style), indent=indent)
+
+    def render(self, look: Look) -> str:
+        """Return the page as text with a final line break; without colour no escape sequence is in it."""
+        console = Console(
+            file=StringIO(), width=look.width, color_system="standard" if look.colour else None,
+            force_terminal=look.colour, markup=False, emoji=False, highlight=False, legacy_windows=False, _environ={},
+        )  # fmt: skip
+        with console.capture() as captured:
+            console.print(Group(*self._parts))
+        return "".join(line.rstrip() + "\n" for line in captured.get().strip("\n").split("\n"))
+
+    def _table(
+        self,
+        rows: Sequence[Sequence[Text]],
+        header: Sequence[str] | None,
+        right: tuple[int, ...],
+        indent: int,
+        gap: int,
+    ) -> None:
+        if not rows:
+            return
+        table = Table(
+            box=None, show_header=header is not None, header_style=DIM, pad_edge=False, padding=(0, gap, 0, 0)
+        )  # fmt: skip
+        for number in range(len(rows[0])):
+            table.add_column(
+                header[number] if header else "", justify="right" if number in right else "left", overflow="fold",
+            )  # fmt: skip
+        for row in rows:
+            table.add_row(*row)
+        self._parts.append(Padding(table, (0, 0, 0, indent)))
+
+
+def _text(cell: Cell) -> Text:
+    return Text(*_styled(cell), overflow="fold")
+
+
+def _styled(cell: Cell) -> tuple[str, str]:
+    text, style = (cell, "") if isinstance(cell, str) else cell
+    return clean(text), style

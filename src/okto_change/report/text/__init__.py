@@ -1,0 +1,23 @@
+"""Results -> pages for a terminal, each a pure function of the result and a `Look`."""
+
+from okto_change.report.text.author import check, init, lock, new, show
+from okto_change.report.text.decide import ballot, decided, request
+from okto_change.report.text.dryrun import dry_run
+from okto_change.report.text.outcome import audit, doctor, log, outcome, status
+
+__all__ = [
+    "audit",
+    "ballot",
+    "check",
+    "decided",
+    "doctor",
+    "dry_run",
+    "init",
+    "lock",
+    "log",
+    "new",
+    "outcome",
+    "request",
+    "show",
+    "status",
+]

@@ -1,0 +1,111 @@
+"""Pages about decisions: what a person is about to sign, what was signed, every decision and why it counts or not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from okto_change.model import Ballot, BallotLine, Decided, DecisionRequest, DryRun, EditStep, Irreversible, Need
+from okto_change.report import units
+from okto_change.report.look import BAD, CARE, DIM, GOOD, STRONG, Cell, Look, Page
+from okto_change.report.text import parts
+from okto_change.report.text.dryrun import dry_run
+
+SIGNED = {"submit": "submitted", "approve": "approved", "reject": "rejected"}
+
+
+def request(asked: DecisionRequest, look: Look) -> str:
+    """Return the whole page before a signature: plan, dry run, risk, warnings, and what is missing."""
+    page = Page()
+    parts.add_place(page, asked.change, asked.environment, before=asked.decision.upper(), after=f"as {asked.person}")
+    page.line((asked.lock.title, STRONG))
+    page.facts([("reason", asked.reason), ("incident", asked.incident), ("author", asked.lock.author)])
+    evidence = _evidence(asked)
+    if evidence is not None:
+        return page.render(look) + "\n" + dry_run(evidence, look, whole=True) + _signature(asked, look)
+    parts.add_risk(page, asked.lock.risk, asked.lock.risk_reasons)
+    _steps(page, asked)
+    why = "there is none" if asked.dry_run is None else f"the one on file is of another plan, {asked.dry_run.digest}"
+    page.heading("NO DRY RUN  ", (f"{why}: neither row counts nor the undo are proven", BAD))
+    return page.render(look) + _signature(asked, look)
+
+
+def _evidence(asked: DecisionRequest) -> DryRun | None:
+    # A dry run is a file that its author wrote: what will run, and its risk, are taken from the lock that is signed.
+    lock, found = asked.lock, asked.dry_run
+    if found is None or found.digest != lock.digest:
+        return None
+    return replace(
+        found, change=lock.change, environment=lock.environment, title=lock.title, statements=lock.statements,
+        steps=lock.steps, risk=lock.risk, risk_reasons=lock.risk_reasons,
+    )  # fmt: skip
+
+
+def _steps(page: Page, asked: DecisionRequest) -> None:
+    for number, step in enumerate(asked.lock.steps, 1):
+        page.heading(f"STEP {number}  {step.name}", (" → ", DIM), (step.target, ""))
+        page.facts(parts.step_terms(step))
+        if isinstance(step, EditStep):
+            parts.add_settings(page, step)
+        for place, statement in enumerate((s for s in asked.lock.statements if s.step == step.name), 1):
+            page.gap()
+            parts.add_statement(page, statement, f"{number}.{place}", "", most=None)
+
+
+def _signature(asked: DecisionRequest, look: Look) -> str:
+    page = Page()
+    page.heading("WHAT YOU SIGN")
+    page.line(("digest  ", DIM), asked.lock.digest)
+    page.bullets(asked.warnings, style=CARE)
+    for_good = [step for step in asked.lock.steps if isinstance(step.undo, Irreversible)]
+    page.bullets((f"{step.name}: {units.undo(step.undo)}" for step in for_good), style=BAD)
+    if asked.ballot is not None:
+        _needs(page, asked.ballot)
+    return "\n" + page.render(look)
+
+
+def decided(result: Decided, decision: str, look: Look) -> str:
+    """Return what was signed and published, and what policy still asks for."""
+    page = Page()
+    page.line((SIGNED.get(decision, decision), GOOD), f"  {result.file}")
+    page.line(("digest  ", DIM), result.digest, indent=2)
+    if result.missing:
+        page.line("still missing:", indent=2)
+        page.bullets(result.missing, style=CARE)
+    elif decision != "reject":
+        page.line(("nothing is missing: the change may be applied", GOOD), indent=2)
+    return page.render(look)
+
+
+def ballot(result: Ballot, look: Look) -> str:
+    """Return every decision with whether it counts and why, then what is missing and who can give it."""
+    page = Page()
+    parts.add_place(page, result.change, result.environment)
+    page.line((f"digest {result.digest}", DIM))
+    page.gap()
+    page.table(["", "who", "decision", "when", "why"], [_decision(line) for line in result.decisions], indent=0)
+    if not result.decisions:
+        page.line(("no decision yet", CARE))
+    _needs(page, result)
+    page.gap()
+    page.line(("cleared: the change may be applied", GOOD) if result.cleared else ("not cleared", BAD))
+    return page.render(look)
+
+
+def _decision(line: BallotLine) -> list[Cell]:
+    counted = ("counts", GOOD) if line.counted else ("no", BAD)
+    when = "" if line.issued_at is None else units.moment(line.issued_at)
+    return [counted, line.signer, line.decision, when, line.reason]
+
+
+def _needs(page: Page, result: Ballot) -> None:
+    if result.needs:
+        page.heading("NEEDED")
+        page.columns([_need(need) for need in result.needs])
+    if result.blocks:
+        page.heading("BLOCKED BY")
+        page.bullets(result.blocks, style=BAD)
+
+
+def _need(need: Need) -> list[Cell]:
+    who = "" if need.met else "can still be given by " + (", ".join(need.candidates) or "nobody")
+    return [(f"{need.have} of {need.need}", GOOD if need.met else CARE), need.group, who]

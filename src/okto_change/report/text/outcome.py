@@ -1,0 +1,99 @@
+"""Pages about runs and what is left of them: an outcome, where changes stand, the journal, the doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from okto_change.model import AuditReport, ChangeStatus, Diagnosis, Entry, Outcome, Result
+from okto_change.report import units
+from okto_change.report.look import BAD, CARE, DIM, GOOD, STRONG, Cell, Look, Page
+from okto_change.report.text import parts
+
+RESULT_STYLE = {Result.DONE: GOOD, Result.ALREADY_APPLIED: GOOD, Result.NOTHING_TO_UNDO: GOOD, Result.UNDONE: CARE}
+
+STATE_STYLE = {"applied": GOOD, "stuck": BAD, "conflict": BAD}
+
+SHORT = 60
+DATA_SHOWN = 5
+"""Facts of a journal entry that its line shows; `--json` gives all."""
+
+
+def outcome(result: Outcome, look: Look) -> str:
+    """Return how a run ended: what happened, conflicts, rows written, checks, state of things, what to do next."""
+    page = Page()
+    page.line((result.result.value.upper(), RESULT_STYLE.get(result.result, BAD)), f"  {result.summary}")
+    if result.conflicts:
+        page.heading("CONFLICTS")
+        page.bullets(result.conflicts, style=BAD)
+    if result.writes:
+        parts.add_writes(page, result.writes)
+    if result.checks:
+        parts.add_checks(page, result.checks)
+    page.gap()
+    page.facts([("run", result.run), ("state", result.state), ("next", result.hint)], indent=0)
+    return page.render(look)
+
+
+def status(found: Sequence[ChangeStatus], look: Look) -> str:
+    """Return where each change stands in each environment, and the command that takes it on."""
+    page = Page()
+    if not found:
+        page.line("no change here yet; begin with: okto-change new TITLE")
+    for place in found:
+        style = STATE_STYLE.get(place.state, STRONG)
+        when = "" if place.at is None else f"  {units.moment(place.at)}"
+        place_of: list[Cell] = [(place.change, STRONG), (" → ", DIM), place.environment]
+        page.line(*place_of, "  ", (place.state.upper(), style), (when, DIM))
+        page.facts([("title", place.title), ("run", place.run), ("", place.detail), ("next", place.next)])
+    return page.render(look)
+
+
+def log(entries: Sequence[Entry], look: Look) -> str:
+    """Return the journal, a line an entry: number, time, who, what."""
+    page = Page()
+    rows: list[list[Cell]] = [
+        [(str(entry.number), DIM), units.moment(entry.at), entry.actor, entry.event.kind.value, event_words(entry)]
+        for entry in entries
+    ]
+    page.table(["no", "at", "who", "what", "about"], rows, right=(0,), indent=0)
+    page.gap()
+    page.line((units.plural(len(entries), "entry").replace("entrys", "entries"), DIM))
+    return page.render(look)
+
+
+def event_words(entry: Entry) -> str:
+    """Return what an entry is about: change, environment, step and its first plain facts."""
+    event = entry.event
+    plain = {name: str(value) for name, value in event.data.items() if isinstance(value, str | int)}
+    facts = [f"{name}={text}" for name, text in plain.items() if len(text) < SHORT]
+    place = f"{event.change} → {event.environment}"
+    return " · ".join([place, *([event.step] if event.step else []), *facts[:DATA_SHOWN], f"run {event.run}"])
+
+
+def audit(report: AuditReport, look: Look) -> str:
+    """Return whether the journal's chain holds, or every problem."""
+    page = Page()
+    entries = f"{report.entries:,} {'entry' if report.entries == 1 else 'entries'}"
+    if report.problems:
+        page.line(("JOURNAL BROKEN", BAD), f"  {report.environment}, {entries}")
+        page.bullets(report.problems, style=BAD)
+        page.line("stop changing things in this environment; keep the database as it is for whoever examines it")
+    else:
+        page.line(
+            ("the chain holds", GOOD), f"  {report.environment}, {entries}: none changed, missing, moved or inserted"
+        )
+    if report.head:
+        page.line(("head  ", DIM), report.head, indent=2)
+    return page.render(look)
+
+
+def doctor(found: Sequence[Diagnosis], look: Look) -> str:
+    """Return what was looked at, a line each, with what to do where it is not well."""
+    page = Page()
+    rows: list[list[Cell]] = []
+    for diagnosis in found:
+        rows.append([("ok", GOOD) if diagnosis.ok else ("FAIL", BAD), diagnosis.name, diagnosis.message])
+        if diagnosis.hint and not diagnosis.ok:
+            rows.append(["", ("next", DIM), diagnosis.hint])
+    page.columns(rows, indent=0)
+    return page.render(look)

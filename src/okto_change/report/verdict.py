@@ -1,0 +1,56 @@
+"""What a result means for the one who waits for it: ready or not and why, and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from okto_change.model import DryRun, Finding, Irreversible, Outcome, Result, Severity
+
+OUTCOME_CODES = {
+    Result.DONE: 0,
+    Result.ALREADY_APPLIED: 0,
+    Result.NOTHING_TO_UNDO: 0,
+    Result.REFUSED: 1,
+    Result.ROLLED_BACK: 4,
+    Result.UNDONE: 5,
+    Result.CONFLICT: 6,
+    Result.STUCK: 6,
+}
+
+
+def outcome_code(outcome: Outcome) -> int:
+    """Return the exit code of a run: 0 done, 1 refused, 4 rolled back, 5 undone after commit, 6 stuck."""
+    return OUTCOME_CODES[outcome.result]
+
+
+def findings_code(findings: Iterable[Finding]) -> int:
+    """Return 1 if a finding stops the change, else 0."""
+    return 1 if any(finding.severity is Severity.ERROR for finding in findings) else 0
+
+
+def dry_run_code(result: DryRun) -> int:
+    """Return 1 if the dry run gives a reason not to go on, else 0."""
+    return 1 if objections(result) else 0
+
+
+def objections(result: DryRun) -> tuple[str, ...]:
+    """Return every reason why the change is not ready for approval, in words; none if it is."""
+    errors = [f"{finding.code} {finding.title}" for finding in result.findings if finding.severity is Severity.ERROR]
+    return (*errors, *_rehearsal_objections(result))
+
+
+def _rehearsal_objections(result: DryRun) -> list[str]:
+    rehearsal = result.rehearsal
+    if rehearsal is None:
+        return []
+    found = [] if rehearsal.failure is None else [f"the rehearsal failed: {rehearsal.failure}"]
+    found += [f"check {check.name!r} failed" for check in rehearsal.checks if not check.passed]
+    found += [f"{table.table} is outside the declared tables" for table in rehearsal.writes if not table.declared]
+    if rehearsal.failure is None and not rehearsal.undo.proven and not irreversible(result):
+        found.append(str(rehearsal.undo))
+    return found
+
+
+def irreversible(result: DryRun) -> tuple[str, ...]:
+    """Return ``step: reason`` for every step that the author declares irreversible."""
+    return tuple(f"{step.name}: {step.undo.reason}" for step in result.steps if isinstance(step.undo, Irreversible))
