@@ -94,12 +94,14 @@ class Session:
         self, timeouts: Timeouts | None = None, *, isolation: str = REPEATABLE_READ, read_only: bool = False
     ) -> None:
         """Start a transaction with lock, statement and idle limits set by ``SET LOCAL``."""
-        limits = timeouts or Timeouts()
-        idle = max(limits.statement * 2, 60_000)
+        self.run(f"BEGIN ISOLATION LEVEL {isolation} {'READ ONLY' if read_only else 'READ WRITE'}")
+        self.limit(timeouts or Timeouts())
+
+    def limit(self, timeouts: Timeouts) -> None:
+        """Set the limits of the open transaction from here on; idle time is limited to a minute or more."""
         self.run(
-            f"BEGIN ISOLATION LEVEL {isolation} {'READ ONLY' if read_only else 'READ WRITE'};"
-            f" SET LOCAL lock_timeout = {int(limits.lock)}; SET LOCAL statement_timeout = {int(limits.statement)};"
-            f" SET LOCAL idle_in_transaction_session_timeout = {idle}"
+            f"SET LOCAL lock_timeout = {int(timeouts.lock)}; SET LOCAL statement_timeout = {int(timeouts.statement)};"
+            f" SET LOCAL idle_in_transaction_session_timeout = {max(int(timeouts.statement) * 2, 60_000)}"
         )
 
     def commit(self) -> None:
