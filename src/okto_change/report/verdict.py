@@ -18,8 +18,13 @@ OUTCOME_CODES = {
 }
 
 
-def outcome_code(outcome: Outcome) -> int:
-    """Return the exit code of a run: 0 done, 1 refused, 4 rolled back, 5 undone after commit, 6 stuck."""
+def outcome_code(outcome: Outcome, *, undo: bool = False) -> int:
+    """Return the exit code of a run: 0 done, 1 refused, 4 rolled back, 5 undone after commit, 6 stuck.
+
+    For an ``undo`` that was asked for, undone is done.
+    """
+    if undo and outcome.result is Result.UNDONE:
+        return 0
     return OUTCOME_CODES[outcome.result]
 
 

@@ -178,7 +178,7 @@ FAILED = replace(
 )
 LOCK = Lock(
     content=b"{}\n", digest=DIGEST, repo="7d1f2f9a", change=CHANGE, environment="production", title=TITLE, author="ana",
-    steps=STEPS, statements=STATEMENTS, checks=(), risk=Risk.MEDIUM, risk_reasons=("writes 2 tables",), objects=("settlements",),
+    steps=STEPS, statements=STATEMENTS, checks=(), risk=Risk.MEDIUM, risk_reasons=("writes 2 tables",), objects=(),
 )  # fmt: skip
 BALLOT = Ballot(
     change=CHANGE, environment="production", digest=DIGEST, cleared=False, blocks=(),
@@ -196,6 +196,6 @@ REQUEST = DecisionRequest(
     dry_run=GOOD, ballot=BALLOT, warnings=("the dry run is 3 days old",),
 )  # fmt: skip
 DONE = Outcome(
-    result=Result.DONE, run="20261122T021409-3f2a", summary="applied to production in 1.2 s", state="74 rows changed in 2 tables",
+    result=Result.DONE, run="20261122T021409-3f2a", summary="applied to production", state="74 rows changed in 2 tables",
     hint=f"okto-change rollback {CHANGE} --env production", writes=REHEARSAL.writes, checks=REHEARSAL.checks,
 )  # fmt: skip

@@ -1,0 +1,44 @@
+"""Commands over the audit trail."""
+
+from __future__ import annotations
+
+import click
+
+from okto_change.cli import complete
+from okto_change.cli.face import Face, command, environment_option
+from okto_change.errors import JournalBroken
+
+
+@click.group(invoke_without_command=True, epilog="\b\nExample:\n  okto-change audit verify --env production")
+@click.pass_context
+def audit(ctx: click.Context) -> None:
+    """Read or verify the audit trail."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@command("okto-change audit log --env production stuck-settlements")
+@click.argument("change", required=False, shell_complete=complete.changes)
+@environment_option
+def log(face: Face, change: str | None, environment: str) -> None:
+    """Show the journal's entries, of one change or of all."""
+    from okto_change import pipeline
+    from okto_change.report import data, text
+
+    face.emit(pipeline.audit_log(face.repository(), environment, change), text.log, data.log)
+
+
+@command("okto-change audit verify --env production")
+@environment_option
+def verify(face: Face, environment: str) -> int:
+    """Verify the journal's chain: nothing changed, missing, reordered or inserted."""
+    from okto_change import pipeline
+    from okto_change.report import data, text
+
+    report = pipeline.audit_verify(face.repository(), environment)
+    face.emit(report, text.audit, data.audit)
+    return JournalBroken.exit_code if report.problems else 0
+
+
+audit.add_command(log)
+audit.add_command(verify)

@@ -1,0 +1,141 @@
+"""What every command has: common options, the repository, data on stdout, talk on stderr, questions, progress."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from okto_change.cli import boundary, complete
+from okto_change.errors import Refused
+
+if TYPE_CHECKING:
+    from okto_change.pipeline import Repository
+    from okto_change.report.look import Look
+    from okto_change.report.progress import Progress
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+WIDTH_OF_A_PIPE = 100
+NARROWEST, WIDEST = 60, 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Face:
+    """How this command line talks: where it works, as whom, and to whom it speaks."""
+
+    directory: Path
+    key: str | None
+    json: bool
+    verbose: bool
+
+    def repository(self) -> Repository:
+        """Open the change repository of ``-C`` or of the working folder."""
+        from okto_change import pipeline
+
+        return pipeline.open_repository(self.directory, self.key)
+
+    def emit(self, result: T, page: Callable[[T, Look], str], record: Callable[[T], dict[str, Any]]) -> None:
+        """Write a result to stdout: its page, with ``--json`` its object."""
+        if self.json:
+            boundary.show_json(record(result))
+        else:
+            boundary.show(page(result, look(sys.stdout)))
+
+    def say(self, page: Callable[[T, Look], str], result: T) -> None:
+        """Show a page on stderr: talk, not data."""
+        with contextlib.suppress(OSError):
+            sys.stderr.write(page(result, look(sys.stderr)) + "\n")
+            sys.stderr.flush()
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[Progress]:
+        """Show events while the body runs; Ctrl-C becomes an error that says what state it leaves."""
+        from okto_change.report.progress import Progress
+
+        progress = Progress(sys.stderr, live=boundary.coloured(sys.stderr), verbose=self.verbose)
+        try:
+            yield progress
+        except KeyboardInterrupt as error:
+            raise boundary.Interrupted("interrupted", state=progress.state()) from error
+        finally:
+            progress.close()
+
+
+def look(stream: Any) -> Look:
+    """Return the look of a page on ``stream``: a terminal's width and colours, 100 plain columns elsewhere."""
+    from okto_change.report.look import Look
+
+    columns = shutil.get_terminal_size((WIDTH_OF_A_PIPE, 24)).columns if stream.isatty() else _columns()
+    return Look(width=max(NARROWEST, min(columns, WIDEST)), colour=boundary.coloured(stream))
+
+
+def _columns() -> int:
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdigit() else WIDTH_OF_A_PIPE
+
+
+def interactive() -> bool:
+    """Whether somebody can be asked: both ends of the talk are a terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def ask_for(word: str, question: str) -> None:
+    """Ask until ``word`` is typed exactly; anything else refuses, and nothing is signed or run."""
+    sys.stderr.write(f"{question} Type {word} to go on: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip() != word:
+        raise Refused("not confirmed", hint="nothing else was asked for; run the command again when you are sure")
+
+
+def command(example: str) -> Callable[[Callable[Concatenate[Face, P], int | None]], click.Command]:
+    """Make a command of a function that takes a `Face` first: common options, an example under its help."""
+
+    def make(body: Callable[Concatenate[Face, P], int | None]) -> click.Command:
+        @wraps(body)
+        def run(*given: P.args, **options: P.kwargs) -> int | None:
+            face = _face(options)
+            return body(face, *given, **options)
+
+        for option in reversed(COMMON):
+            option(run)
+        name = body.__name__.strip("_").replace("_", "-")
+        return click.command(name, epilog=f"\b\nExample:\n  {example}")(run)
+
+    return make
+
+
+def _face(options: dict[str, Any]) -> Face:
+    outer: dict[str, Any] = click.get_current_context().find_root().obj or {}
+    directory, key = options.pop("directory"), options.pop("key")
+    return Face(
+        directory=Path(directory or outer.get("directory") or "."),
+        key=key or outer.get("key"),
+        json=options.pop("as_json"),
+        verbose=bool(options.pop("verbose") or outer.get("verbose")),
+    )
+
+
+COMMON = (
+    click.option("--json", "as_json", is_flag=True, help="Write one JSON object to stdout."),
+    click.option("-C", "directory", metavar="DIR", type=click.Path(), help="Work in the change repository at DIR."),
+    click.option("--key", metavar="FILE", type=click.Path(), help="The SSH key that says who you are."),
+    click.option("-v", "--verbose", is_flag=True, help="Tell more."),
+)
+
+change_argument = click.argument("change", shell_complete=complete.changes)
+environment_option = click.option(
+    "--env", "environment", metavar="E", required=True, help="The environment.", shell_complete=complete.environments
+)
+any_environment_option = click.option(
+    "--env", "environment", metavar="E", help="Only this environment.", shell_complete=complete.environments
+)

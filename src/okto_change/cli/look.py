@@ -1,0 +1,37 @@
+"""Commands that only look."""
+
+from __future__ import annotations
+
+from okto_change.cli.face import Face, any_environment_option, change_argument, command, environment_option
+
+
+@command("okto-change status --env production")
+@any_environment_option
+def status(face: Face, environment: str | None) -> None:
+    """Show where each change stands."""
+    from okto_change import pipeline
+    from okto_change.report import data, text
+
+    face.emit(pipeline.status(face.repository(), environment), text.status, data.status)
+
+
+@command("okto-change show stuck-settlements")
+@change_argument
+def show(face: Face, change: str) -> None:
+    """Show one change: plan, state, decisions."""
+    from okto_change import pipeline
+    from okto_change.report import data, text
+
+    face.emit(pipeline.show(face.repository(), change), text.show, data.show)
+
+
+@command("okto-change doctor --env production")
+@environment_option
+def doctor(face: Face, environment: str) -> int:
+    """Look for whatever would make a run fail."""
+    from okto_change import pipeline
+    from okto_change.report import data, text
+
+    found = pipeline.doctor(face.repository(), environment)
+    face.emit(found, text.doctor, data.doctor)
+    return 0 if all(diagnosis.ok for diagnosis in found) else 1

@@ -1,0 +1,83 @@
+"""Commands that run a change, take it back, or end a run that was interrupted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from okto_change.cli.face import Face, ask_for, change_argument, command, environment_option, interactive
+
+if TYPE_CHECKING:
+    from okto_change.model import Outcome
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask, even on a terminal.")
+
+
+@command("okto-change apply stuck-settlements --env production")
+@change_argument
+@environment_option
+@yes_option
+def apply(face: Face, change: str, environment: str, yes: bool) -> int:
+    """Run an approved change."""
+    from okto_change import pipeline
+
+    if not yes and interactive():
+        _ask_to_apply(face, change, environment)
+    with face.watching() as watch:
+        outcome = pipeline.apply(face.repository(), change, environment, watch=watch)
+    return _end(face, outcome)
+
+
+def _ask_to_apply(face: Face, change: str, environment: str) -> None:
+    from okto_change import pipeline
+    from okto_change.report import text
+
+    ballot = pipeline.approvals(face.repository(), change, environment)
+    # Without clearance there is nothing to confirm: apply refuses, and names each reason.
+    if ballot.cleared:
+        face.say(text.ballot, ballot)
+        ask_for(ballot.change, f"Apply this to {environment}?")
+
+
+@command("okto-change rollback stuck-settlements --env production")
+@change_argument
+@environment_option
+@click.option("--only-clean", is_flag=True, help="Undo the rows that nobody changed since; leave and name the others.")
+@yes_option
+def rollback(face: Face, change: str, environment: str, only_clean: bool, yes: bool) -> int:
+    """Take an applied change back."""
+    from okto_change import pipeline
+
+    if not yes and interactive():
+        _ask_to_roll_back(face, change, environment)
+    with face.watching() as watch:
+        outcome = pipeline.rollback(face.repository(), change, environment, only_clean=only_clean, watch=watch)
+    return _end(face, outcome, undo=True)
+
+
+def _ask_to_roll_back(face: Face, change: str, environment: str) -> None:
+    from okto_change import pipeline
+    from okto_change.report import text
+
+    view = pipeline.show(face.repository(), change)
+    face.say(text.status, tuple(place for place in view.statuses if place.environment == environment))
+    ask_for(view.plan.change, f"Take this back in {environment}?")
+
+
+@command("okto-change resume 20261122-021409-7f3a")
+@click.argument("run")
+def resume(face: Face, run: str) -> int:
+    """Find out what became of an interrupted run, and end it."""
+    from okto_change import pipeline
+
+    with face.watching() as watch:
+        outcome = pipeline.resume(face.repository(), run, watch=watch)
+    return _end(face, outcome)
+
+
+def _end(face: Face, outcome: Outcome, *, undo: bool = False) -> int:
+    from okto_change.report import data, text, verdict
+
+    face.emit(outcome, text.outcome, data.outcome)
+    return verdict.outcome_code(outcome, undo=undo)

@@ -1,0 +1,167 @@
+"""Results -> JSON objects with stable keys, for ``--json``. Card numbers are masked; everything else is as it is.
+
+Every object has ``kind`` (which result it is) beside the keys that its function names. Nested objects carry the fields
+of the domain types in `okto_change.model` under their own names; moments are UTC text, ``where`` is ``{file, line}``.
+Where a field can be one of several types (steps, undo, expectations) the object says which in ``type``. Keys may be
+added, never renamed or removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from okto_change.errors import OktoError
+from okto_change.model import (
+    AuditReport,
+    Ballot,
+    ChangeStatus,
+    ChangeView,
+    CheckReport,
+    Decided,
+    DecisionRequest,
+    Diagnosis,
+    DryRun,
+    Entry,
+    LockWritten,
+    NewChange,
+    Outcome,
+)
+from okto_change.model.codec import encode
+from okto_change.report import verdict
+from okto_change.report.escape import mask_all
+
+Json = dict[str, Any]
+
+NAMED_TYPES = frozenset(
+    ["AutoUndo", "EditStep", "ExpectCompare", "ExpectEmpty", "ExpectRows", "Irreversible", "ScriptUndo", "SqlStep"]
+)
+
+
+def init(paths: Sequence[str]) -> Json:
+    """``paths``: the files written."""
+    return _object("init", paths=list(paths))
+
+
+def new(written: NewChange) -> Json:
+    """``change``, ``paths``."""
+    return _object("new", change=written.change, paths=written.paths)
+
+
+def check(report: CheckReport) -> Json:
+    """``change``, ``environment``, ``stopped`` (a finding is an error), ``findings``, ``risk``, ``risk_reasons``.
+
+    And ``statements`` and ``objects`` as analysis sees them.
+    """
+    plan, analysis = report.plan, report.analysis
+    return _object(
+        "check", change=plan.change, environment=plan.environment, stopped=verdict.findings_code(analysis.findings) != 0,
+        findings=analysis.findings, risk=analysis.risk, risk_reasons=analysis.risk_reasons, statements=analysis.statements,
+        objects=analysis.objects,
+    )  # fmt: skip
+
+
+def lock(written: LockWritten) -> Json:
+    """``change``, ``environment``, ``digest``, ``path``, ``changed``, ``differences``."""
+    found = written.lock
+    return _object(
+        "lock", change=found.change, environment=found.environment, digest=found.digest, path=written.path,
+        changed=written.changed, differences=written.differences,
+    )  # fmt: skip
+
+
+def dry_run(result: DryRun) -> Json:
+    """``ready``, ``objections`` (why not), and the fields of `DryRun`."""
+    reasons = verdict.objections(result)
+    return _object("dry-run", ready=not reasons, objections=reasons, **_fields(result))
+
+
+def request(asked: DecisionRequest) -> Json:
+    """``decision``, ``change``, ``environment``, ``person``, ``digest``, ``warnings``: what is about to be signed."""
+    return _object(
+        "decision-request", decision=asked.decision, change=asked.change, environment=asked.environment,
+        person=asked.person, digest=asked.lock.digest, warnings=asked.warnings,
+    )  # fmt: skip
+
+
+def decided(result: Decided) -> Json:
+    """``file``, ``digest``, ``missing``."""
+    return _object("decided", **_fields(result))
+
+
+def ballot(result: Ballot) -> Json:
+    """``change``, ``environment``, ``digest``, ``decisions``, ``needs``, ``blocks``, ``cleared``."""
+    return _object("ballot", **_fields(result))
+
+
+def outcome(result: Outcome) -> Json:
+    """``result``, ``run``, ``summary``, ``state``, ``hint``, ``writes``, ``checks``, ``conflicts``, ``exit_code``."""
+    return _object("outcome", exit_code=verdict.outcome_code(result), **_fields(result))
+
+
+def status(found: Sequence[ChangeStatus]) -> Json:
+    """``changes``: a list of ``{change, environment, title, state, run, at, digest, detail, next}``."""
+    return _object("status", changes=found)
+
+
+def show(view: ChangeView) -> Json:
+    """``plan``, ``path``, ``statuses``, ``ballots``."""
+    return _object("show", **_fields(view))
+
+
+def log(entries: Sequence[Entry]) -> Json:
+    """``entries``: a list of ``{number, at, actor, event, content, previous, hash}``; ``content`` is canonical JSON."""
+    return _object("log", entries=[_entry(entry) for entry in entries])
+
+
+def audit(report: AuditReport) -> Json:
+    """``environment``, ``entries`` (a number), ``head``, ``problems``, ``intact``."""
+    return _object("audit", intact=not report.problems, **_fields(report))
+
+
+def doctor(found: Sequence[Diagnosis]) -> Json:
+    """``well`` (all of them), ``diagnoses``: a list of ``{name, ok, message, hint}``."""
+    return _object("doctor", well=all(diagnosis.ok for diagnosis in found), diagnoses=found)
+
+
+def error(fault: OktoError, exit_code: int) -> Json:
+    """``error``: ``{type, message, where, faults, state, hint, exit_code}``; the only key of the object."""
+    told = {
+        "type": type(fault).__name__, "message": fault.message, "where": fault.where, "faults": list(fault.faults),
+        "state": fault.state, "hint": fault.hint, "exit_code": exit_code,
+    }  # fmt: skip
+    masked: Json = mask_all({"error": told})
+    return masked
+
+
+def _entry(entry: Entry) -> Json:
+    fields: Json = _plain(
+        {name: getattr(entry, name) for name in ("number", "at", "actor", "event", "previous", "hash")}
+    )
+    return fields | {"content": entry.content.decode("utf-8", "backslashreplace")}
+
+
+def _fields(value: Any) -> Json:
+    fields: Json = _plain(value)
+    return fields
+
+
+def _object(kind: str, /, **fields: Any) -> Json:
+    masked: Json = mask_all({"kind": kind} | _plain(fields))
+    return masked
+
+
+def _plain(value: Any) -> Any:
+    return _tidy(encode(value))
+
+
+def _tidy(value: Any) -> Any:
+    match value:
+        case dict():
+            kind = value.get("_type")
+            rest = {name: _tidy(item) for name, item in value.items() if name != "_type"}
+            return {"type": kind} | rest if kind in NAMED_TYPES else rest
+        case list():
+            return [_tidy(item) for item in value]
+        case _:
+            return value
