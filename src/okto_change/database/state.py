@@ -66,12 +66,12 @@ def ensure_schema(session: Session) -> None:
     """
     if session.in_transaction:
         raise ValueError("ensure_schema needs a transaction of its own")
-    if _is_current(session):
+    if is_current(session):
         return
     session.begin(INSTALL, isolation=READ_COMMITTED)
     try:
         session.query("schema_lock")
-        if not _is_current(session):
+        if not is_current(session):
             for text in queries.schemas():
                 session.execute(text)
             session.query("schema_record", version=SCHEMA_VERSION, digest=_schema_digest())
@@ -85,7 +85,8 @@ def is_installed(session: Session) -> bool:
     return bool(session.query("schema_installed")[0][0])
 
 
-def _is_current(session: Session) -> bool:
+def is_current(session: Session) -> bool:
+    """Whether exactly this version of the schema is there; raises Refused when it is a newer one."""
     rows = session.query("schema_version") if is_installed(session) else []
     if not rows:
         return False

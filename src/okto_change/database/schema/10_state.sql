@@ -1,6 +1,13 @@
 -- The schema itself, its version, and what is applied. Safe to run again.
 
-CREATE SCHEMA IF NOT EXISTS okto_change;
+-- IF NOT EXISTS would demand CREATE on the database even where an administrator has made the schema for us.
+DO $$
+BEGIN
+    IF pg_catalog.to_regnamespace('okto_change') IS NULL THEN
+        CREATE SCHEMA okto_change;
+    END IF;
+END
+$$;
 REVOKE ALL ON SCHEMA okto_change FROM PUBLIC;
 COMMENT ON SCHEMA okto_change IS 'State of okto-change in this database: what is applied, the rows to put back, the journal. Owner only.';
 
