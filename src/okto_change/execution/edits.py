@@ -53,6 +53,7 @@ def undo(job: Job, unit: EditUnit, origin: str, *, only_clean: bool) -> Generato
     yield job.event(EventKind.EDITING, step.name, undo=True, **_mark(unit, found, sha256(result.content)))
     if result.content != content:
         store.replace(step.file, found, result.content, validate=step.validate)
+    job.seen.undone.add(unit.number)
     yield job.event(EventKind.UNDONE, step.name, unit=unit.number, target=unit.target, left=len(result.conflicts))
     return result.conflicts
 

@@ -20,6 +20,8 @@ class Seen:
     statements: dict[int, tuple[StatementResult, ...]] = field(default_factory=dict)
     writes: dict[int, tuple[TableWrites, ...]] = field(default_factory=dict)
     checks: dict[int, tuple[CheckResult, ...]] = field(default_factory=dict)
+    undone: set[int] = field(default_factory=set)
+    """numbers of the units that this run took back"""
 
     def all_checks(self) -> tuple[CheckResult, ...]:
         """Every verdict, in order of the units."""
@@ -47,7 +49,7 @@ class Job:
     authority: Mapping[str, Any]
     """who runs it and by which decisions, policy and commit, as it goes into the journal"""
     coverage: dict[str, set[str]] = field(default_factory=dict)
-    expected: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    expected: dict[tuple[str, str], str] = field(default_factory=dict)
     """(target, file) -> sha256 of the config content that was reviewed"""
     seen: Seen = field(default_factory=Seen)
 

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from okto_change.database import state
+from okto_change.database import measure, state
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import OktoError
 from okto_change.execution import edits, images, undoing, work
@@ -21,7 +21,8 @@ class Opened:
     """What one rehearsal has open: a transaction a target, the captures of its units, file contents as edited so far."""
 
     started: float = field(default_factory=time.monotonic)
-    before: dict[str, state.Consumption] = field(default_factory=dict)
+    before: dict[str, tuple[dict[str, int | None], int]] = field(default_factory=dict)
+    """sequence positions and WAL position of each target before its transaction"""
     captures: dict[int, images.Capture] = field(default_factory=dict)
     contents: dict[tuple[str, str], bytes] = field(default_factory=dict)
     edits: dict[int, tuple[EditPreview, bytes, bytes]] = field(default_factory=dict)
@@ -69,16 +70,16 @@ def _once(job: Job, opened: Opened) -> Generator[Event, None, Rehearsal]:
     return Rehearsal(
         at=at, milliseconds=round((time.monotonic() - opened.started) * 1000), statements=job.seen.all_statements(),
         writes=job.seen.all_writes(), rows=rows, checks=job.seen.all_checks(), undo=proof,
-        left_behind=_left_behind(job, opened, failed=failure is not None), failure=failure,
+        left_behind=_left_behind(job, opened), failure=failure,
     )  # fmt: skip
 
 
 def _open(job: Job, unit: SqlUnit, opened: Opened) -> Session:
     session = job.targets.session(unit.target)
     if unit.target not in opened.before:
-        opened.before[unit.target] = state.consumption(session)
+        opened.before[unit.target] = measure.sequences(session), measure.wal_position(session)
         session.begin(unit.timeouts(), isolation=REPEATABLE_READ)
-        state.hold_target(session, job.run)
+        state.target_lock(session, job.run)
     return session
 
 
@@ -128,11 +129,13 @@ def _merge(proofs: list[UndoProof]) -> UndoProof:
     )
 
 
-def _left_behind(job: Job, opened: Opened, *, failed: bool) -> tuple[str, ...]:
+def _left_behind(job: Job, opened: Opened) -> tuple[str, ...]:
+    """Say what the rolled-back rehearsal leaves in each target, read after the rollback."""
+    job.targets.rollback()
     lines: list[str] = []
-    for target, before in opened.before.items():
+    for target, (sequences, position) in opened.before.items():
         session = job.targets.session(target)
-        if failed:
-            session.rollback()
-        lines += state.describe_consumption(target, before, state.consumption(session))
+        written = measure.wal_position(session) - position
+        lines += [f"{target}: {line}" for line in measure.moved(sequences, measure.sequences(session))]
+        lines.append(f"{target}: {written} bytes of WAL by all sessions meanwhile, and dead rows until the next vacuum")
     return tuple(lines)

@@ -53,10 +53,12 @@ def undo(job: Job, origin: str, done: frozenset[int], *, only_clean: bool = Fals
             undoing.look(job, units, origin, only_clean=only_clean)
         left = yield from undoing.take_back(job, units, origin, only_clean=only_clean)
     except Conflict as error:
-        yield job.event(EventKind.CONFLICT, rows=len(error.faults))
-        return (yield from _finish(job, _conflict(job, error)))
+        if not job.seen.undone:
+            yield job.event(EventKind.CONFLICT, rows=len(error.faults))
+            return (yield from _finish(job, _conflict(job, error)))
+        return (yield from _finish(job, _undo_failed(job, origin, error)))
     except (OktoError, KeyboardInterrupt) as error:
-        return (yield from _finish(job, _undo_failed(job, _plain(error))))
+        return (yield from _finish(job, _undo_failed(job, origin, _plain(error))))
     return (yield from _finish(job, _undone(job, origin, left)))
 
 
@@ -165,13 +167,15 @@ def _conflict(job: Job, error: OktoError) -> Outcome:
     )  # fmt: skip
 
 
-def _undo_failed(job: Job, error: OktoError) -> Outcome:
-    stuck = isinstance(error, Stuck)
+def _undo_failed(job: Job, origin: str, error: OktoError) -> Outcome:
+    back = ", ".join(map(str, sorted(job.seen.undone)))
+    state = "the undo was rolled back; the change still stands as before"
+    if back:
+        state = f"partly undone: units {back} of run {origin} are back, the others still stand"
     return Outcome(
-        result=Result.STUCK if stuck else Result.ROLLED_BACK, run=job.run,
-        summary=f"the undo failed: {_with_place(error)}",
-        state=error.state if stuck else "the undo was rolled back; the change still stands as before", hint=error.hint,
-        conflicts=error.faults,
+        result=Result.STUCK if back or isinstance(error, Stuck) else Result.ROLLED_BACK, run=job.run,
+        summary=f"the undo failed: {_with_place(error)}", state=error.state if isinstance(error, Stuck) else state,
+        hint=error.hint or "run rollback again when the cause is gone", conflicts=error.faults,
     )  # fmt: skip
 
 

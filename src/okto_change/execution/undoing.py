@@ -68,14 +68,15 @@ def _undo_sql(job: Job, unit: SqlUnit, origin: str, *, only_clean: bool) -> Gene
         yield job.event(EventKind.STEP_STARTED, unit.name, undo=True, unit=unit.number, target=unit.target)
         try:
             session.begin(unit.timeouts(), isolation=READ_COMMITTED)
-            state.hold_target(session, job.run)
+            state.target_lock(session, job.run)
             left = put_back(job, unit, session, origin, only_clean=only_clean)
             state.record_undone(session, run=origin, unit=str(unit.number), undone_by=job.run)
-            mark = state.mark(session)
+            mark = state.backend(session)
         except DatabaseError as error:
             raise work.failed(unit, error) from error
-        yield job.event(EventKind.UNDO_COMMITTING, unit.name, unit=unit.number, target=unit.target, **mark.data())
+        yield job.event(EventKind.UNDO_COMMITTING, unit.name, unit=unit.number, target=unit.target, **work.marked(mark))
         work.commit(job, unit.target, session, mark)
+        job.seen.undone.add(unit.number)
         yield job.event(EventKind.UNDONE, unit.name, unit=unit.number, target=unit.target, left=len(left))
     return left
 

@@ -96,22 +96,22 @@ def rolled_back_unless_committed(session: Session) -> Iterator[None]:
 
 def _attempt(job: Job, unit: SqlUnit, session: Session) -> Events:
     session.begin(unit.timeouts(), isolation=REPEATABLE_READ)
-    state.hold_target(session, job.run)
+    state.target_lock(session, job.run)
     capture = yield from perform(job, unit, session)
     state.record_applied(
         session, run=job.run, unit=str(unit.number), change=job.lock.change, environment=job.lock.environment,
         digest=job.lock.digest, executor=str(job.authority.get("person", "")),
     )  # fmt: skip
     leftovers = images.finish(session, capture)
-    mark = state.mark(session)
-    yield job.event(EventKind.COMMITTING, unit.name, unit=unit.number, target=unit.target, **mark.data())
+    mark = state.backend(session)
+    yield job.event(EventKind.COMMITTING, unit.name, unit=unit.number, target=unit.target, **marked(mark))
     commit(job, unit.target, session, mark)
     yield job.event(EventKind.COMMITTED, unit.name, unit=unit.number, target=unit.target)
     if leftovers:
         images.clean_up(session)
 
 
-def commit(job: Job, target: str, session: Session, mark: state.Mark) -> None:
+def commit(job: Job, target: str, session: Session, mark: state.Backend) -> None:
     """COMMIT; when the answer is lost, ask a fresh connection what became of the transaction.
 
     Returns only if it is committed. Raises StepFailed if it is not, Stuck if nobody can tell.
@@ -121,18 +121,29 @@ def commit(job: Job, target: str, session: Session, mark: state.Mark) -> None:
         return
     except ConnectionLost as lost:
         try:
-            verdict = state.settle(job.targets.fresh(target), mark)
+            fate = state.settle(job.targets.fresh(target), mark, job.run)
         except DatabaseError as error:
             raise Stuck(
                 f"the connection broke at COMMIT and {target} cannot be asked: {error.message}", where=target,
                 state="unknown: the last COMMIT may or may not have arrived",
                 hint=f"run `okto-change status --env {job.lock.environment}` when the server is back; nothing is applied twice",
             ) from lost  # fmt: skip
-        if verdict is not state.Verdict.COMMITTED:
+        if fate == "in progress":
+            raise Stuck(
+                f"the connection broke at COMMIT and {target} still works on it", where=target,
+                state="unknown: the last COMMIT is still in progress",
+                hint=f"run `okto-change status --env {job.lock.environment}` in a minute; nothing is applied twice",
+            ) from lost  # fmt: skip
+        if fate == "aborted":
             raise StepFailed(
                 "the connection broke before COMMIT arrived", where=target, state="rolled back; nothing was changed",
                 hint="run apply again",
             ) from lost  # fmt: skip
+
+
+def marked(mark: state.Backend) -> dict[str, int | str]:
+    """Return a transaction's identity as event data, for whoever must find out later what became of it."""
+    return {"xid": mark.xid, "pid": mark.pid, "started": mark.started}
 
 
 # ----------------------------------------------------------------------------- inside the transaction

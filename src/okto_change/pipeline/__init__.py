@@ -1,0 +1,54 @@
+"""The journey: check, lock, dry_run, decide, apply, rollback, and the trail of it. Read this second.
+
+Each function takes a ``Repository`` and returns a value to show; only they join the folders of the tree together. The
+functions are found in their modules on first use, so that a command pays for nothing that it does not need.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from okto_change.pipeline.authoring import check, init, lock, new
+    from okto_change.pipeline.deciding import approvals, decide
+    from okto_change.pipeline.evidence import dry_run
+    from okto_change.pipeline.history import audit_log, audit_verify, doctor, show, status
+    from okto_change.pipeline.repository import Repository, open_repository
+    from okto_change.pipeline.running import apply, resume, rollback
+
+_HOMES = {
+    "authoring": ("init", "new", "check", "lock"),
+    "evidence": ("dry_run",),
+    "deciding": ("decide", "approvals"),
+    "running": ("apply", "rollback", "resume"),
+    "history": ("status", "show", "audit_log", "audit_verify", "doctor"),
+    "repository": ("Repository", "open_repository"),
+}
+
+__all__ = [
+    "Repository",
+    "apply",
+    "approvals",
+    "audit_log",
+    "audit_verify",
+    "check",
+    "decide",
+    "doctor",
+    "dry_run",
+    "init",
+    "lock",
+    "new",
+    "open_repository",
+    "resume",
+    "rollback",
+    "show",
+    "status",
+]
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(name)

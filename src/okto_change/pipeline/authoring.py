@@ -1,0 +1,102 @@
+"""What the author does: a repository, a change, its findings, its lock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from okto_change import analysis
+from okto_change.approval import identity
+from okto_change.approval import policy as policies
+from okto_change.approval.workspace import Workspace
+from okto_change.errors import UsageError
+from okto_change.model import Analysis, CheckReport, Finding, LockWritten, NewChange
+from okto_change.pipeline.compiling import compile_change, demand_sound, differences, lock_path
+from okto_change.pipeline.repository import CHANGES, POLICY, Repository
+from okto_change.plan import read, scaffold
+
+
+def init(
+    path: Path, *, name: str | None = None, person: str | None = None, key: str | None = None, sandbox: bool = True
+) -> tuple[str, ...]:
+    """Make ``path`` a change repository: git, policy version 1, ``changes/``; return the paths written, uncommitted.
+
+    Raises WorkspaceError where there is a policy already, KeyUnusable without a public key.
+    """
+    workspace = Workspace.create(path)
+    me = person or workspace.suggested_person()
+    public = identity.public_key(key, workspace)
+    files = scaffold.init_files(name or workspace.root.name) | {
+        f"{POLICY}0001.yaml": policies.template(person=me, email=workspace.email(), public_key=public, sandbox=sandbox)
+    }
+    return _write_new(workspace.root, files)
+
+
+def new(
+    repo: Repository, title: str, *, template: str = "data-fix", parameters: Mapping[str, str] | None = None,
+    incident: str | None = None,
+) -> NewChange:  # fmt: skip
+    """Begin a change from a template. Raises UsageError when its folder exists, or for an unknown template or parameter."""
+    author = identity.author(repo.policy, root=repo.root, key=repo.key, environ=repo.environ)
+    change, files = scaffold.new_change_files(
+        title, date=datetime.now(UTC).date(), author=author, template=template, parameters=parameters or {}, incident=incident
+    )
+    paths = _write_new(repo.root, {f"{CHANGES}/{change}/{path}": text for path, text in files.items()})
+    return NewChange(change=change, paths=paths)
+
+
+def check(repo: Repository, change: str, environment: str | None) -> CheckReport:
+    """Parse, render and analyse a change offline, for one environment or for all of them; findings appear once."""
+    change = repo.resolve(change)
+    files = repo.worktree_files(change)
+    plan = read.load(change, files)
+    names = [environment] if environment else [name for name in sorted(repo.policy.environments) if _fits(repo, plan.steps, name)]
+    if not names:
+        return CheckReport(plan=plan, analysis=analysis.analyse(plan))
+    compiled = [compile_change(repo.policy, change, name, files) for name in names]
+    return CheckReport(plan=compiled[-1].plan, analysis=_joined([one.analysis for one in compiled]))
+
+
+def lock(repo: Repository, change: str, environment: str) -> LockWritten:
+    """Compile the working tree's change and write its lock. Raises Refused when a finding is an error; then nothing is written."""
+    change = repo.resolve(change)
+    files = repo.worktree_files(change)
+    compiled = compile_change(repo.policy, change, environment, files)
+    demand_sound(compiled.analysis.findings, "this change cannot be locked")
+    path = lock_path(environment)
+    old = files.get(path)
+    changed = old != compiled.lock.content
+    if changed:
+        place = repo.root / CHANGES / change / path
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(compiled.lock.content)
+    return LockWritten(
+        lock=compiled.lock, path=f"{CHANGES}/{change}/{path}", changed=changed,
+        differences=differences(old, compiled.lock.content) if old is not None and changed else (),
+    )  # fmt: skip
+
+
+def _fits(repo: Repository, steps: tuple[object, ...], environment: str) -> bool:
+    targets = repo.policy.environment(environment).targets
+    return all(getattr(step, "target", None) in targets for step in steps)
+
+
+def _joined(analyses: list[Analysis]) -> Analysis:
+    findings: dict[tuple[str, str, str], Finding] = {
+        (f.code, str(f.where), f.message): f for found in analyses for f in found.findings
+    }
+    worst = max(analyses, key=lambda found: found.risk.rank)
+    return replace(worst, findings=tuple(findings.values()))
+
+
+def _write_new(root: Path, files: Mapping[str, str]) -> tuple[str, ...]:
+    """Write files that must not exist yet; nothing is written when one does."""
+    there = [path for path in files if (root / path).exists()]
+    if there:
+        raise UsageError("these files exist already", faults=tuple(there), hint="nothing was overwritten; choose another name")
+    for path, text in files.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8", newline="\n")
+    return tuple(files)

@@ -1,0 +1,84 @@
+"""An environment's targets -> sessions and stores: the right database, or no connection at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from okto_change.approval.policy import Environment, FilesTarget, PostgresTarget
+from okto_change.config.store import FileStore
+from okto_change.database import session as database
+from okto_change.database import state
+from okto_change.database.session import Session
+from okto_change.errors import DatabaseError, OktoError, PlanError
+from okto_change.execution.targets import Targets
+from okto_change.journal.store import Journal
+
+
+def open_targets(environment: Environment, environ: Mapping[str, str], *, install: bool = True) -> Targets:
+    """Return the targets of an environment, connected when first used; ``install`` creates schema okto_change where missing."""
+    openers: dict[str, Callable[[], Session]] = {}
+    stores: dict[str, FileStore] = {}
+    for name, target in environment.targets.items():
+        match target:
+            case PostgresTarget():
+                openers[name] = partial(connect, target, environ, install=install)
+            case FilesTarget():
+                stores[name] = FileStore(root(target, environ))
+    return Targets(openers, stores)
+
+
+def connect(target: PostgresTarget, environ: Mapping[str, str], *, install: bool) -> Session:
+    """Connect and demand the database that the policy names. Raises ConnectionFailed, DatabaseError."""
+    conninfo = database.conninfo(service=target.service, dsn_env=target.dsn_env, environ=environ)
+    session = database.connect(target.name, conninfo)
+    try:
+        demand_right_database(session, target)
+        if install:
+            state.ensure_schema(session)
+    except OktoError:
+        session.close()
+        raise
+    return session
+
+
+def demand_right_database(session: Session, target: PostgresTarget) -> None:
+    """Raise DatabaseError unless system identifier and name are the policy's and the server is a primary."""
+    found = session.identity
+    if target.database not in (None, found.database):
+        _wrong(target, f"this is database {found.database!r}, the policy says {target.database!r}")
+    if target.system_identifier not in (None, found.system_identifier):
+        _wrong(target, f"this is cluster {found.system_identifier}, the policy says {target.system_identifier}")
+    if not found.primary:
+        _wrong(target, "this server is a standby; changes run on the primary")
+
+
+def _wrong(target: PostgresTarget, message: str) -> None:
+    raise DatabaseError(
+        f"the wrong database answers: {message}", where=target.name,
+        hint="check the service or variable of the target; nothing was sent but the question who it is",
+    )  # fmt: skip
+
+
+def root(target: FilesTarget, environ: Mapping[str, str]) -> str:
+    """Return the folder of a config target. Raises PlanError when its variable is not set."""
+    if target.root is not None:
+        return target.root
+    value = environ.get(target.root_env or "")
+    if not value:
+        raise PlanError(
+            f"environment variable {target.root_env} is not set", where=target.name,
+            hint="it names the folder that holds the config files of this target",
+        )  # fmt: skip
+    return value
+
+
+def open_journal(environment: Environment, environ: Mapping[str, str], *, actor: str, install: bool = True) -> Journal:
+    """Return the environment's journal on a connection of its own. Raises PlanError when its target is no database."""
+    target = environment.targets.get(environment.journal)
+    if not isinstance(target, PostgresTarget):
+        raise PlanError(
+            f"journal {environment.journal!r} of {environment.name} is no PostgreSQL target",
+            hint="set `journal:` of the environment to one of its postgres targets",
+        )
+    return Journal(connect(target, environ, install=install), actor=actor)

@@ -1,0 +1,133 @@
+"""Signing a decision over exactly what will run, and counting those that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from okto_change.approval import identity, publish, signature, statement
+from okto_change.approval import policy as policies
+from okto_change.approval.policy import Environment
+from okto_change.digest import sha256
+from okto_change.errors import OktoError, Refused
+from okto_change.model import Ballot, Decided, DecisionRequest, Irreversible, Lock
+from okto_change.pipeline.compiling import Compiled, compile_change, demand_lock, demand_sound
+from okto_change.pipeline.connections import open_journal
+from okto_change.pipeline.evidence import Report, from_files
+from okto_change.pipeline.repository import Repository
+from okto_change.pipeline.running import consumed
+
+Kind = Literal["submit", "approve", "reject"]
+Confirm = Callable[[DecisionRequest], bool]
+
+
+def decide(
+    repo: Repository, change: str, environment: str, decision: Kind, *, comment: str = "", confirm: Confirm
+) -> Decided:  # fmt: skip
+    """Show what would be signed, sign it if ``confirm`` says so, publish it on the approvals branch.
+
+    Raises WorkspaceError for uncommitted edits, Refused for a missing or stale lock, KeyUnusable, NotAuthorised for a
+    person who may not decide this.
+    """
+    change = repo.resolve(change)
+    repo.demand_clean(change)
+    files = repo.committed_files(repo.mirror.head_commit(), change)
+    compiled = compile_change(repo.policy, change, environment, files)
+    lock = demand_lock(compiled, files)
+    if decision != "reject":
+        demand_sound(compiled.analysis.findings, f"this change cannot be {_done(decision)}")
+    report = from_files(files, lock)
+    signer = identity.whoami(repo.policy, root=repo.root, key=repo.key, environ=repo.environ)
+    counted = _count(repo, compiled.environment, lock, report)
+    role = policies.role(repo.policy, counted, signer.person) if decision == "approve" else ""
+    request = _request(repo, compiled, report, decision, signer.person, counted)
+    if not confirm(request):
+        raise Refused("not signed", where=change, hint="nothing was published")
+    content = _statement(repo, compiled, report, decision, comment, signer.person, role)
+    armor = signature.sign(content, signer.key)
+    file = publish.publish(repo.mirror, lock.change, environment, statement.join(content, armor))
+    after = _count(repo, compiled.environment, lock, report)
+    return Decided(file=file, digest=lock.digest, missing=policies.missing(after))
+
+
+def approvals(repo: Repository, change: str, environment: str) -> Ballot:
+    """Return every decision on the change's lock: counted or not and why, what is missing, what blocks."""
+    change = repo.resolve(change)
+    files = repo.committed_files(repo.mirror.head_commit(), change)
+    compiled = compile_change(repo.policy, change, environment, files)
+    lock = demand_lock(compiled, files)
+    return _count(repo, compiled.environment, lock, from_files(files, lock))
+
+
+def _count(repo: Repository, environment: Environment, lock: Lock, report: Report | None) -> Ballot:
+    decisions = policies.examine(repo.policy, repo.mirror.decision_files(lock.change, environment.name))
+    return policies.ballot(
+        repo.policy, lock, decisions, datetime.now(UTC),
+        facts_sha256=report and report.dry_run.facts_sha256, report_sha256=report and report.sha256,
+        consumed=_consumed(repo, environment),
+    )  # fmt: skip
+
+
+def _consumed(repo: Repository, environment: Environment) -> frozenset[str]:
+    """Return the decisions that runs used up, as far as this machine can see the journal: an approver often cannot."""
+    try:
+        journal = open_journal(environment, repo.environ, actor="", install=False)
+    except OktoError:
+        return frozenset()
+    try:
+        return consumed(journal.entries(environment=environment.name))
+    except OktoError:
+        return frozenset()
+    finally:
+        journal.close()
+
+
+def _request(
+    repo: Repository, compiled: Compiled, report: Report | None, decision: Kind, person: str, counted: Ballot
+) -> DecisionRequest:  # fmt: skip
+    lock = compiled.lock
+    dry_run = report.dry_run if report else None
+    if dry_run is None and compiled.environment.dry_run == "required" and decision != "reject":
+        raise Refused(
+            "this environment requires a dry run of exactly this lock, and there is none", where=lock.change,
+            hint=f"run `okto-change dry-run {lock.change} --env {lock.environment}` and commit its report",
+        )  # fmt: skip
+    return DecisionRequest(
+        decision=decision, change=lock.change, environment=lock.environment, person=person, reason=compiled.plan.reason,
+        incident=compiled.plan.incident, lock=lock, dry_run=dry_run, ballot=counted, warnings=tuple(_warnings(lock, report)),
+    )  # fmt: skip
+
+
+def _warnings(lock: Lock, report: Report | None) -> list[str]:
+    lines = [f"step {s.name!r} is declared irreversible: {s.undo.reason}" for s in lock.steps if isinstance(s.undo, Irreversible)]
+    if report is None:
+        return [*lines, "there is no dry run of this lock"]
+    rehearsed = report.dry_run.rehearsal
+    if rehearsed is None:
+        return [*lines, "the plan was never rehearsed: only the static preview was made"]
+    if rehearsed.failure is not None:
+        lines.append(f"the rehearsal failed: {rehearsed.failure}")
+    elif not rehearsed.undo.proven:
+        lines.append(str(rehearsed.undo))
+    return lines
+
+
+def _statement(
+    repo: Repository, compiled: Compiled, report: Report | None, decision: Kind, comment: str, person: str, role: str
+) -> bytes:  # fmt: skip
+    now = datetime.now(UTC).replace(microsecond=0)
+    lock = compiled.lock
+    return statement.build(
+        repo=lock.repo, change=lock.change, environment=lock.environment, plan_digest=lock.digest, decision=decision,
+        signer=person, role=role, issued_at=now, comment=comment, policy_sha256=sha256(repo.policy.content),
+        expires_at=now + timedelta(seconds=compiled.environment.max_approval_age),
+        dry_run_facts_sha256=report.dry_run.facts_sha256 if report else "",
+        dry_run_report_sha256=report.sha256 if report else "",
+    )  # fmt: skip
+
+
+def _done(decision: Kind) -> str:
+    return {"submit": "submitted", "approve": "approved"}.get(decision, decision)
+
+

@@ -1,0 +1,205 @@
+"""The dry run: what would happen, said by the static preview and by a rehearsal, and the facts it holds for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from okto_change import analysis, digest
+from okto_change.database import catalog, facts, sample
+from okto_change.database.session import Session
+from okto_change.errors import DatabaseError
+from okto_change.execution import rehearsal, units
+from okto_change.execution.job import Job, new_run
+from okto_change.execution.targets import Targets
+from okto_change.model import (
+    Analysis,
+    Count,
+    DryRun,
+    Event,
+    Found,
+    Lock,
+    Quality,
+    Rehearsal,
+    SqlStep,
+    Statement,
+    StatementPreview,
+    Timeouts,
+)
+from okto_change.model.codec import decode, encode
+from okto_change.pipeline.compiling import Compiled, analyse_live, compile_change, demand_lock, demand_sound
+from okto_change.pipeline.connections import open_targets
+from okto_change.pipeline.repository import Repository
+
+LOOK = Timeouts(lock=1_000, statement=10_000)
+REPORT = "https://okto-change.dev/dry-run/v1"
+Watch = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A stored dry run: what approvals bind. ``sha256`` is over the file's bytes, bare hexadecimal."""
+
+    dry_run: DryRun
+    sha256: str
+
+
+def dry_run(repo: Repository, change: str, environment: str, *, static: bool, watch: Watch) -> DryRun:
+    """Look at, and unless ``static`` rehearse, the change as it lies in the working tree; store the report beside its lock.
+
+    Raises Refused when the lock is missing or stale, ConnectionFailed, DatabaseError.
+    """
+    change = repo.resolve(change)
+    files = repo.worktree_files(change)
+    compiled = compile_change(repo.policy, change, environment, files)
+    lock = demand_lock(compiled, files)
+    with open_targets(compiled.environment, repo.environ) as targets:
+        found = find(compiled, targets)
+        live = analyse_live(compiled, found)
+        demand_sound(live.findings, "this change cannot be rehearsed")
+        previews = tuple(_previews(lock, live, targets, found))
+        job = new_job(lock, targets, compiled.environment.journal)
+        rehearsed = None if static else _rehearse(job, watch)
+        result = _page(job, live, previews, rehearsed)
+    path = repo.root / "changes" / change / report_path(environment)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(to_file(result))
+    return result
+
+
+def report_path(environment: str) -> str:
+    """Return the stored dry run's path relative to the change's folder."""
+    return f"dryruns/{environment}.json"
+
+
+def to_file(result: DryRun) -> bytes:
+    """Return the report as canonical JSON. It holds counts and verdicts, no row's content: git never forgets."""
+    rehearsed = result.rehearsal and replace(result.rehearsal, rows=())
+    shown = replace(
+        result, rehearsal=rehearsed, previews=tuple(replace(preview, rows=()) for preview in result.previews)
+    )
+    return digest.canonical({"_type": REPORT, "dry_run": encode(shown)})
+
+
+def from_files(files: Mapping[str, bytes], lock: Lock) -> Report | None:
+    """Return the stored dry run of exactly this lock; None if there is none, or it is of another lock or unreadable."""
+    content = files.get(report_path(lock.environment))
+    if content is None:
+        return None
+    try:
+        result = decode(DryRun, digest.parse(content)["dry_run"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    if result.digest != lock.digest or facts_sha256(result.facts) != result.facts_sha256:
+        return None
+    return Report(dry_run=result, sha256=digest.sha256(content).removeprefix("sha256:"))
+
+
+def find(compiled: Compiled, targets: Targets) -> dict[str, Found]:
+    """Look up in each database target what the plan's statements name."""
+    names = {step.target for step in compiled.plan.steps if isinstance(step, SqlStep)}
+    tables, functions = analysis.names(compiled.plan)
+    declared = [name for step in compiled.plan.steps if isinstance(step, SqlStep) for name in step.touches or ()]
+    return {name: catalog.find(targets.session(name), {*tables, *declared}, functions) for name in sorted(names)}
+
+
+def collect(lock: Lock, targets: Targets, tables: Mapping[str, list[str]]) -> dict[str, Any]:
+    """Return the facts that a dry run holds for: identity and definitions a database target, content a config file."""
+    found: dict[str, Any] = {}
+    for target, names in tables.items():
+        found[target] = facts.collect(targets.session(target), names)
+    for step in lock.steps:
+        if not isinstance(step, SqlStep):
+            _, content = targets.store(step.target).read(step.file)
+            found.setdefault(step.target, {})[step.file] = content
+    return found
+
+
+def tables_of(lock: Lock, rehearsed: Rehearsal | None = None) -> dict[str, list[str]]:
+    """Return the tables that the facts of a lock cover, a target each: written, declared, and found by the rehearsal."""
+    found: dict[str, set[str]] = {}
+    for step in lock.steps:
+        if isinstance(step, SqlStep):
+            names = found.setdefault(step.target, set())
+            names.update(step.touches or ())
+            names.update(name for s in lock.statements if s.step == step.name for name in (*s.writes, *s.reads))
+    if rehearsed is not None and len(found) == 1:
+        next(iter(found.values())).update(writes.table for writes in rehearsed.writes)
+    return {target: sorted(names) for target, names in sorted(found.items())}
+
+
+def facts_sha256(found: Mapping[str, Any]) -> str:
+    """Return the digest of facts, bare hexadecimal."""
+    return digest.sha256(digest.canonical(dict(found))).removeprefix("sha256:")
+
+
+def new_job(lock: Lock, targets: Targets, journal: str, *, run: str | None = None, **authority: Any) -> Job:
+    """Return a run of ``lock`` over open targets."""
+    return Job(
+        run=run or new_run(), lock=lock, units=units.build(lock), targets=targets, journal=journal, authority=authority
+    )
+
+
+def _page(
+    job: Job, live: Analysis, previews: tuple[StatementPreview, ...], rehearsed: Rehearsal | None
+) -> DryRun:
+    lock = job.lock
+    edits = rehearsal.edit_previews(job)
+    found = collect(lock, job.targets, tables_of(lock, rehearsed))
+    return DryRun(
+        change=lock.change, environment=lock.environment, title=lock.title, digest=lock.digest, at=datetime.now(UTC),
+        findings=live.findings, risk=live.risk, risk_reasons=live.risk_reasons, statements=lock.statements,
+        previews=previews, edits=edits, rehearsal=rehearsed, facts=found, facts_sha256=facts_sha256(found), steps=lock.steps,
+    )  # fmt: skip
+
+
+def _rehearse(job: Job, watch: Watch) -> Rehearsal:
+    events = rehearsal.rehearse(job)
+    while True:
+        try:
+            watch(next(events))
+        except StopIteration as end:
+            result: Rehearsal = end.value
+            return result
+
+
+def _previews(
+    lock: Lock, live: Analysis, targets: Targets, found: Mapping[str, Found]
+) -> Iterator[StatementPreview]:
+    """Look at each row-writing statement on its own; a count is exact only where no earlier statement can have moved it."""
+    steps = {step.name: step for step in lock.steps}
+    first = True
+    for statement in live.statements:
+        if statement.kind.writes_rows:
+            target = steps[statement.step].target
+            yield _preview(statement, targets.session(target), found[target], first=first)
+            first = False
+
+
+def _preview(statement: Statement, session: Session, found: Found, *, first: bool) -> StatementPreview:
+    preview = statement.preview
+    table = found.tables.get(preview.table) if preview else None
+    if preview is None or table is None:
+        return _unknown(statement, "no SELECT can be cut from this statement; see the rehearsal")
+    try:
+        session.begin(LOOK, read_only=True)
+        count = session.texts(preview.count)[1][0][0]
+        rows = sample.rows(session, preview, table)
+    except DatabaseError as error:
+        return _unknown(statement, error.message)
+    finally:
+        session.rollback()
+    quality = Quality.EXACT if first else Quality.ESTIMATED
+    return StatementPreview(
+        step=statement.step, index=statement.index, table=table.qualified,
+        count=Count(rows=int(count or 0), quality=quality), rows=rows,
+    )  # fmt: skip
+
+
+def _unknown(statement: Statement, note: str) -> StatementPreview:
+    return StatementPreview(
+        step=statement.step, index=statement.index, table=next(iter(statement.writes), None),
+        count=Count(rows=None, quality=Quality.UNKNOWN), rows=(), note=note,
+    )  # fmt: skip

@@ -1,0 +1,168 @@
+"""What happened and where things stand: status, one change, the journal and its proof, and whether a target is ready."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+from okto_change.approval.policy import Environment, FilesTarget, PostgresTarget
+from okto_change.database import doctor as physician
+from okto_change.errors import OktoError
+from okto_change.lifecycle import ChangeState, State, left_by, replay
+from okto_change.model import (
+    AuditReport,
+    ChangePlan,
+    ChangeStatus,
+    ChangeView,
+    Diagnosis,
+    Entry,
+    SqlStep,
+)
+from okto_change.pipeline.compiling import lock_path
+from okto_change.pipeline.connections import connect, open_journal, root
+from okto_change.pipeline.repository import CHANGES, Repository
+from okto_change.plan import read
+from okto_change.plan.compile import parse_lock
+
+
+def status(repo: Repository, environment: str | None) -> tuple[ChangeStatus, ...]:
+    """Return where every change stands, by the journals of one or all environments, latest first."""
+    names = [environment] if environment else sorted(repo.policy.environments)
+    found: list[ChangeStatus] = []
+    for name in names:
+        found += _statuses(repo, repo.policy.environment(name))
+    return tuple(found)
+
+
+def show(repo: Repository, change: str) -> ChangeView:
+    """Return one change: its plan as written and, where it is locked, its state in each environment as far as can be seen."""
+    change = repo.resolve(change)
+    files = repo.worktree_files(change)
+    plan = read.load(change, files)
+    locked = [name for name in sorted(repo.policy.environments) if lock_path(name) in files]
+    states = [_locked_status(repo, plan, files[lock_path(name)], name) for name in locked]
+    return ChangeView(plan=plan, path=f"{CHANGES}/{change}", statuses=tuple(states))
+
+
+def audit_log(repo: Repository, environment: str, change: str | None = None) -> tuple[Entry, ...]:
+    """Return the journal's entries of an environment, oldest first, of one change if asked."""
+    wanted = repo.resolve(change) if change else None
+    entry = repo.policy.environment(environment)
+    with closing(open_journal(entry, repo.environ, actor="", install=False)) as journal:
+        return tuple(journal.entries(change=wanted, environment=environment))
+
+
+def audit_verify(repo: Repository, environment: str) -> AuditReport:
+    """Verify the whole hash chain of the environment's journal, entries of other environments in it too."""
+    entry = repo.policy.environment(environment)
+    with closing(open_journal(entry, repo.environ, actor="", install=False)) as journal:
+        proof = journal.verify()
+    return AuditReport(environment=environment, entries=proof.entries, head=proof.head, problems=proof.problems)
+
+
+def doctor(repo: Repository, environment: str) -> tuple[Diagnosis, ...]:
+    """Look at each target of an environment; a target that cannot be reached is a finding, not an error."""
+    entry = repo.policy.environment(environment)
+    found: list[Diagnosis] = []
+    for target in entry.targets.values():
+        if isinstance(target, PostgresTarget):
+            found += _database(repo, target, _tables(repo))
+        else:
+            found.append(_folder(repo, target))
+    return tuple(found)
+
+
+def _statuses(repo: Repository, entry: Environment) -> list[ChangeStatus]:
+    with closing(open_journal(entry, repo.environ, actor="", install=False)) as journal:
+        states = replay(journal.entries(environment=entry.name))
+    return [_told(repo, state) for _, state in sorted(states.items(), reverse=True)]
+
+
+def _told(repo: Repository, found: ChangeState) -> ChangeStatus:
+    run = found.run or found.latest
+    detail, following = _next(found)
+    return ChangeStatus(
+        change=found.change, environment=found.environment, title=_title(repo, found.change), state=_state(found),
+        run=run.id if run else None, at=run.last_at if run else None, digest=run.digest if run else None,
+        detail=detail, next=following,
+    )  # fmt: skip
+
+
+def _state(found: ChangeState) -> str:
+    run = found.run
+    return found.state.value if run is None or run.finished else f"{left_by(run).value} (no end was written)"
+
+
+def _next(found: ChangeState) -> tuple[str | None, str | None]:
+    """Say what to know and what to do about a change in this state."""
+    place = f"{found.change} --env {found.environment}"
+    if found.unresolved is not None:
+        run, pending = found.unresolved
+        detail = f"unit {pending.unit} of run {run} was announced and its end never came; the next command finds out"
+        return detail, f"okto-change apply {place}" if not pending.undo else f"okto-change rollback {place}"
+    if found.standing is None:
+        return (found.run.reason if found.run else None), None
+    run, units = found.standing
+    detail = f"units {', '.join(units)} of run {run} stand committed"
+    if found.state is State.APPLIED:
+        return detail, f"okto-change rollback {place}"
+    return detail, f"okto-change resume {run}, or okto-change rollback {place}"
+
+
+def _title(repo: Repository, change: str) -> str:
+    try:
+        return read.load(change, repo.worktree_files(change)).title
+    except OktoError:
+        return ""
+
+
+def _locked_status(repo: Repository, plan: ChangePlan, content: bytes, environment: str) -> ChangeStatus:
+    digest = parse_lock(content).digest
+    try:
+        states = _statuses(repo, repo.policy.environment(environment))
+    except OktoError as error:
+        return ChangeStatus(
+            change=plan.change, environment=environment, title=plan.title, state="locked", digest=digest,
+            detail=f"its journal cannot be read: {error.message}",
+        )  # fmt: skip
+    known = next((state for state in states if state.change == plan.change), None)
+    return known or ChangeStatus(
+        change=plan.change, environment=environment, title=plan.title, state="locked", digest=digest,
+        detail="never run", next=f"okto-change dry-run {plan.change} --env {environment}",
+    )  # fmt: skip
+
+
+def _tables(repo: Repository) -> tuple[str, ...]:
+    """Return the tables that the changes in the working tree name; changes that cannot be read are left out."""
+    names: set[str] = set()
+    for change in repo.changes():
+        try:
+            plan = read.load(change, repo.worktree_files(change))
+        except OktoError:
+            continue
+        names.update(name for step in plan.steps if isinstance(step, SqlStep) for name in step.touches or ())
+    return tuple(sorted(names))
+
+
+def _database(repo: Repository, target: PostgresTarget, tables: tuple[str, ...]) -> list[Diagnosis]:
+    try:
+        session = connect(target, repo.environ, install=False)
+    except OktoError as error:
+        return [Diagnosis(name=f"{target.name}: connection", ok=False, message=error.message, hint=error.hint)]
+    with session:
+        return [
+            Diagnosis(name=f"{target.name}: {found.name}", ok=found.ok, message=found.message, hint=found.hint)
+            for found in physician.diagnose(session, tables)
+        ]
+
+
+def _folder(repo: Repository, target: FilesTarget) -> Diagnosis:
+    name = f"{target.name}: folder"
+    try:
+        folder = Path(root(target, repo.environ))
+    except OktoError as error:
+        return Diagnosis(name=name, ok=False, message=error.message, hint=error.hint)
+    if not folder.is_dir():
+        return Diagnosis(name=name, ok=False, message=f"{folder} is no folder", hint="create it, or correct the policy")
+    return Diagnosis(name=name, ok=True, message=f"{folder} is there")
+

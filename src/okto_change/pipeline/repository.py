@@ -1,0 +1,115 @@
+"""A change repository as this command sees it: the working tree, the trusted policy, the files of a change."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from okto_change.approval import policy, trust
+from okto_change.approval.workspace import Workspace
+from okto_change.errors import PlanError, UsageError, WorkspaceError
+
+CHANGES = "changes"
+POLICY = ".okto-change/policy/"
+LARGEST_CHANGE = 8 * 1024 * 1024
+"""bytes of all files of one change folder"""
+
+
+class Repository:
+    """An open change repository. ``key`` names the signing key to prefer (a file), None to find it."""
+
+    def __init__(self, root: Path, *, key: str | None = None, environ: Mapping[str, str] | None = None) -> None:
+        self.root = root
+        self.key = key
+        self.environ = os.environ if environ is None else environ
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """The user's clone, for its status, staging and configuration; never a source of trust."""
+        return Workspace(self.root)
+
+    @cached_property
+    def mirror(self) -> trust.Mirror:
+        """The own bare copy that everything trusted is read from, fetched once per command."""
+        return trust.open_mirror(self.root)
+
+    @cached_property
+    def protected_commit(self) -> str:
+        """The commit of the protected branch that this command is pinned to."""
+        return self.mirror.commit(self.mirror.protected_ref)
+
+    @cached_property
+    def policy(self) -> policy.Policy:
+        """The policy of the protected branch: its highest version at the pinned commit."""
+        files = self.mirror.files(self.protected_commit, POLICY)
+        names = sorted(name for name in files if name.endswith(".yaml"))
+        if not names:
+            raise WorkspaceError(
+                f"the protected branch has no policy under {POLICY}",
+                where=self.mirror.protected_ref,
+                hint="run `okto-change init`, commit and push to the protected branch",
+            )
+        return policy.read(files[names[-1]], names[-1])
+
+    def changes(self) -> tuple[str, ...]:
+        """Return the ids of every change in the working tree, sorted."""
+        folder = self.root / CHANGES
+        return tuple(sorted(p.name for p in folder.iterdir() if (p / "plan.yaml").is_file())) if folder.is_dir() else ()
+
+    def resolve(self, part: str) -> str:
+        """Return the one change whose id is, or contains, ``part``: in the working tree, else on the protected branch.
+
+        Raises UsageError naming the candidates.
+        """
+        found = _matching(part, self.changes()) or _matching(part, self._protected_changes())
+        if len(found) == 1:
+            return found[0]
+        if found:
+            hint = "say more of: " + ", ".join(found)
+            raise UsageError(f"{part!r} may be any of {len(found)} changes", where=CHANGES, hint=hint)
+        known = ", ".join(self.changes()[-10:]) or "none yet; write one with `okto-change new TITLE`"
+        raise UsageError(f"there is no change called {part!r}", where=CHANGES, hint=f"known: {known}")
+
+    def _protected_changes(self) -> tuple[str, ...]:
+        paths = self.mirror.files(self.protected_commit, f"{CHANGES}/")
+        return tuple(sorted({path.split("/")[1] for path in paths if path.endswith("/plan.yaml")}))
+
+    def worktree_files(self, change: str) -> dict[str, bytes]:
+        """Return the files of a change as they lie in the working tree, by path relative to the change's folder."""
+        folder = self.root / CHANGES / change
+        paths = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
+        total = 0
+        for path in paths:
+            if path.is_symlink() or not path.is_file():
+                raise PlanError("only plain files belong into a change", where=path.relative_to(self.root))
+            total += path.stat().st_size
+            if total > LARGEST_CHANGE:
+                raise PlanError(
+                    f"the change is larger than {LARGEST_CHANGE // 2**20} MiB", where=path.relative_to(self.root),
+                    hint="put bulk data into a table of the target and let the change read it from there",
+                )  # fmt: skip
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+    def committed_files(self, commit: str, change: str) -> dict[str, bytes]:
+        """Return the files of a change at ``commit``, by path relative to the change's folder; {} if it is not there."""
+        prefix = f"{CHANGES}/{change}/"
+        return {name.removeprefix(prefix): content for name, content in self.mirror.files(commit, prefix).items()}
+
+    def demand_clean(self, change: str) -> None:
+        """Raise WorkspaceError if files of the change differ from HEAD: only what is committed can be decided on."""
+        if self.workspace.is_dirty(f"{CHANGES}/{change}"):
+            raise WorkspaceError(
+                "the change has uncommitted edits", where=f"{CHANGES}/{change}",
+                hint=f"git add {CHANGES}/{change} && git commit, then run the command again",
+            )  # fmt: skip
+
+
+def _matching(part: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    return (part,) if part in known else tuple(change for change in known if part in change)
+
+
+def open_repository(path: Path, key: str | None = None) -> Repository:
+    """Return the change repository that ``path`` lies in. Raises WorkspaceError outside of one."""
+    return Repository(Workspace.discover(path), key=key)

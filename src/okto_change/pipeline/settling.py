@@ -1,0 +1,91 @@
+"""What became of earlier runs: the journal replayed, and every announced effect without an end settled by asking its target."""
+
+from __future__ import annotations
+
+from okto_change import digest
+from okto_change.approval.policy import Environment
+from okto_change.database import state
+from okto_change.errors import Stuck
+from okto_change.execution.targets import Targets
+from okto_change.journal.store import Journal
+from okto_change.lifecycle import ChangeState, Pending, replay
+from okto_change.model import Event, EventKind, Lock
+from okto_change.pipeline.compiling import lock_path
+from okto_change.pipeline.repository import Repository
+from okto_change.plan.compile import parse_lock
+
+
+def settle(journal: Journal, targets: Targets, change: str, environment: str) -> ChangeState:
+    """Return where the change stands, after finding out and journaling what became of a broken-off COMMIT or file swap.
+
+    Raises Stuck when the target cannot tell yet, JournalBroken, ConnectionFailed.
+    """
+    while True:
+        found = stands(journal, change, environment)
+        if found.unresolved is None:
+            return found
+        run, pending = found.unresolved
+        fate = _fate(targets, run, pending)
+        journal.append(
+            Event(
+                kind=EventKind.SETTLED, run=run, change=change, environment=environment, step=pending.step,
+                data={"unit": pending.unit, "fate": fate},
+            )
+        )  # fmt: skip
+
+
+def stands(journal: Journal, change: str, environment: str) -> ChangeState:
+    """Return where the change stands by the journal alone."""
+    states = replay(journal.entries(change=change, environment=environment))
+    return states.get((change, environment)) or ChangeState(change=change, environment=environment)
+
+
+def lock_of(repo: Repository, journal: Journal, change: str, environment: Environment, run: str) -> Lock:
+    """Return the lock that ``run`` ran, from the commit that its start names. Raises Stuck if git no longer has it."""
+    started = next(
+        entry.event for entry in journal.entries(change=change, environment=environment.name)
+        if entry.event.run == run and entry.event.kind is EventKind.RUN_STARTED
+    )  # fmt: skip
+    content = repo.committed_files(str(started.data["commit"]), change).get(lock_path(environment.name))
+    if content is None or digest.sha256(content) != started.data["digest"]:
+        raise Stuck(
+            f"the lock that run {run} ran is not in git any more", where=str(started.data["commit"]),
+            state="the change stands; nothing was undone",
+            hint="fetch or restore that commit; undo needs the plan exactly as it ran",
+        )  # fmt: skip
+    return parse_lock(content)
+
+
+def find_run(journal: Journal, environment: str, run: str) -> Event | None:
+    """Return the first event of ``run`` in this journal's environment, None if it is not known."""
+    events = (entry.event for entry in journal.entries(environment=environment))
+    return next((event for event in events if event.run == run), None)
+
+
+def _fate(targets: Targets, run: str, pending: Pending) -> str:
+    target = str(pending.data["target"])
+    if pending.kind is EventKind.EDITING:
+        return _swapped(targets, target, run, pending)
+    mark = state.Backend(
+        xid=int(pending.data["xid"]), pid=int(pending.data["pid"]), started=str(pending.data["started"])
+    )
+    fate = state.settle(targets.session(target), mark, run)
+    if fate == "in progress":
+        raise Stuck(
+            f"run {run} is still committing unit {pending.unit} on {target}", where=target,
+            state="unknown until that transaction ends", hint="wait a minute, then run the command again",
+        )  # fmt: skip
+    return fate
+
+
+def _swapped(targets: Targets, target: str, run: str, pending: Pending) -> str:
+    _, found = targets.store(target).read(str(pending.data["file"]))
+    if found == pending.data["after"]:
+        return "committed"
+    if found == pending.data["before"]:
+        return "aborted"
+    raise Stuck(
+        f"run {run} was editing {pending.data['file']} when it broke off, and somebody changed the file since",
+        where=target, state="unknown: the file is neither what the run found nor what it meant to leave",
+        hint="compare the file with okto_change.edit_image of that run and put it right by hand",
+    )  # fmt: skip
