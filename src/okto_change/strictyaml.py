@@ -155,7 +155,7 @@ class Reader:
         elif len(text) > most:
             self.faults.add(node.where, f"expected {what} of at most {most} characters, found {len(text)}")
         elif pattern is not None and not re.fullmatch(pattern, text):
-            self.faults.expected(node, f"{what} like {pattern}")
+            self.faults.expected(node, what)
         else:
             return text
         return default

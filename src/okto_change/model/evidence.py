@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -37,6 +38,14 @@ class Lock:
     risk: Risk
     risk_reasons: tuple[str, ...]
     objects: tuple[str, ...]
+    reason: str = ""
+    incident: str | None = None
+    targets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """the entry of every target used, from the policy: which database or config root it must be"""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """name -> the value as an SQL literal"""
+    sources: tuple[tuple[str, str, int], ...] = ()
+    """path within the change's folder, sha256 in hexadecimal, size in bytes; in order of paths"""
 
 
 
