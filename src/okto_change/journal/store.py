@@ -1,0 +1,160 @@
+"""The journal of one environment, in PostgreSQL: append one entry durably, read it as a stream, verify it.
+
+Moments come from the clock of the server that keeps the journal, so that entries of several machines share one clock;
+they never go back, even when that clock does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from okto_change import lifecycle
+from okto_change.database.session import READ_COMMITTED, Session
+from okto_change.errors import ConnectionLost, DatabaseError, JournalBroken
+from okto_change.journal import chain
+from okto_change.model import AuditReport, Entry, Event, EventKind, Timeouts
+
+PAGE = 1_000
+"""rows a round trip"""
+WAIT = Timeouts(lock=10_000, statement=20_000)
+"""how long an append waits for other appenders"""
+GUARDS = {"entry_refuse": "UPDATE, DELETE and TRUNCATE", "entry_follow": "every INSERT but the next entry's"}
+ANNOUNCING = frozenset(
+    {
+        EventKind.RUN_STARTED, EventKind.STEP_STARTED, EventKind.STATEMENT_STARTED, EventKind.EDITING,
+        EventKind.COMMITTING, EventKind.UNDO_STARTED, EventKind.UNDO_COMMITTING,
+    }
+)  # fmt: skip
+"""Events whose effect comes after their entry; the others tell what was seen."""
+COLUMNS = ("at", "actor", "kind", "run", "change", "environment")
+
+
+class Journal:
+    """The journal behind ``session``, which must be its own: entries are durable while the run's transaction is open.
+
+    ``actor`` is the person in whose name entries are written. Needs ``state.ensure_schema``.
+    """
+
+    def __init__(self, session: Session, *, actor: str) -> None:
+        self._session = session
+        self._actor = actor
+        self._runs: dict[str, lifecycle.Run] = {}
+
+    def append(self, event: Event) -> Entry:
+        """Write ``event`` as the next entry; on return it is on disk.
+
+        Raises JournalBroken when it cannot be written, or when the lifecycle has no such arrow: what would be read back
+        as an impossible story is never written.
+        """
+        if self._session.in_transaction:
+            raise ValueError("the journal needs a session of its own")
+        try:
+            known = self._known(event.run)
+            self._session.begin(WAIT, isolation=READ_COMMITTED)
+            try:
+                entry, run = self._write(event, known)
+                self._session.commit()
+            finally:
+                self._session.rollback()
+        except DatabaseError as error:
+            self._runs.pop(event.run, None)
+            raise _unwritable(event, error) from error
+        self._runs[event.run] = run
+        return entry
+
+    def entries(
+        self, change: str | None = None, environment: str | None = None, run: str | None = None
+    ) -> Iterator[Entry]:
+        """Yield entries in order, all or those of a change, an environment, a run; at most a page is in memory.
+
+        Raises JournalBroken at an entry that cannot be read.
+        """
+        for row in self._rows(change=change, environment=environment, run=run):
+            try:
+                yield chain.read(row)
+            except ValueError as error:
+                raise JournalBroken(
+                    f"entry {row.number} cannot be read: {error}", where=self._session.target,
+                    hint="run `okto-change audit verify`",
+                ) from error  # fmt: skip
+
+    def states(
+        self, change: str | None = None, environment: str | None = None
+    ) -> dict[tuple[str, str], lifecycle.ChangeState]:
+        """Return (change, environment) -> where it stands, from the entries alone."""
+        return lifecycle.replay(self.entries(change, environment))
+
+    def head(self) -> chain.Head | None:
+        """Return number and hash of the last entry, None if the journal is empty: what an anchor keeps elsewhere."""
+        rows = self._session.query("journal_head")
+        return chain.Head(number=rows[0][0], hash=rows[0][1]) if rows else None
+
+    def verify(self, *, anchors: Iterable[chain.Head] = ()) -> tuple[str, ...]:
+        """Return every fault of the chain and of its guards in plain words, () if all hold."""
+        return self.report("", anchors=anchors).problems
+
+    def report(self, environment: str, *, anchors: Iterable[chain.Head] = ()) -> AuditReport:
+        """Return what verifying found, with the number of entries and the head that were read."""
+        count, head = 0, None
+
+        def counted() -> Iterator[chain.Row]:
+            nonlocal count, head
+            for row in self._rows():
+                count, head = count + 1, row.hash
+                yield row
+
+        problems = (*chain.verify(counted(), anchors=anchors), *self._guards())
+        return AuditReport(environment=environment, entries=count, head=head, problems=problems)
+
+    # ------------------------------------------------------------------ inside
+
+    def _write(self, event: Event, known: lifecycle.Run | None) -> tuple[Entry, lifecycle.Run]:
+        self._session.query("journal_durable")
+        self._session.query("journal_lock")
+        number, previous, at = self._session.query("journal_next")[0]
+        run = lifecycle.advance(known, event, actor=self._actor, at=at)
+        entry = chain.compose(number, at, self._actor, event, previous or chain.GENESIS)
+        self._session.query(
+            "journal_append", **chain.columns(entry), number=entry.number, content=entry.content.decode("ascii"),
+            previous=entry.previous, hash=entry.hash,
+        )  # fmt: skip
+        return entry, run
+
+    def _known(self, run: str) -> lifecycle.Run | None:
+        """Return the run's state so far: remembered, or replayed when another process began it."""
+        if run not in self._runs:
+            for state in lifecycle.replay(self.entries(run=run)).values():
+                self._runs.update({known.id: known for known in state.runs})
+        return self._runs.get(run)
+
+    def _guards(self) -> Iterator[str]:
+        standing = {name for (name,) in self._session.query("journal_guards")}
+        for name, purpose in GUARDS.items():
+            if name not in standing:
+                yield f"trigger {name} on okto_change.entry, which refuses {purpose}, was dropped, replaced or disabled"
+
+    def _rows(self, **filters: str | None) -> Iterator[chain.Row]:
+        wanted: dict[str, Any] = {"change": None, "environment": None, "run": None} | filters
+        after = 0
+        while True:
+            page = self._session.query("journal_page", after=after, size=PAGE, **wanted)
+            for number, content, previous, hash_, *columns in page:
+                yield chain.Row(
+                    number=number, content=content.encode(), previous=previous, hash=hash_,
+                    columns=dict(zip(COLUMNS, columns, strict=True)),
+                )  # fmt: skip
+                after = number
+            if len(page) < PAGE:
+                return
+
+
+def _unwritable(event: Event, error: DatabaseError) -> JournalBroken:
+    written = "may be" if isinstance(error, ConnectionLost) else "is not"
+    effect = "was not done" if event.kind in ANNOUNCING else "has happened"
+    return JournalBroken(
+        f"the journal cannot be written: {error.message}", where=error.where,
+        state=f"{event.kind.value!r} of run {event.run} {written} in the journal; what it tells of {effect}, "
+        "and what was not committed is rolled back",
+        hint=error.hint or "look at the journal's database, then run `okto-change status`",
+    )  # fmt: skip
