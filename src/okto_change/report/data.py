@@ -55,10 +55,16 @@ def check(report: CheckReport) -> Json:
     """
     plan, analysis = report.plan, report.analysis
     return _object(
-        "check", change=plan.change, environment=plan.environment, stopped=verdict.findings_code(analysis.findings) != 0,
-        findings=analysis.findings, risk=analysis.risk, risk_reasons=analysis.risk_reasons, statements=analysis.statements,
+        "check",
+        change=plan.change,
+        environment=plan.environment,
+        stopped=verdict.findings_code(analysis.findings) != 0,
+        findings=analysis.findings,
+        risk=analysis.risk,
+        risk_reasons=analysis.risk_reasons,
+        statements=analysis.statements,
         objects=analysis.objects,
-    )  # fmt: skip
+    )
 
 
 def lock(written: LockWritten) -> Json:

@@ -105,13 +105,11 @@ class Page:
     ) -> None:
         if not rows:
             return
-        table = Table(
-            box=None, show_header=header is not None, header_style=DIM, pad_edge=False, padding=(0, gap, 0, 0)
-        )  # fmt: skip
+        shown = header is not None
+        table = Table(box=None, show_header=shown, header_style=DIM, pad_edge=False, padding=(0, gap, 0, 0))
         for number in range(len(rows[0])):
-            table.add_column(
-                header[number] if header else "", justify="right" if number in right else "left", overflow="fold",
-            )  # fmt: skip
+            title = _text(header[number]) if header else ""
+            table.add_column(title, justify="right" if number in right else "left", overflow="fold")
         for row in rows:
             table.add_row(*row)
         self._parts.append(Padding(table, (0, 0, 0, indent)))

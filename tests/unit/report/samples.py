@@ -196,6 +196,6 @@ REQUEST = DecisionRequest(
     dry_run=GOOD, ballot=BALLOT, warnings=("the dry run is 3 days old",),
 )  # fmt: skip
 DONE = Outcome(
-    result=Result.DONE, run="20261122T021409-3f2a", summary="applied to production", state="74 rows changed in 2 tables",
+    result=Result.DONE, run="20261122T021409-3f2a", summary="applied", state="74 rows changed in 2 tables",
     hint=f"okto-change rollback {CHANGE} --env production", writes=REHEARSAL.writes, checks=REHEARSAL.checks,
 )  # fmt: skip

@@ -38,7 +38,7 @@ def status(found: Sequence[ChangeStatus], look: Look) -> str:
     """Return where each change stands in each environment, and the command that takes it on."""
     page = Page()
     if not found:
-        page.line("no change here yet; begin with: okto-change new TITLE")
+        page.line(("no change here yet; begin with: okto-change new TITLE", DIM))
     for place in found:
         style = STATE_STYLE.get(place.state, STRONG)
         when = "" if place.at is None else f"  {units.moment(place.at)}"
