@@ -1,0 +1,97 @@
+"""Where the demo is shown: headings, sentences, commands and what they answered."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TextIO
+
+from okto_change.demo.world import World
+
+
+class Mishap(RuntimeError):
+    """A command of the demo did not end as it should; the message holds the command and everything it said."""
+
+
+def installed_command() -> list[str]:
+    """Return the argv of the okto-change that belongs to this Python."""
+    for script in (Path(sys.argv[0]), Path(sys.executable).with_name("okto-change")):
+        if script.name == "okto-change" and script.is_file():
+            return [str(script.absolute())]
+    return [sys.executable, "-c", "import sys; from okto_change.cli.main import main; sys.exit(main())"]
+
+
+class Stage:
+    """Shows a world to ``out``. Commands run in a person's clone, with that person's key."""
+
+    def __init__(self, world: World, out: TextIO) -> None:
+        self.world = world
+        self._out = out
+        self._command = installed_command()
+
+    def heading(self, text: str) -> None:
+        """Begin a part."""
+        self._write(f"\n\n== {text} ==")
+
+    def say(self, text: str) -> None:
+        """Say a sentence or two."""
+        self._write(f"\n{text}")
+
+    def okto(self, person: str, *arguments: str, expect: int = 0, lines: int | None = None) -> str:
+        """Run okto-change as ``person`` and show at most ``lines`` of its answer; return the answer, talk included.
+
+        Raises Mishap when it does not exit with ``expect``.
+        """
+        self._write(f"\n{person}$ okto-change {_shown(arguments)}")
+        done = subprocess.run(
+            [*self._command, *arguments], cwd=self.world.clone(person), env=self.world.environ(), text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+        if done.returncode != expect:
+            told = f"okto-change {_shown(arguments)} ended with {done.returncode}, not {expect}:\n{done.stdout}"
+            raise Mishap(told)
+        self.show(done.stdout, lines=lines)
+        if expect:
+            self._write(f"    (exit code {expect})")
+        return done.stdout
+
+    def git(self, person: str, *arguments: str, show: bool = True) -> str:
+        """Run git in the person's clone; return what it printed."""
+        if show:
+            self._write(f"\n{person}$ git {_shown(arguments)}")
+        return self.world.git(person, *arguments)
+
+    def publish(self, person: str, message: str) -> None:
+        """Commit everything in the person's clone and push it to the protected branch, as a merged pull request does."""
+        self.git(person, "add", "--all", show=False)
+        self.git(person, "commit", "--quiet", "--message", message)
+        self.git(person, "push", "--quiet", "origin", "HEAD:main")
+
+    def pull(self, person: str) -> None:
+        """Bring the person's clone up to date."""
+        self.git(person, "pull", "--quiet", "--ff-only", show=False)
+
+    def query(self, environment: str, sql: str) -> None:
+        """Show a query and its rows."""
+        self._write(f"\n{environment}=# {sql}")
+        with self.world.database(environment) as session:
+            _, rows = session.texts(sql)
+        self.show("\n".join(" | ".join(cell or "" for cell in row) for row in rows))
+
+    def show(self, text: str, lines: int | None = None) -> None:
+        """Show an answer, indented; of a long one the first ``lines`` lines."""
+        answer = text.strip("\n").split("\n") if text.strip("\n") else []
+        shown = answer if lines is None or len(answer) <= lines + 1 else answer[:lines]
+        for line in shown:
+            self._write(f"    {line}".rstrip())
+        if len(shown) < len(answer):
+            self._write(f"    ... ({len(answer) - len(shown)} more lines)")
+
+    def _write(self, line: str) -> None:
+        self._out.write(line + "\n")
+        self._out.flush()
+
+
+def _shown(arguments: tuple[str, ...]) -> str:
+    return " ".join(f'"{each}"' if " " in each or not each else each for each in arguments)

@@ -1,0 +1,156 @@
+"""``okto-change demo``: build the demo's world, walk through it, and leave nothing behind, or everything with ``--keep``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn, TextIO
+
+from okto_change.demo import scenes
+from okto_change.demo import server as servers
+from okto_change.demo.stage import Mishap, Stage, installed_command
+from okto_change.demo.world import PARTS, World, build
+from okto_change.errors import OktoError, UsageError
+
+SCENES = (
+    scenes.repository,
+    scenes.good_change,
+    scenes.change_that_breaks_an_invariant,
+    scenes.change_that_was_edited,
+    scenes.take_back,
+)
+
+
+def main(keep: str | None = None, out: TextIO | None = None) -> int:
+    """Walk through the demo; return 0. ``keep`` names a new folder where everything stays, the server running.
+
+    Raises UsageError when that folder is not empty, Refused when no PostgreSQL starts.
+    """
+    out = out or sys.stdout
+    began = time.monotonic()
+    with _world(keep, out) as world:
+        try:
+            for scene in SCENES:
+                scene(Stage(world, out))
+        except (Mishap, subprocess.CalledProcessError) as error:
+            raise _told(error) from error
+        took = time.monotonic() - began
+        if keep is None:
+            out.write(f"\n\nThat was all, in {took:.0f} seconds; the server is stopped and every file removed.\n")
+        else:
+            world.server.keep()
+            out.write(_page(world))
+    return 0
+
+
+@contextmanager
+def _world(keep: str | None, out: TextIO) -> Iterator[World]:
+    """Build a world that goes when the block is left, or when this process is told to end, unless its server is kept."""
+    with _signals_raise():
+        folder = _new_folder(keep)
+        try:
+            with servers.running(folder=folder / "server", remove=[folder / part for part in PARTS]) as server:
+                yield _built(folder, server, out)
+        finally:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _new_folder(keep: str | None) -> Path:
+    if keep is None:
+        return Path(tempfile.mkdtemp(prefix="okto-change-demo-")).resolve()
+    folder = Path(keep).absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already and is not an empty folder", hint="name a new folder: --keep DIR")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _built(folder: Path, server: servers.Server, out: TextIO) -> World:
+    began = time.monotonic()
+    programs = server.binaries
+    out.write(f"PostgreSQL {programs.version} ({programs.origin}) runs in {server.folder}.\n")
+    out.flush()
+    world = build(folder, server)
+    took = time.monotonic() - began
+    out.write(
+        f"A payments company's databases, production and sandbox, are loaded; Ana and Bruno have SSH keys and a clone\n"
+        f"each of one git repository ({took:.0f} s). Everything lies in {folder} and in the server's folder.\n"
+    )
+    return world
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP leave the block the way Ctrl-C does, so that everything is cleaned up."""
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, _leave) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _told(error: Mishap | subprocess.CalledProcessError) -> OktoError:
+    message = str(error) if isinstance(error, Mishap) else f"{error}: {error.stderr}"
+    return OktoError(
+        f"the demo did not go as it should: {message}", state="nothing outside the demo was touched, and it is removed"
+    )
+
+
+def _page(world: World) -> str:
+    """Write the scripts that belong to a kept demo; return the page of commands to try."""
+    folder = world.folder
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in world.variables().items()]
+    lines.append(f"export PATH={shlex.quote(str(Path(installed_command()[0]).parent))}:$PATH")
+    _script(folder / "env.sh", lines)
+    pid, data = world.server.pid_file, shlex.quote(str(world.server.folder))
+    removed = " ".join(shlex.quote(str(folder / part)) for part in (*PARTS, "env.sh", "stop.sh"))
+    _script(folder / "stop.sh", [
+        "#!/bin/sh", f"kill -INT \"$(head -n 1 {shlex.quote(str(pid))})\"",
+        f"while [ -e {shlex.quote(str(pid))} ]; do sleep 0.1; done",
+        f"rm -rf {data} {removed}", f"rmdir {shlex.quote(str(folder))} 2>/dev/null || true",
+    ])  # fmt: skip
+    shown = shlex.quote(str(folder))
+    return PAGE.format(folder=shown, production=shlex.quote(world.server.conninfo("production").split(" password=")[0]))
+
+
+def _script(file: Path, lines: list[str]) -> None:
+    with open(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o700), "w", encoding="utf-8") as script:
+        script.write("\n".join(lines) + "\n")
+
+
+PAGE = """
+
+Everything is left running. To try things, in a shell of your own:
+
+    . {folder}/env.sh             # only sets variables
+    cd {folder}/ana
+    okto-change status
+    okto-change show release-stuck
+    okto-change dry-run release-stuck --env production
+    okto-change submit release-stuck --env production
+    okto-change -C ../bruno approve release-stuck --env production
+    okto-change apply release-stuck --env production
+    okto-change audit log --env production
+    psql service=production-ledger
+
+Edit changes/*/plan.yaml or an SQL file, commit, and see what check, dry-run and apply say.
+To stop the server and remove everything:
+
+    {folder}/stop.sh
+"""
