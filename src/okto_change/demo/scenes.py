@@ -1,4 +1,4 @@
-"""What happens in the demo: a repository, then three changes. Every function is a scene and drives the installed command."""
+"""What happens in the demo: a repository, then three changes. Each function is a scene that runs installed commands."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Stage:
         return self.world.git(person, *arguments)
 
     def publish(self, person: str, message: str) -> None:
-        """Commit everything in the person's clone and push it to the protected branch, as a merged pull request does."""
+        """Commit all of the person's clone and push it to the protected branch, as a merged pull request does."""
         self.git(person, "add", "--all", show=False)
         self.git(person, "commit", "--quiet", "--message", message)
         self.git(person, "push", "--quiet", "origin", "HEAD:main")

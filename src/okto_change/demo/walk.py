@@ -1,9 +1,10 @@
-"""``okto-change demo``: build the demo's world, walk through it, and leave nothing behind, or everything with ``--keep``."""
+"""``okto-change demo``: build the demo's world, walk through it, leave nothing behind, or everything with ``--keep``."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def main(keep: str | None = None, out: TextIO | None = None) -> int:
 
 @contextmanager
 def _world(keep: str | None, out: TextIO) -> Iterator[World]:
-    """Build a world that goes when the block is left, or when this process is told to end, unless its server is kept."""
+    """Build a world that goes when the block is left or this process is told to end, unless its server is kept."""
     with _signals_raise():
         folder = _new_folder(keep)
         try:
@@ -126,7 +127,8 @@ def _page(world: World) -> str:
         f"rm -rf {data} {removed}", f"rmdir {shlex.quote(str(folder))} 2>/dev/null || true",
     ])  # fmt: skip
     shown = shlex.quote(str(folder))
-    return PAGE.format(folder=shown, production=shlex.quote(world.server.conninfo("production").split(" password=")[0]))
+    psql = shutil.which("psql") or str(world.server.binaries.folder / "psql")
+    return PAGE.format(folder=shown, psql=shlex.quote(psql))
 
 
 def _script(file: Path, lines: list[str]) -> None:
@@ -147,7 +149,7 @@ Everything is left running. To try things, in a shell of your own:
     okto-change -C ../bruno approve release-stuck --env production
     okto-change apply release-stuck --env production
     okto-change audit log --env production
-    psql service=production-ledger
+    {psql} service=production-ledger
 
 Edit changes/*/plan.yaml or an SQL file, commit, and see what check, dry-run and apply say.
 To stop the server and remove everything:

@@ -1,4 +1,4 @@
-"""The world of the demo: two people with keys and clones of one repository, two environments, nothing outside a folder."""
+"""The world of the demo: two people with keys and clones of one repository, two environments, all in one folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PARTS = ("home", "origin.git", "ana", "bruno", "routing")
 
 @dataclass(frozen=True)
 class World:
-    """Where everything is. ``folder`` holds a home, the bare repository, a clone for each person and the config files."""
+    """Where everything is. ``folder`` holds a home, the bare repository, each person's clone and the config files."""
 
     folder: Path
     server: Server
