@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -75,13 +74,17 @@ def look(stream: Any) -> Look:
     """Return the look of a page on ``stream``: a terminal's width and colours, 100 plain columns elsewhere."""
     from okto_change.report.look import Look
 
-    columns = shutil.get_terminal_size((WIDTH_OF_A_PIPE, 24)).columns if stream.isatty() else _columns()
-    return Look(width=max(NARROWEST, min(columns, WIDEST)), colour=boundary.coloured(stream))
+    return Look(width=max(NARROWEST, min(_columns(stream), WIDEST)), colour=boundary.coloured(stream))
 
 
-def _columns() -> int:
+def _columns(stream: Any) -> int:
     given = os.environ.get("COLUMNS", "")
-    return int(given) if given.isdigit() else WIDTH_OF_A_PIPE
+    if given.isdigit():
+        return int(given)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):
+        return WIDTH_OF_A_PIPE
 
 
 def interactive() -> bool:
@@ -91,10 +94,10 @@ def interactive() -> bool:
 
 def ask_for(word: str, question: str) -> None:
     """Ask until ``word`` is typed exactly; anything else refuses, and nothing is signed or run."""
-    sys.stderr.write(f"{question} Type {word} to go on: ")
+    sys.stderr.write(f"{question} Type its id to go on:\n  {word}\n> ")
     sys.stderr.flush()
     if sys.stdin.readline().strip() != word:
-        raise Refused("not confirmed", hint="nothing else was asked for; run the command again when you are sure")
+        raise Refused("not confirmed", hint="run the command again and type the whole id when you are sure")
 
 
 def command(example: str) -> Callable[[Callable[Concatenate[Face, P], int | None]], click.Command]:

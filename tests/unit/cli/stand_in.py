@@ -34,7 +34,7 @@ from tests.unit.report import samples
 Watch = Callable[[Event], None]
 
 PLAN = ChangePlan(
-    change=samples.CHANGE, title=samples.TITLE, reason="The acquirer timed out.", incident=None, author="ana", risk=None,
+    change=samples.CHANGE, title=samples.TITLE, reason="A timeout.", incident=None, author="ana", risk=None,
     parameters=(), per_environment={}, steps=samples.STEPS, checks=(),
 )  # fmt: skip
 ANALYSIS = Analysis(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from okto_change.model import ChangeView, Check, CheckReport, EditStep, LockWritten, NewChange
+from okto_change.model import ChangeView, Check, CheckReport, EditStep, LockWritten, NewChange, Where
 from okto_change.report.look import BAD, DIM, GOOD, STRONG, Cell, Look, Page
 from okto_change.report.text import parts
 from okto_change.report.text.decide import ballot
@@ -40,7 +40,8 @@ def check(report: CheckReport, look: Look) -> str:
     parts.add_risk(page, analysis.risk, analysis.risk_reasons)
     page.heading("STATEMENTS")
     rows: list[list[Cell]] = [
-        [s.step, s.kind.value.upper(), ", ".join(s.writes or s.reads), (str(s.where), DIM)] for s in analysis.statements
+        [s.step, s.kind.value.upper(), ", ".join(s.writes or s.reads), (_short(s.where, plan.change), DIM)]
+        for s in analysis.statements
     ]
     page.columns(rows or [[("none", DIM)]])
     page.gap()
@@ -80,6 +81,10 @@ def show(view: ChangeView, look: Look) -> str:
         page.columns([_check(check) for check in plan.checks])
     pages = [page.render(look), status(view.statuses, look), *(ballot(each, look) for each in view.ballots)]
     return "\n".join(pages)
+
+
+def _short(where: Where, change: str) -> str:
+    return str(where).removeprefix(f"changes/{change}/")
 
 
 def _check(check: Check) -> list[Cell]:

@@ -9,6 +9,7 @@ from okto_change.report import units
 from okto_change.report.look import BAD, CARE, DIM, GOOD, STRONG, Cell, Look, Page
 from okto_change.report.text import parts
 from okto_change.report.text.dryrun import dry_run
+from okto_change.report.verdict import objections
 
 SIGNED = {"submit": "submitted", "approve": "approved", "reject": "rejected"}
 
@@ -55,12 +56,21 @@ def _signature(asked: DecisionRequest, look: Look) -> str:
     page = Page()
     page.heading("WHAT YOU SIGN")
     page.line(("digest  ", DIM), asked.lock.digest)
+    page.facts([("risk", asked.lock.risk.value), ("proof", _proof(asked))], indent=0)
     page.bullets(asked.warnings, style=CARE)
     for_good = [step for step in asked.lock.steps if isinstance(step.undo, Irreversible)]
     page.bullets((f"{step.name}: {units.undo(step.undo)}" for step in for_good), style=BAD)
     if asked.ballot is not None:
         _needs(page, asked.ballot)
     return "\n" + page.render(look)
+
+
+def _proof(asked: DecisionRequest) -> str:
+    evidence = _evidence(asked)
+    if evidence is None or evidence.rehearsal is None:
+        return "none: not rehearsed"
+    reasons = objections(evidence)
+    return "; ".join(reasons) or f"{parts.written(evidence.rehearsal.writes)} · {evidence.rehearsal.undo}"
 
 
 def decided(result: Decided, decision: str, look: Look) -> str:

@@ -47,14 +47,13 @@ def _head(page: Page, result: DryRun) -> None:
         page.line(("NOT READY", BAD), " for approval:")
         page.bullets(reasons, style=BAD)
         return
-    page.line(("ready for approval", GOOD), f" · {_summary(result)}")
-    page.bullets((f"cannot be undone: {line}" for line in irreversible(result)), style=CARE)
-
-
-def _summary(result: DryRun) -> str:
     if result.rehearsal is None:
-        return "not rehearsed"
-    return f"{parts.written(result.rehearsal.writes)} · {result.rehearsal.undo}"
+        page.line(("no objection", CARE), " · not rehearsed")
+    else:
+        page.line(
+            ("ready for approval", GOOD), f" · {parts.written(result.rehearsal.writes)} · {result.rehearsal.undo}"
+        )
+    page.bullets((f"cannot be undone: {line}" for line in irreversible(result)), style=CARE)
 
 
 def _step_names(result: DryRun) -> list[str]:

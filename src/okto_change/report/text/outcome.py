@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from okto_change.model import AuditReport, ChangeStatus, Diagnosis, Entry, Outcome, Result
 from okto_change.report import units
@@ -49,25 +50,22 @@ def status(found: Sequence[ChangeStatus], look: Look) -> str:
 
 
 def log(entries: Sequence[Entry], look: Look) -> str:
-    """Return the journal, a line an entry: number, time, who, what."""
+    """Return the journal, a section a run and a line an entry: number, time, who, what."""
     page = Page()
-    rows: list[list[Cell]] = [
-        [(str(entry.number), DIM), units.moment(entry.at), entry.actor, entry.event.kind.value, event_words(entry)]
-        for entry in entries
-    ]
-    page.table(["no", "at", "who", "what", "about"], rows, right=(0,), indent=0)
-    page.gap()
-    page.line((units.plural(len(entries), "entry").replace("entrys", "entries"), DIM))
+    for run, group in groupby(entries, lambda entry: (entry.event.change, entry.event.environment, entry.event.run)):
+        parts.add_place(page, run[0], run[1], after=f" run {run[2]}")
+        page.columns([_entry(entry) for entry in group], indent=0)
+        page.gap()
+    page.line((f"{len(entries):,} {'entry' if len(entries) == 1 else 'entries'}", DIM))
     return page.render(look)
 
 
-def event_words(entry: Entry) -> str:
-    """Return what an entry is about: change, environment, step and its first plain facts."""
+def _entry(entry: Entry) -> list[Cell]:
     event = entry.event
     plain = {name: str(value) for name, value in event.data.items() if isinstance(value, str | int)}
     facts = [f"{name}={text}" for name, text in plain.items() if len(text) < SHORT]
-    place = f"{event.change} → {event.environment}"
-    return " · ".join([place, *([event.step] if event.step else []), *facts[:DATA_SHOWN], f"run {event.run}"])
+    about = [*([event.step] if event.step else []), *facts[:DATA_SHOWN]]
+    return [(str(entry.number), DIM), units.moment(entry.at), entry.actor, event.kind.value, (" · ".join(about), DIM)]
 
 
 def audit(report: AuditReport, look: Look) -> str:
