@@ -5,11 +5,13 @@ from __future__ import annotations
 from okto_change.model import Analysis, ChangePlan, Found
 
 
-def analyse(plan: ChangePlan, found: Found | None = None, *, demand_rows: bool = False, demand_touches: bool = False) -> Analysis:
+def analyse(
+    plan: ChangePlan, found: Found | None = None, *, demand_rows: bool = False, demand_touches: bool = False
+) -> Analysis:
     """Return statements, findings, risk and objects of a rendered plan; ``found`` adds what the live catalogue knows.
 
-    A lock is compiled from ``analyse(plan)`` without ``found``, so that it depends on the sources alone. Raises PlanError
-    for SQL that cannot be split: open quotes, comments and brackets, psql commands, COPY without data.
+    A lock is compiled from ``analyse(plan)`` without ``found``, so that it depends on the sources alone. Raises
+    PlanError for SQL that cannot be split: open quotes, comments and brackets, psql commands, COPY without data.
     """
     from okto_change.analysis.examine import examine
 

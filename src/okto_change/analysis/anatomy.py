@@ -13,14 +13,18 @@ from okto_change.analysis.verbs import level, main_verb
 from okto_change.model.base import type_
 
 Tokens = tuple[Token, ...]
+_AFTER_TARGET = {
+    "SET", "USING", "WHERE", "RETURNING", "VALUES", "SELECT", "DEFAULT", "OVERRIDING", "WITH", "FROM", "TO", "TABLE",
+}  # fmt: skip
 _CLAUSES = {"UPDATE": ("SET", "FROM", "WHERE", "RETURNING"), "DELETE": ("USING", "WHERE", "RETURNING")}
 
 
 @type_
 class SetItem:
-    """One assignment. ``column`` is None when it sets a part of a column (``a[1]``, ``j['b']``, ``c.f``) or several from a query.
+    """One assignment, of all ``columns`` it sets.
 
-    ``value`` is the expression, () for DEFAULT or where it cannot be told per column. ``columns`` are all columns it sets.
+    ``column`` is None when it sets a part of a column (``a[1]``, ``j['b']``, ``c.f``) or several columns from a query.
+    ``value`` is the expression, () for DEFAULT or where it cannot be told per column.
     """
 
     columns: tuple[str, ...]
@@ -30,7 +34,7 @@ class SetItem:
 
 @type_
 class Target:
-    """The relation a statement writes: ``name`` folded, ``tokens`` as written with ONLY and alias, ``alias`` the author's spelling."""
+    """The relation written: ``name`` folded, ``alias`` as spelled, ``tokens`` as written with ONLY and alias."""
 
     name: str
     alias: str
@@ -39,7 +43,7 @@ class Target:
 
 @type_
 class Anatomy:
-    """The parts of an UPDATE or DELETE. ``prefix`` is its WITH clause; ``where`` () means every row; ``source`` is FROM or USING."""
+    """The parts of an UPDATE or DELETE: ``prefix`` is WITH, ``source`` FROM or USING, ``where`` () means every row."""
 
     verb: str
     prefix: Tokens
@@ -74,7 +78,7 @@ def dissect(tokens: Sequence[Token]) -> Anatomy | None:
 
 
 def target(tokens: Sequence[Token]) -> Target | None:
-    """Return the relation named behind ``UPDATE``, ``DELETE FROM``, ``INSERT INTO``, ``MERGE INTO`` or ``COPY``, alias included."""
+    """Return the relation named behind UPDATE, DELETE FROM, INSERT INTO, MERGE INTO or COPY, alias included."""
     index = 1
     while index < len(tokens) and tokens[index].keyword in ("FROM", "INTO", "ONLY"):
         index += 1
@@ -103,7 +107,7 @@ def insert_columns(tokens: Sequence[Token]) -> tuple[str, ...] | None:
     for index, token in level(tokens, start + 1):
         if token.text == "(" and tokens[index - 1].keyword != "ONLY" and _is_name(tokens, index - 1):
             return _names(tokens, index + 1)
-        if token.keyword in ("VALUES", "SELECT", "DEFAULT", "OVERRIDING", "WITH", "FROM", "TO", "TABLE") or token.text == "(":
+        if token.keyword in _AFTER_TARGET or token.text == "(":
             break
     return ()
 
@@ -123,12 +127,8 @@ def truncated(tokens: Sequence[Token]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def clause(tokens: Sequence[Token], keyword: str) -> int | None:
-    """Return the index of a clause's keyword outside brackets; ``IS DISTINCT FROM``, ``t.from`` and ``AS from`` are none."""
-    return _marks(tokens, main_verb(tokens), (keyword,)).get(keyword)
-
-
 def _marks(tokens: Sequence[Token], start: int, keywords: tuple[str, ...]) -> dict[str, int]:
+    """Where the clauses begin, outside brackets; ``IS DISTINCT FROM``, ``t.from`` and ``AS from`` begin none."""
     marks: dict[str, int] = {}
     for index, token in level(tokens, start + 2):
         word, before = token.keyword, tokens[index - 1]
@@ -157,9 +157,6 @@ def _alias(tokens: Sequence[Token], index: int, last: Token) -> tuple[str, int]:
     if index < len(tokens) and tokens[index].kind in (WORD, QUOTED) and tokens[index].keyword not in _AFTER_TARGET:
         return tokens[index].text, index + 1
     return last.text, index
-
-
-_AFTER_TARGET = {"SET", "USING", "WHERE", "RETURNING", "VALUES", "SELECT", "DEFAULT", "OVERRIDING", "WITH", "FROM", "TO", "TABLE"}
 
 
 def _items(tokens: Tokens) -> tuple[SetItem, ...] | None:
@@ -192,7 +189,7 @@ def _single(tokens: Tokens) -> list[SetItem] | None:
 
 
 def _group(tokens: Tokens) -> list[SetItem] | None:
-    """``(a, b) = (1, 2)`` gives an item a column; ``(a, b) = (SELECT ...)`` one item whose values cannot be told apart."""
+    """``(a, b) = (1, 2)`` is an item a column; ``(a, b) = (SELECT ...)`` one item, its values not told apart."""
     equals = next((index for index, token in level(tokens) if token.text == "="), None)
     if equals is None:
         return None
@@ -212,7 +209,7 @@ def _group(tokens: Tokens) -> list[SetItem] | None:
 
 
 def _names(tokens: Sequence[Token], start: int) -> tuple[str, ...]:
-    """Return the names of a bracketed list whose first element is at ``start``; of ``a[1]`` and ``c.f`` only the column."""
+    """The names of a bracketed list whose first element is at ``start``; of ``a[1]`` and ``c.f`` only the column."""
     depth, names = 0, list[str]()
     for index in range(start, len(tokens)):
         token = tokens[index]

@@ -1,4 +1,4 @@
-"""Function calls in a statement, by tokens: what they are called, how volatile, and which reach outside the transaction.
+"""Function calls in a statement, by tokens: names, volatility, and which reach outside the transaction.
 
 The text of DO blocks and of dynamic SQL in them is looked into; text put together at run time cannot be.
 """
@@ -37,8 +37,8 @@ SEQUENCES = frozenset({"nextval", "currval", "lastval"})
 SETTINGS = frozenset({"set_config"})
 
 VOLATILE = SEQUENCES | SETVAL | SETTINGS | frozenset({
-    "random", "random_normal", "clock_timestamp", "timeofday", "gen_random_uuid", "gen_random_bytes", "uuidv4", "uuidv7",
-    "uuid_generate_v1", "uuid_generate_v1mc", "uuid_generate_v4", "setseed", "pg_sleep", "pg_sleep_for",
+    "random", "random_normal", "clock_timestamp", "timeofday", "gen_random_uuid", "gen_random_bytes", "uuidv4",
+    "uuidv7", "uuid_generate_v1", "uuid_generate_v1mc", "uuid_generate_v4", "setseed", "pg_sleep", "pg_sleep_for",
     "pg_sleep_until", "txid_current", "pg_current_xact_id", "gen_salt",
 })  # fmt: skip
 """Functions of PostgreSQL and its common extensions that give another value at every call"""
@@ -48,18 +48,22 @@ CLOCK = frozenset({
     "localtimestamp", "localtime", "age",
 })  # fmt: skip
 
-_EFFECTS = (SETVAL | LARGE_OBJECTS | OTHER_DATABASES | MESSAGES | SESSION_LOCKS | NOTIFICATIONS | SERVER_CONTROL | SETTINGS
-            | frozenset({"nextval", "pg_sleep", "pg_sleep_for", "pg_sleep_until"}))  # fmt: skip
+_EFFECTS = frozenset({"nextval", "pg_sleep", "pg_sleep_for", "pg_sleep_until"}).union(
+    SETVAL, LARGE_OBJECTS, OTHER_DATABASES, MESSAGES, SESSION_LOCKS, NOTIFICATIONS, SERVER_CONTROL, SETTINGS
+)
 _CLOCK_WORDS = {"CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIMESTAMP", "LOCALTIME"}
 _NOT_CALLED = {
     "IN", "AND", "OR", "NOT", "VALUES", "SELECT", "WHERE", "ON", "USING", "ANY", "SOME", "ALL", "EXISTS", "AS", "BY",
     "OVER", "FILTER", "GROUP", "FROM", "JOIN", "LATERAL", "WITH", "THEN", "WHEN", "ELSE", "CASE", "RETURNING", "SET",
     "DISTINCT", "UNION", "INTERSECT", "EXCEPT", "MATERIALIZED", "HAVING", "LIMIT", "OFFSET", "BETWEEN", "LIKE", "ILIKE",
-    "IS", "ROW", "ARRAY", "CHECK", "KEY", "UNIQUE", "REFERENCES", "DEFAULT", "CONFLICT", "TABLE", "INTO", "IF", "RETURN",
-    "NUMERIC", "DECIMAL", "VARCHAR", "CHAR", "CHARACTER", "BIT", "VARYING", "TIMESTAMP", "TIMESTAMPTZ", "TIME", "INTERVAL",
-    "FLOAT", "COPY", "PERFORM", "EXECUTE", "CAST", "COALESCE", "NULLIF", "GREATEST", "LEAST", "EXTRACT",
+    "IS", "ROW", "ARRAY", "CHECK", "KEY", "UNIQUE", "REFERENCES", "DEFAULT", "CONFLICT", "TABLE", "INTO", "IF",
+    "NUMERIC", "DECIMAL", "VARCHAR", "CHAR", "CHARACTER", "BIT", "VARYING", "TIMESTAMP", "TIMESTAMPTZ", "TIME",
+    "INTERVAL", "RETURN", "FLOAT", "COPY", "PERFORM", "EXECUTE", "CAST", "COALESCE", "NULLIF", "GREATEST", "LEAST",
+    "EXTRACT",
 }  # fmt: skip
-_BEFORE_NAME = {"INTO", "TABLE", "AS", "UPDATE", "RECURSIVE", "COPY", "FUNCTION", "PROCEDURE", "INDEX", "ON", "REFERENCES"}
+_BEFORE_NAME = {
+    "INTO", "TABLE", "AS", "UPDATE", "RECURSIVE", "COPY", "FUNCTION", "PROCEDURE", "INDEX", "ON", "REFERENCES",
+}  # fmt: skip
 
 
 def called(tokens: Sequence[Token]) -> tuple[str, ...]:
@@ -82,7 +86,7 @@ def everywhere(tokens: Sequence[Token]) -> tuple[str, ...]:
 
 
 def bodies(tokens: Sequence[Token]) -> Iterator[list[Token]]:
-    """Yield the tokens of a DO block's text, of dollar quotes in it and of what it hands to EXECUTE, outermost first."""
+    """Yield the tokens of a DO block's text, of dollar quotes in it and of what it hands to EXECUTE."""
     if not tokens or tokens[0].keyword != "DO":
         return
     waiting = [token for token in tokens if token.kind == STRING]
@@ -110,7 +114,7 @@ def with_effects(tokens: Sequence[Token]) -> bool:
 
 
 def is_volatile(name: str, known: Mapping[str, str]) -> bool:
-    """Tell whether a function is volatile; ``known`` maps names to the catalogue's volatility, which wins over our list."""
+    """Tell whether a function is volatile; ``known`` maps names to the catalogue's volatility, which wins."""
     return known.get(name, "v" if bare(name) in VOLATILE else "i") == "v"
 
 
@@ -132,7 +136,7 @@ def _callee(tokens: Sequence[Token], index: int) -> str | None:
 
 def _inside(token: Token) -> list[Token] | None:
     try:
-        return significant(content(token)[0])
+        return significant(content(token))
     except Unterminated:
         return None
 

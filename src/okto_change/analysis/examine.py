@@ -48,7 +48,7 @@ def examine(plan: ChangePlan, found: Found | None, *, demand_rows: bool, demand_
 def look_up(plan: ChangePlan) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names of tables and functions that the catalogue should be asked for. Raises PlanError."""
     parts = _Parts(plan, None)
-    readings = [*parts.all(), *chain.from_iterable(parts.checks.values())]
+    readings = [*parts.all(), *chain.from_iterable(parts.checks)]
     tables = {name for reading in readings for name in (*reading.statement.reads, *reading.statement.writes)}
     tables.update(name for step in parts.steps for name in step.touches or ())
     functions = {name for reading in readings for name in reading.functions}
@@ -61,15 +61,18 @@ class _Parts:
     def __init__(self, plan: ChangePlan, found: Found | None) -> None:
         self.steps = tuple(step for step in plan.steps if isinstance(step, SqlStep))
         self._faults: list[PlanError] = []
-        forward = {step.name: self._split(step.sql, place(plan, step.source, step.where), step.name) for step in self.steps}
-        scripts = {step.name: self._script(plan, step) for step in self.steps if isinstance(step.undo, ScriptUndo)}
-        checks = [(check, self._split(check.sql, place(plan, check.source, check.where), check.name)) for check in plan.checks]
-        self._demand_no_faults()
-        self.forward = {name: tuple(read(s, found) for s in statements) for name, statements in forward.items()}
-        self.scripts = {name: tuple(read(s, None, script=True) for s in statements) for name, statements in scripts.items()}
-        self.checks: dict[int, tuple[Reading, ...]] = {
-            index: tuple(read(s, None) for s in statements) for index, (_, statements) in enumerate(checks)
+        self._plan = plan
+        forward = {step.name: self._split(step.sql, step.source, step.where, step.name) for step in self.steps}
+        scripts = {
+            step.name: self._split(step.undo.sql, step.undo.source, step.where, step.name)
+            for step in self.steps
+            if isinstance(step.undo, ScriptUndo)
         }
+        checks = [self._split(check.sql, check.source, check.where, check.name) for check in plan.checks]
+        self._demand_no_faults()
+        self.forward = {name: tuple(read(s, found) for s in pieces) for name, pieces in forward.items()}
+        self.scripts = {name: tuple(read(s, None, script=True) for s in pieces) for name, pieces in scripts.items()}
+        self.checks = [tuple(read(s, None) for s in pieces) for pieces in checks]
 
     def all(self) -> Iterator[Reading]:
         """Every statement of every step in order, each step's undo script behind it; checks are apart."""
@@ -77,13 +80,10 @@ class _Parts:
             yield from self.forward[step.name]
             yield from self.scripts.get(step.name, ())
 
-    def _script(self, plan: ChangePlan, step: SqlStep) -> tuple[Statement, ...]:
-        assert isinstance(step.undo, ScriptUndo)
-        return self._split(step.undo.sql, place(plan, step.undo.source, step.where), step.name)
-
-    def _split(self, text: str, where: Where, name: str) -> tuple[Statement, ...]:
+    def _split(self, text: str, source: str, where: Where, name: str) -> tuple[Statement, ...]:
+        at = place(self._plan, source, where)
         try:
-            return split(text, where.file, name, where.line or 1)
+            return split(text, at.file, name, at.line or 1)
         except PlanError as error:
             self._faults.append(error)
             return ()
@@ -94,7 +94,9 @@ class _Parts:
         if self._faults:
             lines = [line for e in self._faults for line in (e.faults or (f"{e.where}: {e.message}",))]
             first = self._faults[0]
-            raise PlanError(f"{len(lines)} faults in SQL files", where=first.where, hint=first.hint, faults=tuple(lines))
+            raise PlanError(
+                f"{len(lines)} faults in SQL files", where=first.where, hint=first.hint, faults=tuple(lines)
+            )
 
 
 def place(plan: ChangePlan, source: str, where: Where) -> Where:

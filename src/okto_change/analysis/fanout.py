@@ -10,8 +10,8 @@ from okto_change.model import Table
 def undetermined(facts: Facts, context: Context) -> tuple[str, ...]:
     """Return the aliases of the sources that no unique key ties to the target row; offline every plain table is one.
 
-    A source is determined once all columns of one of its unique keys equal constants, columns of the target, or columns of
-    sources already determined; so a chain of joins on keys is followed to its end.
+    A source is determined once all columns of one of its unique keys equal constants, columns of the target, or columns
+    of sources already determined; so a chain of joins on keys is followed to its end.
     """
     loose = {source.alias: source for source in facts.sources}
     progress = True

@@ -1,4 +1,4 @@
-"""SQL text -> tokens, by PostgreSQL's own lexical rules (``standard_conforming_strings`` on). Offsets are in characters."""
+"""SQL text -> tokens, by PostgreSQL's own lexical rules with ``standard_conforming_strings`` on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-WORD, QUOTED, STRING, NUMBER, PARAMETER, OPERATOR, OTHER = "word", "quoted", "string", "number", "parameter", "op", "other"
+WORD, QUOTED, STRING, OPERATOR, OTHER = "word", "quoted", "string", "op", "other"
 SPACE, COMMENT = "space", "comment"
 
 _TOKEN = re.compile(
@@ -20,7 +20,8 @@ _TOKEN = re.compile(
     | (?P<quoted>(?:[uU]&)?")
     | (?P<word>[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*+)
     | (?P<number>0[xXoObB](?:_?[0-9A-Fa-f])++
-        | (?:[0-9](?:_?[0-9])*+(?:\.(?!\.)(?:[0-9](?:_?[0-9])*+)?)?|\.[0-9](?:_?[0-9])*+)(?:[eE][+-]?[0-9](?:_?[0-9])*+)?)
+        | (?:[0-9](?:_?[0-9])*+(?:\.(?!\.)(?:[0-9](?:_?[0-9])*+)?)?|\.[0-9](?:_?[0-9])*+)
+          (?:[eE][+-]?[0-9](?:_?[0-9])*+)?)
     | (?P<fixed>::|:=|\.\.|[\[\](),;.:])
     | (?P<op>[-+*/<>=~!@\#%^&|`?]++)
     | (?P<other>.)
@@ -36,7 +37,7 @@ _MAY_END_IN_SIGN = re.compile(r"[~!@#%^&|`?]")
 
 
 class Token(NamedTuple):
-    """A piece of the text. ``kind`` is one of this module's constants; ``text[start:end]`` are its characters."""
+    """A piece of the text; ``start`` and ``end`` count characters, ``kind`` is one of this module's constants."""
 
     kind: str
     start: int
@@ -45,7 +46,7 @@ class Token(NamedTuple):
 
     @property
     def keyword(self) -> str:
-        """The word in upper case; '' for anything but an unquoted word, so that quoted names are never taken for keywords."""
+        """The word in upper case; '' for anything but an unquoted word: a quoted name is never a keyword."""
         return self.text.upper() if self.kind == WORD else ""
 
 
@@ -59,7 +60,7 @@ class Unterminated(ValueError):
 
 
 def scan(text: str, position: int = 0) -> Iterator[Token]:
-    """Yield every token from ``position`` on, comments and white space included, so that nothing is lost. Raises Unterminated."""
+    """Yield every token from ``position`` on, comments and white space included. Raises Unterminated."""
     length = len(text)
     while position < length:
         match = _TOKEN.match(text, position)
@@ -82,13 +83,12 @@ def folded(token: Token) -> str:
     return token.text.lower()
 
 
-def content(token: Token) -> tuple[str, int]:
-    """Return what a string or dollar quote holds, and the offset within the token where that begins. Escapes stay as written."""
+def content(token: Token) -> str:
+    """Return what a string or dollar quote holds; backslash escapes stay as written."""
     if token.text.startswith("$"):
         opening = token.text.index("$", 1) + 1
-        return token.text[opening:-opening], opening
-    opening = token.text.index("'") + 1
-    return token.text[opening:-1].replace("''", "'"), opening
+        return token.text[opening:-opening]
+    return token.text[token.text.index("'") + 1 : -1].replace("''", "'")
 
 
 def _finish(group: str, match: re.Match[str], text: str) -> tuple[str, int]:

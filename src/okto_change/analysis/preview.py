@@ -1,4 +1,6 @@
-"""UPDATE or DELETE -> a read-only SELECT over the rows it would change, sliced from the author's text, never regenerated.
+"""UPDATE or DELETE -> a read-only SELECT over the rows it would change, sliced from the author's text.
+
+Nothing is regenerated; the slices are joined by words of ours.
 
 An estimate by nature: triggers, rules, generated columns and type rounding are the server's. The caller has PostgreSQL
 PREPARE it before use and runs it in a READ ONLY transaction.
@@ -20,9 +22,9 @@ _JOINED = "okto_rows"
 def preview(text: str, anatomy: Anatomy | None, table: Table | None = None) -> Preview | None:
     """Return the preview of a statement's ``text``; None where its rows cannot be read without running it.
 
-    That is: WHERE CURRENT OF, data-modifying WITH clauses, row locks in a subquery, functions with effects. A SET item that
-    has no expression per column (DEFAULT, ``a[1] =``, a multi-column subquery) or has effects is left out. ``table`` gives
-    the columns' types, so that new values are shown as the column would hold them.
+    That is: WHERE CURRENT OF, data-modifying WITH clauses, row locks in a subquery, functions with effects. A SET item
+    that has no expression per column (DEFAULT, ``a[1] =``, a multi-column subquery) or has effects is left out.
+    ``table`` gives the columns' types, so that new values are shown as the column would hold them.
     """
     if anatomy is None or anatomy.current_of or _unreadable(anatomy):
         return None
@@ -40,7 +42,7 @@ def preview(text: str, anatomy: Anatomy | None, table: Table | None = None) -> P
 
 
 def _rows(text: str, anatomy: Anatomy) -> str:
-    """FROM and WHERE as the statement has them; each slice ends at a token, so a trailing comment cannot swallow what follows."""
+    """FROM and WHERE as written; a slice ends at a token, so that no trailing comment swallows what follows."""
     source = f", {_slice(text, anatomy.source)}" if anatomy.source else ""
     where = f" WHERE {_slice(text, anatomy.where)}" if anatomy.where else ""
     return f"FROM {_slice(text, anatomy.target.tokens)}{source}{where}"

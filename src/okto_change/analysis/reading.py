@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
+from itertools import chain, pairwise
 
 from okto_change.analysis import anatomy, calls
 from okto_change.analysis.facts import Facts
@@ -102,7 +102,7 @@ def _columns(tokens: Sequence[Token], facts: Facts | None, parts: anatomy.Anatom
 
 
 def _has_defaults_only(tokens: Sequence[Token]) -> bool:
-    return any(t.keyword == "DEFAULT" and tokens[i + 1 : i + 2] and tokens[i + 1].keyword == "VALUES" for i, t in enumerate(tokens))
+    return any(one.keyword == "DEFAULT" and two.keyword == "VALUES" for one, two in pairwise(tokens))
 
 
 def _settings(tokens: Sequence[Token]) -> Iterator[Setting]:
@@ -137,7 +137,7 @@ def _set_config(tokens: Sequence[Token], opening: int) -> Setting:
     known = len(first) == 1 and first[0].kind == STRING
     last = arguments[2] if len(arguments) > 2 else ()
     return Setting(
-        name=content(first[0])[0].lower() if known else "?",
+        name=content(first[0]).lower() if known else "?",
         local=[token.keyword for token in last] == ["TRUE"],
     )
 
@@ -173,7 +173,7 @@ def _control(tokens: Sequence[Token]) -> tuple[str, ...]:
 
 
 def _foreign_letters(tokens: Iterable[Token]) -> Iterator[str]:
-    """Letters beyond ASCII where they are neither comment, literal nor quoted name: they may look like others, or like spaces."""
+    """Letters beyond ASCII outside comments, literals and quoted names: they may look like others, or like spaces."""
     for token in tokens:
         if (token.kind in (QUOTED, STRING) and not token.text.startswith("$")) or token.text.isascii():
             continue

@@ -13,7 +13,8 @@ MANY_ROWS = 10_000
 _HIGH = {
     "OC101": "a statement changes every row of its table", "OC102": "a WHERE holds for every row",
     "OC111": "a table is truncated", "OC405": "foreign keys and triggers are switched off",
-    "OC209": "a foreign table is written", "OC302": "large objects are changed", "OC308": "a system catalogue is written",
+    "OC209": "a foreign table is written", "OC302": "large objects are changed",
+    "OC308": "a system catalogue is written",
 }  # fmt: skip
 _MEDIUM = {
     "OC104": "a key is changed", "OC106": "which rows change differs from run to run", "OC108": "a row may match twice",

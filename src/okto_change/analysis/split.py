@@ -1,4 +1,7 @@
-"""A SQL file -> its statements as byte ranges. Lossless: the bytes between two ranges are white space, comments, semicolons, COPY data."""
+"""A SQL file -> its statements as byte ranges.
+
+Lossless: the bytes between two ranges are white space, comments, semicolons and the data of COPY.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,11 @@ def split(text: str, where_file: str, step: str, first_line: int = 1) -> tuple[S
 
 
 class _Splitter:
-    """One pass over one text. ``_tokens`` are the statement's so far, ``_depth`` its open brackets, ``_body`` BEGIN ATOMIC and CASE."""
+    """One pass over one text.
+
+    ``_tokens`` are the current statement's so far, ``_open`` where its open brackets are, ``_body`` where BEGIN ATOMIC
+    and CASE inside it are.
+    """
 
     def __init__(self, text: str, file: str, step: str, first_line: int) -> None:
         self._text = text
@@ -38,6 +45,7 @@ class _Splitter:
         self._begin()
 
     def run(self) -> tuple[Statement, ...]:
+        """Return the statements. Raises PlanError."""
         while self._position < len(self._text):
             for token in self._scan():
                 self._position = token.end
@@ -131,7 +139,7 @@ class _Splitter:
     def _data(self, command: Token, terminated: bool) -> str:
         """Return the lines after ``COPY ... FROM STDIN;`` up to ``\\.``, which must stand alone on its line."""
         if not terminated:
-            raise self._fault("COPY FROM STDIN needs a semicolon, its data on the lines after it, and a line \\.", command.start)
+            raise self._fault("COPY FROM STDIN needs a semicolon, data on lines of its own, and \\.", command.start)
         end = self._line_end(self._position)
         if self._text[self._position : end].strip():
             raise self._fault("the data of COPY FROM STDIN must begin on the line after the semicolon", command.start)

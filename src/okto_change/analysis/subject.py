@@ -86,7 +86,7 @@ class Context:
 
 @type_
 class Subject:
-    """One thing to judge: ``reading`` for rules about statements, ``step`` for steps, ``check`` (with its readings) for checks."""
+    """One thing to judge: a ``reading``, or a ``step`` or ``check`` with its ``readings``."""
 
     context: Context
     where: Where

@@ -51,7 +51,7 @@ def level(tokens: Sequence[Token], start: int = 0) -> Iterator[tuple[int, Token]
 
 
 def main_verb(tokens: Sequence[Token]) -> int:
-    """Return the index of the word that says what the statement does, past a leading WITH clause; 0 when there is none."""
+    """Return the index of the word that says what the statement does, past a leading WITH clause."""
     if not tokens or tokens[0].keyword != "WITH":
         return 0
     for index, token in level(tokens, 1):

@@ -22,7 +22,7 @@ class Scope(StrEnum):
 
 @type_
 class Rule:
-    """A rule as data. ``predicate`` yields a message for every match: what is here, then effect and remedy say the rest."""
+    """A rule as data. ``predicate`` yields a message for every match; effect and remedy say the rest."""
 
     code: str
     title: str

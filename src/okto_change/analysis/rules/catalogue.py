@@ -10,6 +10,7 @@ from okto_change.analysis.subject import Context, Reading, Subject
 from okto_change.model import Severity, StatementKind, Table
 
 _TABLES = ("r", "p")
+_REMOVING = (StatementKind.DELETE, StatementKind.TRUNCATE, StatementKind.MERGE, StatementKind.UPDATE)
 _SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"}
 
 
@@ -91,7 +92,7 @@ def _triggers(subject: Subject) -> Iterator[str]:
 
 def _referenced(subject: Subject) -> Iterator[str]:
     reading = subject.reading
-    if reading is None or reading.kind not in (StatementKind.DELETE, StatementKind.TRUNCATE, StatementKind.MERGE, StatementKind.UPDATE):
+    if reading is None or reading.kind not in _REMOVING:
         return
     for table in _written(subject):
         keyed = reading.kind is not StatementKind.UPDATE or set(table.key or ()) & set(assigned(reading))
@@ -185,7 +186,8 @@ RULES = (
         remedy="add the table to `touches` if it is meant",
     ),
     Rule(
-        code="OC208", title="unknown table in touches", severity=Severity.WARNING, predicate=_unknown_touches, scope=Scope.STEP,
+        code="OC208", title="unknown table in touches", severity=Severity.WARNING, scope=Scope.STEP,
+        predicate=_unknown_touches,
         condition="`touches` names a table that the target does not have",
         effect="the declared blast radius is not what it seems",
         remedy="correct the name, or write its schema",

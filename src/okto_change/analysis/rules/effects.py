@@ -72,17 +72,19 @@ RULES = (
     Rule(
         code="OC301", title="setval", severity=Severity.ERROR, predicate=_calls(calls.SETVAL), scripts=True,
         condition="a sequence is set by setval",
-        effect="the sequence moves at once and for good: neither ROLLBACK nor undo puts it back, not even in a rehearsal",
+        effect="the sequence moves at once and for good: neither ROLLBACK nor undo puts it back, even in a rehearsal",
         remedy="ALTER SEQUENCE ... RESTART WITH does the same inside the transaction; give the step an undo script",
     ),
     Rule(
-        code="OC302", title="large objects", severity=Severity.ERROR, predicate=_calls(calls.LARGE_OBJECTS), excused=True,
+        code="OC302", title="large objects", severity=Severity.ERROR, excused=True,
+        predicate=_calls(calls.LARGE_OBJECTS),
         condition="large objects are created, written or removed",
         effect="no image of them is kept: not automatically reversible",
         remedy="give the step an undo script or an irreversible line",
     ),
     Rule(
-        code="OC303", title="another database", severity=Severity.ERROR, predicate=_calls(calls.OTHER_DATABASES), scripts=True,
+        code="OC303", title="another database", severity=Severity.ERROR, scripts=True,
+        predicate=_calls(calls.OTHER_DATABASES),
         condition="another database is reached through dblink or its kin",
         effect="what is done there is committed there: neither ROLLBACK nor undo reaches it, not even in a rehearsal",
         remedy="make it a step of its own against that database",
@@ -100,7 +102,8 @@ RULES = (
         remedy="leave it out, or send it by other means after the change",
     ),
     Rule(
-        code="OC306", title="session advisory lock", severity=Severity.ERROR, predicate=_calls(calls.SESSION_LOCKS), scripts=True,
+        code="OC306", title="session advisory lock", severity=Severity.ERROR, scripts=True,
+        predicate=_calls(calls.SESSION_LOCKS),
         condition="an advisory lock of the session is taken or released",
         effect="the lock outlives the transaction, and behind a pooler its session",
         remedy="pg_advisory_xact_lock ends with the transaction",
@@ -114,7 +117,7 @@ RULES = (
     Rule(
         code="OC308", title="catalogue write", severity=Severity.ERROR, predicate=_catalogue, excused=True,
         condition="a system catalogue is written directly",
-        effect="system catalogues cannot be captured, and a mistake can make the database unusable: not automatically reversible",
+        effect="catalogues cannot be captured, and a mistake can end the database: not automatically reversible",
         remedy="use the DDL command for it; else give the step an undo script or an irreversible line",
     ),
     Rule(

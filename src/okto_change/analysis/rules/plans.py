@@ -13,7 +13,7 @@ def _mixed(subject: Subject) -> Iterator[str]:
     ddl = [reading for reading in subject.readings if _is_ddl(reading)]
     data = [reading for reading in subject.readings if reading.kind.writes_rows]
     if ddl and data:
-        yield f"{_verb(ddl[0])} at line {ddl[0].statement.where.line} and {_verb(data[0])} at line {data[0].statement.where.line}"
+        yield " and ".join(f"{_verb(reading)} at line {reading.statement.where.line}" for reading in (ddl[0], data[0]))
 
 
 def _ddl_auto(subject: Subject) -> Iterator[str]:
@@ -33,19 +33,18 @@ def _verb(reading: Reading) -> str:
 
 
 def _rows(subject: Subject) -> Iterator[str]:
-    if subject.context.demand_rows and subject.step and subject.step.rows is None and not subject.script:
-        if any(_may_write(reading) for reading in subject.readings):
-            yield f"step {subject.step.name} does not say how many `rows` it changes"
+    if subject.context.demand_rows and _changes_rows(subject) and subject.step and subject.step.rows is None:
+        yield f"step {subject.step.name} does not say how many `rows` it changes"
 
 
 def _touches(subject: Subject) -> Iterator[str]:
-    if subject.context.demand_touches and subject.step and subject.step.touches is None and not subject.script:
-        if any(_may_write(reading) for reading in subject.readings):
-            yield f"step {subject.step.name} does not say which tables it `touches`"
+    if subject.context.demand_touches and _changes_rows(subject) and subject.step and subject.step.touches is None:
+        yield f"step {subject.step.name} does not say which tables it `touches`"
 
 
-def _may_write(reading: Reading) -> bool:
-    return reading.kind.writes_rows or reading.kind is StatementKind.OTHER
+def _changes_rows(subject: Subject) -> bool:
+    kinds = {reading.kind for reading in subject.readings}
+    return not subject.script and any(kind.writes_rows or kind is StatementKind.OTHER for kind in kinds)
 
 
 def _bounds(subject: Subject) -> Iterator[str]:
@@ -82,7 +81,8 @@ def _check_is_query(subject: Subject) -> Iterator[str]:
 
 RULES = (
     Rule(
-        code="OC601", title="DDL mixed with data", severity=Severity.WARNING, predicate=_mixed, scope=Scope.STEP, scripts=True,
+        code="OC601", title="DDL mixed with data", severity=Severity.WARNING, predicate=_mixed, scope=Scope.STEP,
+        scripts=True,
         condition="a step both changes definitions and changes rows",
         effect="the strong locks of DDL are held while rows are changed, and the two are undone in different ways",
         remedy="make two steps of it",
@@ -106,11 +106,11 @@ RULES = (
         remedy="add `touches:` with every table whose rows change; the rehearsal lists them",
     ),
     Rule(
-        code="OC605", title="rows do not fit the statements", severity=Severity.ERROR, predicate=_bounds, scope=Scope.STEP,
-        softened=_has_opaque,
+        code="OC605", title="rows do not fit the statements", severity=Severity.ERROR, predicate=_bounds,
+        scope=Scope.STEP, softened=_has_opaque,
         condition="`rows` has not one bound for each statement that changes rows, in order",
         effect="bounds and statements cannot be paired, so none of them would protect anything",
-        remedy="one entry in `rows` for each INSERT, UPDATE, DELETE, MERGE, COPY and TRUNCATE; a WARNING beside DO, CALL or SELECT",
+        remedy="one entry in `rows` for each INSERT, UPDATE, DELETE, MERGE, COPY and TRUNCATE, in order",
     ),
     Rule(
         code="OC606", title="batches", severity=Severity.ERROR, predicate=_batch, scope=Scope.STEP,

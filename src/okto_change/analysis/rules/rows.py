@@ -148,7 +148,7 @@ RULES = (
     Rule(
         code="OC108", title="a row may match twice", severity=Severity.WARNING, predicate=_fanout,
         condition="an UPDATE has FROM, and no unique key shows that each row finds at most one partner there",
-        effect="PostgreSQL takes any one of the partners, without a word; which one can differ between rehearsal and run",
+        effect="PostgreSQL takes any one of the partners, without a word; which one can differ from run to run",
         remedy="join on a unique key, or aggregate the FROM list to one row per target row",
     ),
     Rule(
@@ -167,6 +167,6 @@ RULES = (
         code="OC111", title="TRUNCATE", severity=Severity.WARNING, predicate=_truncate,
         condition="a table is truncated",
         effect="readers and writers are locked out, and for the undo the whole table is copied, up to the size limit",
-        remedy="DELETE with WHERE where some rows are meant; declare the table irreversible where it is too large to keep",
+        remedy="DELETE with WHERE where some rows are meant; an irreversible line where the table is too large to keep",
     ),
 )  # fmt: skip

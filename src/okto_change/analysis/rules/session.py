@@ -63,7 +63,8 @@ def _session_setting(subject: Subject) -> Iterator[str]:
 def _guarded(subject: Subject) -> Iterator[str]:
     for setting in subject.reading.settings if subject.reading else ():
         if setting.local and _is_guarded(setting):
-            yield f"{setting.name} is the runner's" if setting.name != "?" else "set_config sets a name made at run time"
+            known = setting.name != "?"
+            yield f"{setting.name} is the runner's" if known else "set_config sets a name made at run time"
 
 
 def _is_guarded(setting: Setting) -> bool:
@@ -144,9 +145,10 @@ RULES = (
         remedy="`timeouts:` in the plan sets the limits; the target's user in the policy says who runs it",
     ),
     Rule(
-        code="OC405", title="triggers switched off", severity=Severity.WARNING, predicate=_replication_role, scripts=True,
+        code="OC405", title="triggers switched off", severity=Severity.WARNING, scripts=True,
+        predicate=_replication_role,
         condition="session_replication_role is changed for the transaction",
-        effect="foreign keys are not checked, cascades and ordinary triggers do not run: the data may end up inconsistent",
+        effect="foreign keys are not checked, cascades and triggers do not run: the data may end up inconsistent",
         remedy="leave it out; if it must be, add checks for what the keys and triggers guarantee",
     ),
     Rule(
