@@ -1,0 +1,146 @@
+"""The one function that makes a Clearance, and the ballot that says how far a change is from one. Pure.
+
+Clearance has numbered steps, and every step that refuses says why:
+
+ 1. policy      the lock is this repository's, and the policy has not expired
+ 2. lock        the digest is that of the lock's bytes
+ 3. decisions   everything that a known person signed here can be understood
+ 4. rules       at least one rule matches
+ 5. submission  somebody who may has submitted exactly this lock (unless the rules ask for nothing)
+ 6. veto        nobody with a veto rejects it
+ 7. approvals   every group has its people
+ 8. executor    whoever runs it may
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from datetime import datetime
+
+from okto_change import digest
+from okto_change.approval.counting import Count, Situation, ballot, count, short
+from okto_change.approval.decisions import Decision
+from okto_change.approval.rulebook import Policy
+from okto_change.errors import NotAuthorised
+from okto_change.model import Ballot, Lock, Need
+from okto_change.model.clearance import SEAL, Clearance
+
+STEPS = ("policy", "lock", "decisions", "rules", "submission", "veto", "approvals", "executor")
+
+
+def clear(
+    policy: Policy, lock: Lock, decisions: Sequence[Decision], *, executor: str | None, now: datetime,
+    facts_sha256: str | None = None, consumed: AbstractSet[str] = frozenset(), commit: str = "",
+    report_sha256: str | None = None,
+) -> Clearance:  # fmt: skip
+    """Return the clearance of ``lock``, or raise NotAuthorised whose ``faults`` give every reason with its step.
+
+    ``executor`` is the person who will run it (None: nobody known). ``facts_sha256`` and ``report_sha256`` are those of
+    the target and of the stored dry run now, None where there are none; ``consumed`` are the statement ids of earlier
+    runs.
+    """
+    situation = _situation(policy, lock, now, facts_sha256, report_sha256, consumed)
+    counted = count(situation, decisions)
+    faults = _faults(situation, counted) + _executor(situation, counted, executor)
+    if faults:
+        raise NotAuthorised(
+            f"{lock.change} is not cleared for {lock.environment}", faults=faults,
+            hint=f"see who is missing: okto-change approvals {lock.change} --env {lock.environment}",
+        )  # fmt: skip
+    return Clearance(
+        lock=lock, policy_sha256=policy.sha256, policy_version=policy.version, commit=commit, statements=counted.used,
+        counted=counted.counted, submitters=counted.submitters, executor=executor, at=now, seal=SEAL,
+    )  # fmt: skip
+
+
+def take_ballot(
+    policy: Policy, lock: Lock, decisions: Sequence[Decision], now: datetime, *, facts_sha256: str | None = None,
+    report_sha256: str | None = None, consumed: AbstractSet[str] = frozenset(),
+) -> Ballot:  # fmt: skip
+    """Return the ballot on ``lock``: every decision, every need, and what blocks (all steps but the executor's)."""
+    situation = _situation(policy, lock, now, facts_sha256, report_sha256, consumed)
+    counted = count(situation, decisions)
+    return ballot(situation, counted, _faults(situation, counted))
+
+
+def role(policy: Policy, taken: Ballot, person: str) -> str:
+    """Return the group that ``person`` would count for best: one still short of people, with the fewest others to ask.
+
+    Raises NotAuthorised where an approval by this person could not count.
+    """
+    mine = [need for need in taken.needs if person in policy.groups[need.group]]
+    if any(line.counted and line.signer == person and line.decision == "submit" for line in taken.decisions):
+        raise NotAuthorised(f"{person} submitted this change; somebody else must approve it", hint=_ask(taken.needs))
+    if not mine:
+        groups = ", ".join(policy.groups_of(person)) or "no group"
+        raise NotAuthorised(f"an approval by {person} would not count: {person} is in {groups}", hint=_ask(taken.needs))
+    return min(mine, key=lambda need: (need.met, len(need.candidates))).group
+
+
+def missing(taken: Ballot) -> tuple[str, ...]:
+    """Return what is still needed, a line for each group that is short: ``dba: 1 more (dave or erin)``."""
+    return tuple(_lack(need) for need in taken.needs if not need.met)
+
+
+def _situation(
+    policy: Policy, lock: Lock, now: datetime, facts: str | None, report: str | None, consumed: AbstractSet[str]
+) -> Situation:
+    return Situation(
+        policy=policy, environment=policy.environment(lock.environment), lock=lock, now=now,
+        facts_sha256=facts, report_sha256=report, consumed=consumed,
+    )  # fmt: skip
+
+
+def _faults(situation: Situation, counted: Count) -> tuple[str, ...]:
+    """Return the reasons of steps 1 to 7."""
+    policy, lock = situation.policy, situation.lock
+    found = []
+    if lock.repo != policy.repo:
+        found.append(_fault("policy", "the lock is of another repository"))
+    if policy.expires is not None and situation.now >= policy.expires:
+        found.append(_fault("policy", f"the policy expired at {policy.expires:%Y-%m-%d %H:%MZ}"))
+    if digest.sha256(lock.content) != lock.digest:
+        found.append(_fault("lock", "the plan digest is not that of the lock's bytes"))
+    found += [_fault("decisions", reason) for reason in counted.not_understood]
+    if not counted.rules:
+        found.append(_fault("rules", "no rule of the policy matches, and without a rule nothing runs"))
+    if not counted.submitters and not counted.asks_nothing:
+        found.append(_fault("submission", f"nobody who may has submitted {short(lock.digest)}"))
+    found += [_fault("veto", f"rejected by {reason}") for reason in counted.vetoes]
+    found += [_fault("approvals", _lack(need)) for need in counted.needs if not need.met]
+    return tuple(found)
+
+
+def _executor(situation: Situation, counted: Count, executor: str | None) -> tuple[str, ...]:
+    environment, policy = situation.environment, situation.policy
+    rules = environment.execute
+    if executor is None:
+        asks = rules.groups or not counted.asks_nothing
+        return (_fault("executor", "it is not known who runs this; name a key with --key"),) if asks else ()
+    found = []
+    if rules.groups and executor not in policy.members(rules.groups):
+        found.append(f"{executor} is in none of the groups that may execute here: {', '.join(rules.groups)}")
+    if executor in counted.excluded and not rules.may_be_author and not counted.asks_nothing:
+        found.append(f"{executor} wrote or submitted this change, and may not run it here")
+    if executor in counted.counted and not rules.may_be_approver:
+        found.append(f"{executor} approved this change, and may not run it here")
+    return tuple(_fault("executor", reason) for reason in found)
+
+
+def _fault(step: str, reason: str) -> str:
+    return f"step {STEPS.index(step) + 1} ({step}): {reason}"
+
+
+def _lack(need: Need) -> str:
+    people = _or(need.candidates) or "nobody left in the group can give it"
+    return f"{need.group}: {need.need - need.have} more ({people})"
+
+
+def _ask(needs: Sequence[Need]) -> str:
+    people = dict.fromkeys(person for need in needs if not need.met for person in need.candidates)
+    return f"ask {_or(tuple(people))}" if people else "see who is in the groups that the policy asks for"
+
+
+def _or(people: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(people[:-1]), *people[-1:])))

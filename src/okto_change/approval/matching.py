@@ -1,0 +1,88 @@
+"""Which rules match a lock. Where the lock does not say enough, a rule matches: unknown never passes. Pure."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from functools import cache
+
+from okto_change.approval.rulebook import Environment, FilesTarget, Policy, Rule
+from okto_change.model import EditStep, Lock, SqlStep, StatementKind
+
+_PART = re.compile(r'"(?:[^"]|"")*"|[^."]+')
+
+
+def matching(policy: Policy, environment: Environment, lock: Lock) -> tuple[Rule, ...]:
+    """Return every rule of the policy that matches ``lock`` in ``environment``."""
+    return tuple(rule for rule in policy.rules if _matches(rule, environment, lock))
+
+
+def needs(rules: tuple[Rule, ...]) -> dict[str, int]:
+    """Return how many people of each group the rules ask for together: the maximum for each group."""
+    need: dict[str, int] = {}
+    for rule in rules:
+        for group, people in rule.require.items():
+            need[group] = max(people, need.get(group, 0))
+    return need
+
+
+def _matches(rule: Rule, environment: Environment, lock: Lock) -> bool:
+    return (
+        (not rule.when_env or environment.name in rule.when_env)
+        and (not rule.when_risk or lock.risk.value in rule.when_risk)
+        and (not rule.when_kind or bool(_kinds(lock) & set(rule.when_kind)))
+        and (not rule.when_objects or _touches(rule.when_objects, lock))
+        and (not rule.when_paths or _edits(rule.when_paths, environment, lock))
+    )
+
+
+def _kinds(lock: Lock) -> set[str]:
+    kinds = {statement.kind for statement in lock.statements}
+    if StatementKind.OTHER in kinds:
+        kinds = set(StatementKind)
+    return {"sql" if isinstance(step, SqlStep) else "edit" for step in lock.steps} | {kind.value for kind in kinds}
+
+
+def _touches(patterns: tuple[str, ...], lock: Lock) -> bool:
+    """Whether the lock may touch an object of these patterns; a statement that nobody understood may touch any."""
+    if any(statement.kind is StatementKind.OTHER for statement in lock.statements):
+        return True
+    declared = {name for step in lock.steps if isinstance(step, SqlStep) for name in step.touches or ()}
+    return any(_same_object(pattern, name) for pattern in patterns for name in declared.union(lock.objects))
+
+
+def _same_object(pattern: str, name: str) -> bool:
+    """Compare from the right: a name without a schema may be in any, a pattern without one means every schema."""
+    pairs = zip(reversed(_parts(pattern)), reversed(_parts(name)), strict=False)
+    return all(_glob(wanted.casefold()).fullmatch(found.casefold()) for wanted, found in pairs)
+
+
+def _parts(name: str) -> list[str]:
+    """Split a qualified name at its dots, those within double quotes excepted."""
+    return [part.strip('"').replace('""', '"') for part in _PART.findall(name)]
+
+
+def _edits(patterns: tuple[str, ...], environment: Environment, lock: Lock) -> bool:
+    return any(
+        _glob(pattern).fullmatch(path)
+        for step in lock.steps if isinstance(step, EditStep)
+        for path in _spellings(environment, step)
+        for pattern in patterns
+    )  # fmt: skip
+
+
+def _spellings(environment: Environment, step: EditStep) -> tuple[str, ...]:
+    """Return the ways to name an edited file: in its target, after its target's name, and as an absolute path."""
+    target = environment.targets.get(step.target)
+    root = target.root if isinstance(target, FilesTarget) else None
+    file = posixpath.normpath(step.file)
+    absolute = (posixpath.normpath(f"{root}/{file}"),) if root else ()
+    return (file, f"{step.target}/{file}", *absolute)
+
+
+@cache
+def _glob(pattern: str) -> re.Pattern[str]:
+    """Return a pattern of ``*`` (not across ``/``), ``**`` (across it) and ``?`` as a regular expression."""
+    words = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+    parts = re.split(r"(\*\*|\*|\?)", pattern)
+    return re.compile("".join(words.get(part) or re.escape(part) for part in parts), re.DOTALL)

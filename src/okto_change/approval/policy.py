@@ -1,0 +1,45 @@
+"""The policy: what it says, whether it clears a change, how it changed. The door to the pure part of ``approval``."""
+
+from __future__ import annotations
+
+from okto_change.approval.clearing import clear, missing, role
+from okto_change.approval.clearing import take_ballot as ballot
+from okto_change.approval.comparing import describe_change
+from okto_change.approval.decisions import Decision, DecisionFile, examine
+from okto_change.approval.rulebook import (
+    Environment,
+    Execute,
+    FilesTarget,
+    Person,
+    PersonKey,
+    Policy,
+    PostgresTarget,
+    Rule,
+    Target,
+)
+from okto_change.approval.schema import read
+from okto_change.approval.template import template
+from okto_change.model.clearance import Clearance
+
+__all__ = [
+    "Clearance",
+    "Decision",
+    "DecisionFile",
+    "Environment",
+    "Execute",
+    "FilesTarget",
+    "Person",
+    "PersonKey",
+    "Policy",
+    "PostgresTarget",
+    "Rule",
+    "Target",
+    "ballot",
+    "clear",
+    "describe_change",
+    "examine",
+    "missing",
+    "read",
+    "role",
+    "template",
+]

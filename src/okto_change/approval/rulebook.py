@@ -1,0 +1,191 @@
+"""The policy's domain types: people and their keys, targets, environments, rules. Pure data, read by ``schema``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from okto_change.approval.sshkeys import PublicKey
+from okto_change.errors import PlanError
+from okto_change.model.base import type_
+
+
+@type_
+class PersonKey:
+    """A person's key and when it counts; ``valid_until`` and ``revoked`` None mean never."""
+
+    key: PublicKey
+    valid_from: datetime
+    valid_until: datetime | None
+    revoked: datetime | None
+
+    def fault(self, at: datetime) -> str | None:
+        """Say why the key does not count at ``at``; None if it does. A revoked key never counts."""
+        if self.revoked is not None:
+            return f"the key was revoked on {self.revoked:%Y-%m-%d}"
+        if at < self.valid_from:
+            return f"the key is valid only from {self.valid_from:%Y-%m-%d %H:%MZ} on"
+        if self.valid_until is not None and at >= self.valid_until:
+            return f"the key ended at {self.valid_until:%Y-%m-%d %H:%MZ}"
+        return None
+
+
+@type_
+class Person:
+    """Somebody who may sign. People, not keys or e-mail addresses, are counted."""
+
+    name: str
+    emails: tuple[str, ...]
+    keys: tuple[PersonKey, ...]
+
+    def can_sign(self, at: datetime) -> bool:
+        """Whether any key of theirs counts at ``at``."""
+        return any(key.fault(at) is None for key in self.keys)
+
+
+@type_
+class PostgresTarget:
+    """A database, named by a libpq service or by the environment variable that holds its connection string."""
+
+    name: str
+    service: str | None
+    dsn_env: str | None
+    database: str | None = None
+    system_identifier: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """``postgres``: SQL steps run here."""
+        return "postgres"
+
+    def entry(self) -> dict[str, Any]:
+        """Return what the lock says of the target; never a secret."""
+        place = {"service": self.service, "dsn_env": self.dsn_env}
+        expected = {"database": self.database, "system_identifier": self.system_identifier}
+        return _present({"name": self.name, "postgres": _present(place)} | expected)
+
+
+@type_
+class FilesTarget:
+    """A folder of config files: an absolute path, or the environment variable that holds it."""
+
+    name: str
+    root: str | None
+    root_env: str | None
+
+    @property
+    def kind(self) -> str:
+        """``files``: edits are made here."""
+        return "files"
+
+    def entry(self) -> dict[str, Any]:
+        """Return what the lock says of the target."""
+        return {"name": self.name, "files": _present({"root": self.root, "root_env": self.root_env})}
+
+
+Target = PostgresTarget | FilesTarget
+
+
+@type_
+class Execute:
+    """Who may run a change; no groups means anybody."""
+
+    groups: tuple[str, ...] = ()
+    may_be_author: bool = False
+    may_be_approver: bool = True
+
+
+@type_
+class Environment:
+    """One environment as policy describes it. ``max_approval_age`` is in seconds.
+
+    ``submit`` names the groups whose members may submit (none: anybody known), ``veto`` those whose reject blocks
+    (none: everybody who may approve). ``from_head`` lets the user's own HEAD stand in for the protected branch's plan.
+    """
+
+    name: str
+    journal: str
+    targets: Mapping[str, Target]
+    from_head: bool = False
+    max_approval_age: int = 72 * 3600
+    dry_run: Literal["required", "optional"] = "required"
+    demand_rows: bool = False
+    demand_touches: bool = False
+    submit: tuple[str, ...] = ()
+    execute: Execute = Execute()
+    veto: tuple[str, ...] = ()
+    single_use: bool = True
+
+    def target_entries(self) -> dict[str, dict[str, Any]]:
+        """Return every target's entry for the lock, by name."""
+        return {name: target.entry() for name, target in self.targets.items()}
+
+    def journal_target(self) -> PostgresTarget:
+        """Return the database that keeps the journal."""
+        target = self.targets[self.journal]
+        if not isinstance(target, PostgresTarget):
+            raise PlanError(f"the journal of {self.name} is to be kept in {self.journal}, which is no database")
+        return target
+
+
+@type_
+class Rule:
+    """Who must approve what: every ``when_*`` that is not empty must match, ``require`` maps groups to numbers."""
+
+    id: str
+    when_env: tuple[str, ...]
+    when_risk: tuple[str, ...]
+    when_objects: tuple[str, ...]
+    when_paths: tuple[str, ...]
+    when_kind: tuple[str, ...]
+    require: Mapping[str, int]
+
+
+@type_
+class Policy:
+    """The policy as it stands in one file at one commit. ``content`` are its bytes, ``sha256`` their digest."""
+
+    file: str
+    content: bytes
+    sha256: str
+    version: int
+    repo: str
+    protected_ref: str
+    approvals_refs: tuple[str, ...]
+    expires: datetime | None
+    people: Mapping[str, Person]
+    groups: Mapping[str, tuple[str, ...]]
+    environments: Mapping[str, Environment]
+    rules: tuple[Rule, ...]
+
+    def environment(self, name: str) -> Environment:
+        """Return an environment; raises PlanError that lists the known ones."""
+        if name not in self.environments:
+            known = ", ".join(sorted(self.environments)) or "none"
+            raise PlanError(
+                f"there is no environment {name!r} in the policy",
+                where=self.file,
+                hint=f"environments: {known}; the policy counts as it stands on {self.protected_ref}",
+            )
+        return self.environments[name]
+
+    def owner(self, key: PublicKey) -> tuple[Person, PersonKey] | None:
+        """Return whose key this is, whether or not it counts now; None for an unknown key."""
+        for person in self.people.values():
+            for candidate in person.keys:
+                if candidate.key == key:
+                    return person, candidate
+        return None
+
+    def members(self, groups: tuple[str, ...]) -> frozenset[str]:
+        """Return the people in any of ``groups``."""
+        return frozenset(person for group in groups for person in self.groups[group])
+
+    def groups_of(self, person: str) -> tuple[str, ...]:
+        """Return the groups that ``person`` is in, in the policy's order."""
+        return tuple(group for group, people in self.groups.items() if person in people)
+
+
+def _present(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}

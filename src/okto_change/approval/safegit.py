@@ -1,0 +1,190 @@
+"""One way to run git for anything that is trusted: fixed arguments, a clean environment, a time limit, hashes checked.
+
+Two profiles. *Offline* reads our own mirror and no configuration but the mirror's. *Network* fetches and pushes, and so
+may use the person's own global configuration (credential helper, proxy, ``safe.directory``), but never asks, forwards
+no agent and speaks only https, ssh and the file system. Neither reads the configuration or runs the hooks of the clone
+at hand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from okto_change.errors import WorkspaceError
+
+PATIENCE = 60
+"""seconds for a command on our own mirror"""
+NETWORK_PATIENCE = 180
+"""seconds for a fetch or a push"""
+_SETTINGS = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.alternateRefsCommand=", "log.showRoot=true",
+             "gc.autoDetach=false", "credential.interactive=false")  # fmt: skip
+_FIXED = {
+    "LC_ALL": "C",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_PROTOCOL_FROM_USER": "0",
+    "GIT_ASKPASS": "",
+    "SSH_ASKPASS": "",
+    "SSH_ASKPASS_REQUIRE": "never",
+}
+_OFFLINE = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_ALLOW_PROTOCOL": "none", "HOME": "/nonexistent"}
+_NETWORK = {
+    "GIT_ALLOW_PROTOCOL": "https:ssh:file",
+    "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oForwardAgent=no",
+}
+_PADDING = ("hint:", "Please make sure", "and the repository exists")
+_KEPT = ("PATH", "TMPDIR")
+_KEPT_ONLINE = (
+    "HOME", "USER", "LOGNAME", "SUDO_UID", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "SSH_AUTH_SOCK", "SSL_CERT_FILE",
+    "SSL_CERT_DIR", "GIT_SSL_CAINFO", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A git command that ended: exit code, and what it printed."""
+
+    code: int
+    out: bytes
+    err: str
+
+    def lines(self) -> list[str]:
+        """Return the lines of its output."""
+        return self.out.decode("utf-8", "replace").splitlines()
+
+
+class GitFailed(WorkspaceError):
+    """A git command failed; ``said`` is what it printed to standard error."""
+
+    def __init__(self, message: str, *, said: str = "", hint: str | None = None, where: object | None = None) -> None:
+        super().__init__(message, hint=hint, where=where)
+        self.said = said
+
+
+class SafeGit:
+    """Runs git on one git directory (None: none, for commands that need no repository)."""
+
+    def __init__(self, git_dir: Path | None, *, network: bool = False) -> None:
+        self.git_dir = git_dir
+        self._network = network
+
+    def run(self, *arguments: str, feed: bytes = b"", extra: Mapping[str, str] | None = None) -> bytes:
+        """Return what the command printed; raises GitFailed unless it exits with 0."""
+        ran = self.attempt(*arguments, feed=feed, extra=extra)
+        if ran.code != 0:
+            raise failure(f"git {arguments[0]} failed", ran.err)
+        return ran.out
+
+    def attempt(self, *arguments: str, feed: bytes = b"", extra: Mapping[str, str] | None = None) -> Ran:
+        """Run a command to its end, whatever its exit code; raises GitFailed without git, or if it takes too long."""
+        settings = [word for setting in _SETTINGS for word in ("-c", setting)]
+        place = [] if self.git_dir is None else [f"--git-dir={self.git_dir}"]
+        environment = self._environment() | dict(extra or {})
+        return _run(["git", *place, *settings, *arguments], feed, environment, self._patience)
+
+    @property
+    def _patience(self) -> int:
+        return NETWORK_PATIENCE if self._network else PATIENCE
+
+    def _environment(self) -> dict[str, str]:
+        kept = (*_KEPT, *(_KEPT_ONLINE if self._network else ()))
+        inherited = {name: os.environ[name] for name in kept if name in os.environ}
+        return inherited | _FIXED | (_NETWORK if self._network else _OFFLINE)
+
+    def blobs(self, ids: Iterable[str], most: int) -> dict[str, bytes | None]:
+        """Return the content of blobs by object id, hashed again; None for a blob larger than ``most`` bytes.
+
+        Raises GitFailed for an object that is missing, is no blob, or whose content does not hash to its id.
+        """
+        wanted = list(dict.fromkeys(ids))
+        sizes = self._sizes(wanted)
+        small = [oid for oid in wanted if sizes[oid] <= most]
+        return {oid: None for oid in wanted} | self._contents(small)
+
+    def _sizes(self, wanted: list[str]) -> dict[str, int]:
+        if not wanted:
+            return {}
+        listing = self.run("cat-file", "--batch-check", feed=_lines(wanted)).decode("ascii").splitlines()
+        sizes = {}
+        for oid, line in zip(wanted, listing, strict=True):
+            words = line.split(" ")
+            if len(words) != 3 or words[0] != oid or words[1] != "blob":
+                raise GitFailed(f"object {oid[:12]} is not there, or is no file")
+            sizes[oid] = int(words[2])
+        return sizes
+
+    def _contents(self, wanted: list[str]) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        rest = memoryview(self.run("cat-file", "--batch", feed=_lines(wanted)) if wanted else b"")
+        for oid in wanted:
+            head, _, _ = bytes(rest[:200]).partition(b"\n")
+            size = int(head.split(b" ")[2])
+            content = bytes(rest[len(head) + 1 : len(head) + 1 + size])
+            rest = rest[len(head) + size + 2 :]
+            if _hash(content, len(oid)) != oid:
+                raise GitFailed(f"object {oid[:12]} does not hash to its name", hint="the copy is damaged or forged")
+            found[oid] = content
+        return found
+
+
+def failure(message: str, said: str, *, where: object | None = None, hint: str | None = None) -> GitFailed:
+    """Return the error for a failed command, explained where git's words are known; secrets in URLs are cut out."""
+    said = without_credentials(said.strip())
+    owner = re.search(r"dubious ownership in repository at '([^'\n]+)'", said)
+    if owner:
+        return GitFailed(
+            "the repository belongs to another user, and git refuses to read it", said=said, where=owner[1],
+            hint=f"run as its owner, or trust it: git config --global --add safe.directory {owner[1]}",
+        )  # fmt: skip
+    words = [line for line in said.splitlines() if line.strip() and not line.startswith(_PADDING)]
+    return GitFailed(f"{message}: {words[-1]}" if words else message, said=said, where=where, hint=hint)
+
+
+def without_credentials(text: str) -> str:
+    """Return ``text`` with user names and passwords taken out of its URLs."""
+    return re.sub(r"(\w+://)[^/@\s]*@", r"\1", text)
+
+
+def _run(command: list[str], feed: bytes, environment: dict[str, str], patience: int) -> Ran:
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
+            cwd="/", start_new_session=True)  # fmt: skip
+    except FileNotFoundError as error:
+        raise GitFailed("git is not installed", hint="install git 2.35 or newer") from error
+    try:
+        out, err = process.communicate(feed, timeout=patience)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise GitFailed(f"git gave no answer for {patience} s", hint="check the network, then try again") from error
+        raise
+    finally:
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+    return Ran(process.returncode, out, err.decode("utf-8", "replace"))
+
+
+def _lines(words: Iterable[str]) -> bytes:
+    return "".join(f"{word}\n" for word in words).encode("ascii")
+
+
+def _hash(content: bytes, digits: int) -> str:
+    """Return git's object id of a blob; SHA-1 is only git's name for it, no authority rests on it."""
+    head = b"blob %d\0" % len(content)
+    if digits == 64:
+        return hashlib.sha256(head + content).hexdigest()
+    return hashlib.sha1(head + content, usedforsecurity=False).hexdigest()

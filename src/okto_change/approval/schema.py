@@ -1,0 +1,188 @@
+"""The policy file's schema: strict YAML in, a Policy out, or every fault with its line. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from okto_change import digest, strictyaml
+from okto_change.approval.fields import Fields
+from okto_change.approval.rulebook import (
+    Environment,
+    Execute,
+    FilesTarget,
+    Person,
+    PersonKey,
+    Policy,
+    PostgresTarget,
+    Rule,
+    Target,
+)
+from okto_change.approval.sshkeys import PublicKey, parse_line
+from okto_change.model import Risk, StatementKind
+from okto_change.strictyaml import Faults, Node
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+ENVIRONMENT = re.compile(r"[a-z][a-z0-9-]{0,31}")
+BRANCH = re.compile(r"refs/heads/[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*")
+SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+NUMBERED = re.compile(r"(?:^|/)([0-9]{4})\.yaml$")
+KINDS = ("sql", "edit", *(kind.value for kind in StatementKind))
+
+
+def read(content: bytes, file: str) -> Policy:
+    """Return the policy in ``content``; raises PlanError with all faults. ``file`` is its path, for messages."""
+    faults = Faults()
+    root = strictyaml.read(content, file, faults)
+    policy = _Reader(faults).policy(root, content, file)
+    number = NUMBERED.search(file)
+    if number and int(number[1]) != policy.version and not len(faults):
+        faults.add(root.place("version"), f"expected version {int(number[1])}, as the file's name says")
+    faults.stop("the policy", "correct the lines named; okto-change reads the policy from the protected branch only")
+    return policy
+
+
+class _Reader(Fields):
+    """Reads nodes into the policy's domain types."""
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__(faults)
+        self._owners: dict[PublicKey, str] = {}
+
+    def policy(self, root: Node, content: bytes, file: str) -> Policy:
+        """Return the whole policy."""
+        self.refuse_secrets(root)
+        part = self.fields(
+            root, "version repo protected_ref approvals_refs people groups environments rules", "expires")  # fmt: skip
+        people = {name: self._person(name, node) for name, node in self.named(part.get("people"), NAME, "a person")}
+        groups = {
+            name: self.known(node, people, "person") for name, node in self.named(part.get("groups"), NAME, "a group")
+        }
+        environments = {
+            name: self._environment(name, node, groups)
+            for name, node in self.named(part.get("environments"), ENVIRONMENT, "an environment")
+        }
+        return Policy(
+            file=file, content=content, sha256=digest.sha256(content), people=people, groups=groups,
+            environments=environments, rules=self._rules(part.get("rules"), groups, environments),
+            version=self.number(part.get("version"), 1, 9999, "the version, a number from 1 on", 1),
+            repo=self.text(part.get("repo"), UUID, "the repository's UUID, in lower case"),
+            protected_ref=self.text(part.get("protected_ref"), BRANCH, "a branch such as refs/heads/main"),
+            approvals_refs=self._branches(part.get("approvals_refs")), expires=self.moment(part.get("expires")),
+        )  # fmt: skip
+
+    def _person(self, name: str, node: Node) -> Person:
+        part = self.fields(node, "keys", "emails")
+        emails = self.texts(part.get("emails"), re.compile(r"[^@\s]+@[^@\s]+"), "an e-mail address")
+        keys = tuple(key for item in self.items(part.get("keys"), "keys") if (key := self._key(name, item)))
+        return Person(name=name, emails=emails, keys=keys)
+
+    def _key(self, person: str, node: Node) -> PersonKey | None:
+        part = self.fields(node, "key valid_from", "valid_until revoked")
+        line = part.get("key")
+        if line is None:
+            return None
+        try:
+            key = parse_line(line.text or "")
+        except (ValueError, UnicodeDecodeError) as error:
+            self._faults.add(line.where, f"expected an SSH public key: {error}")
+            return None
+        if key in self._owners:
+            self._faults.add(line.where, f"this key stands here for {person} and already for {self._owners[key]}; "
+                                         "a key belongs to one person and stands once")  # fmt: skip
+        self._owners[key] = person
+        epoch = datetime(1970, 1, 1, tzinfo=UTC)
+        since, until = self.moment(part.get("valid_from")) or epoch, self.moment(part.get("valid_until"))
+        if until is not None and until <= since:
+            self.expected(part["valid_until"], "a moment after valid_from")
+        return PersonKey(key=key, valid_from=since, valid_until=until, revoked=self.moment(part.get("revoked")))
+
+    def _environment(self, name: str, node: Node, groups: Mapping[str, Any]) -> Environment:
+        part = self.fields(
+            node, "targets",
+            "journal from_head max_approval_age dry_run demand submit execute veto single_use")  # fmt: skip
+        targets = {key: self._target(key, item) for key, item in self.named(part.get("targets"), NAME, "a target")}
+        demand = self.fields(part.get("demand"), "", "rows touches")
+        dry_run = self.choice(part.get("dry_run"), ("required", "optional"), "required")
+        return Environment(
+            name=name, targets=targets, journal=self._journal(node, part.get("journal"), targets),
+            from_head=self.boolean(part.get("from_head"), False), demand_rows=self.boolean(demand.get("rows"), False),
+            demand_touches=self.boolean(demand.get("touches"), False),
+            max_approval_age=self.duration(part.get("max_approval_age"), 72 * 3600),
+            dry_run="optional" if dry_run == "optional" else "required",
+            execute=self._execute(part.get("execute"), groups),
+            submit=self.known(part.get("submit"), groups, "group"), veto=self.known(part.get("veto"), groups, "group"),
+            single_use=self.boolean(part.get("single_use"), True),
+        )  # fmt: skip
+
+    def _execute(self, node: Node | None, groups: Mapping[str, Any]) -> Execute:
+        part = self.fields(node, "", "groups may_be_author may_be_approver")
+        return Execute(
+            groups=self.known(part.get("groups"), groups, "group"),
+            may_be_author=self.boolean(part.get("may_be_author"), False),
+            may_be_approver=self.boolean(part.get("may_be_approver"), True),
+        )
+
+    def _target(self, name: str, node: Node) -> Target:
+        if "files" in node.mapping:
+            part = self.fields(self.fields(node, "files", "").get("files"), "", "root root_env")
+            self.one_of(node, part, "root", "root_env")
+            root = self.text(part.get("root"), re.compile(r"/[^\0]*"), "an absolute path") or None
+            return FilesTarget(name=name, root=root, root_env=self.variable(part.get("root_env")))
+        part = self.fields(node, "postgres", "database system_identifier")
+        place = self.fields(part.get("postgres"), "", "service dsn_env")
+        self.one_of(node, place, "service", "dsn_env")
+        return PostgresTarget(
+            name=name, service=self.text(place.get("service"), SERVICE, "the name of a libpq service") or None,
+            dsn_env=self.variable(place.get("dsn_env")),
+            database=self.text(part.get("database"), re.compile(r".{1,63}"), "a database's name") or None,
+            system_identifier=self.text(
+                part.get("system_identifier"), re.compile(r"[0-9]{1,20}"), "digits, as SELECT system_identifier "
+                "FROM pg_control_system() gives them") or None,
+        )  # fmt: skip
+
+    def _journal(self, node: Node, journal: Node | None, targets: Mapping[str, Target]) -> str:
+        databases = [name for name, target in targets.items() if isinstance(target, PostgresTarget)]
+        if journal is None and len(databases) == 1:
+            return databases[0]
+        if journal is None:
+            self._faults.add(node.where, "expected a line 'journal:' that names the database keeping the audit trail")
+        elif journal.text not in databases:
+            self.expected(journal, f"a database target of this environment ({', '.join(databases) or 'none'})")
+        return (journal.text if journal else None) or ""
+
+    def _rules(self, node: Node | None, groups: Mapping[str, Any], environments: Mapping[str, Any]) -> tuple[Rule, ...]:
+        rules = tuple(self._rule(item, groups, environments) for item in self.items(node, "rules"))
+        for index, rule in enumerate(rules):
+            if rule.id in [earlier.id for earlier in rules[:index]] and node is not None:
+                self._faults.add(node.sequence[index].where, f"the rule id {rule.id!r} stands here again")
+        return rules
+
+    def _rule(self, node: Node, groups: Mapping[str, Any], environments: Mapping[str, Any]) -> Rule:
+        part = self.fields(node, "id require", "when")
+        when = self.fields(part.get("when"), "", "env risk objects paths kind")
+        pattern = re.compile(r"\S+")
+        return Rule(
+            id=self.text(part.get("id"), NAME, "a rule's id"),
+            when_env=self.known(when.get("env"), environments, "environment"),
+            when_risk=self.known(when.get("risk"), [risk.value for risk in Risk], "risk"),
+            when_objects=self.texts(when.get("objects"), pattern, "a pattern such as ledger.*"),
+            when_paths=self.texts(when.get("paths"), pattern, "a pattern such as routing/**"),
+            when_kind=self.known(when.get("kind"), KINDS, "kind"),
+            require=self._require(part.get("require"), groups),
+        )
+
+    def _require(self, node: Node | None, groups: Mapping[str, Any]) -> dict[str, int]:
+        need: dict[str, int] = {}
+        for group, item in (self.fields(node, "", " ".join(groups)) if node is not None else {}).items():
+            need[group] = self.number(item, 1, 99, "a number of people", 1)
+        return need
+
+    def _branches(self, node: Node | None) -> tuple[str, ...]:
+        branches = self.texts(node, BRANCH, "a branch such as refs/heads/okto-approvals")
+        if node is not None and not branches:
+            self.expected(node, "at least one branch for decisions")
+        return branches

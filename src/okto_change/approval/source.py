@@ -1,0 +1,87 @@
+"""Where a clone comes from, read as data: its folder, the URL of its remote. Its configuration is not obeyed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from okto_change.approval.safegit import SafeGit, failure, without_credentials
+from okto_change.errors import WorkspaceError
+
+_URL = re.compile(r"(https|ssh|file)://[^\s\x00-\x1f]+", re.ASCII)
+_SCP = re.compile(r"([A-Za-z0-9._-]+@)?[A-Za-z0-9][A-Za-z0-9._-]*:[^:\s\x00-\x1f][^\s\x00-\x1f]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A user's clone: ``root`` of its work tree, ``url`` of its remote ``origin`` (None: it has none)."""
+
+    root: Path
+    url: str | None
+
+    @property
+    def place(self) -> str:
+        """What git fetches from and pushes to."""
+        return self.url or str(self.root)
+
+    @property
+    def shown(self) -> str:
+        """The place as it may be printed."""
+        return without_credentials(self.place)
+
+    @property
+    def key(self) -> str:
+        """A short name that is the same for every clone of one remote."""
+        return hashlib.sha256(self.place.encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
+def find(root: Path) -> Source:
+    """Return where the clone at ``root`` comes from. Raises WorkspaceError if it is none, or its URL cannot be used."""
+    git = SafeGit(None, network=True)
+    ran = git.attempt("-C", str(root), "rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir")
+    if ran.code != 0 or len(ran.lines()) != 2:
+        raise failure(f"{root} is no git work tree", ran.err, hint="run this inside a clone of the change repository")
+    top, common = map(Path, ran.lines())
+    config = git.attempt("config", "--file", str(common / "config"), "--no-includes", "--get-all", "remote.origin.url")
+    urls = config.lines()
+    return Source(top, _usable(urls[0], top) if urls else None)
+
+
+def _usable(url: str, top: Path) -> str:
+    if _URL.fullmatch(url):
+        return url
+    path = top / url
+    if not url.startswith("-") and "://" not in url and "::" not in url and (_is_path(url) or path.is_dir()):
+        return str(path.resolve())
+    if _SCP.fullmatch(url):
+        return url
+    raise WorkspaceError(
+        f"the remote origin has a URL that is not used here: {without_credentials(url)[:100]}", where=top,
+        hint="okto-change fetches over https, ssh or from a folder",
+    )  # fmt: skip
+
+
+def _is_path(url: str) -> bool:
+    return url.startswith(("/", "./", "../"))
+
+
+def state_folder() -> Path:
+    """Return the folder for what okto-change keeps, made for its owner alone; raises WorkspaceError if it is not."""
+    base = os.environ.get("XDG_STATE_HOME", "")
+    folder = (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "okto-change"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise WorkspaceError(
+            f"{folder} cannot be made: {error.strerror}", hint="set XDG_STATE_HOME to a folder that you can write to"
+        ) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise WorkspaceError(
+            f"{folder} belongs to, or can be written by, somebody else", hint=f"run: chmod 700 {folder}, as its owner"
+        )
+    return folder

@@ -1,0 +1,131 @@
+"""Trees of our mirror -> files: strict about modes, names and sizes; and everything that ever stood under a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from okto_change.approval.decisions import DecisionFile
+from okto_change.approval.safegit import SafeGit
+from okto_change.approval.statement import LARGEST
+from okto_change.errors import NotAuthorised, PlanError
+
+MOST_BYTES = 1024 * 1024
+"""a file"""
+MOST_TOTAL = 8 * 1024 * 1024
+"""all files of a folder"""
+MOST_FILES = 2_000
+MOST_DECISIONS = 500
+"""decision files of one change in one environment, deleted ones included"""
+PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+_PLAIN = "100644"
+_KINDS = {"120000": "a symbolic link", "160000": "a submodule", "100755": "an executable file"}
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """An entry of a tree. ``size`` is in bytes, -1 for what has none."""
+
+    path: str
+    mode: str
+    oid: str
+    size: int
+
+
+def files(git: SafeGit, commit: str, prefix: str) -> dict[str, bytes]:
+    """Return the files under the folder ``prefix`` of ``commit`` by full path; raises PlanError with every fault."""
+    found = entries(git, commit, prefix)
+    faults = [fault for blob in found if (fault := _fault(blob, prefix))] + _twins(found)
+    if len(found) > MOST_FILES or sum(blob.size for blob in found) > MOST_TOTAL:
+        faults.append(f"{prefix}: more than {MOST_FILES} files or {MOST_TOTAL // 2**20} MiB")
+    if faults:
+        raise PlanError(f"{prefix.rstrip('/')} holds what a change may not hold", faults=tuple(faults[:20]))
+    content = git.blobs((blob.oid for blob in found), MOST_BYTES)
+    return {blob.path: content[blob.oid] or b"" for blob in found}
+
+
+def entries(git: SafeGit, commit: str, prefix: str) -> list[Blob]:
+    """Return everything under the folder ``prefix`` of ``commit``, subfolders included."""
+    listing = git.run("ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--", prefix.rstrip("/") + "/")
+    return [_blob(line) for line in listing.split(b"\0") if line]
+
+
+def decision_files(git: SafeGit, places: Sequence[tuple[str, str]]) -> list[DecisionFile]:
+    """Return the decision files of several (commit, folder): those of its tree, then those of its history only.
+
+    Raises NotAuthorised when there are more than can be judged.
+    """
+    standing = [blob for commit, folder in places for blob in entries(git, commit, folder)]
+    # What now stands as a symlink or executable counts as gone, or a rejection could be hidden by changing its mode.
+    known = {blob.oid for blob in standing if blob.mode == _PLAIN}
+    once = [blob for commit, folder in places for blob in history(git, commit, folder)]
+    past = {blob.oid: blob for blob in once if blob.oid not in known}
+    if len(standing) + len(past) > MOST_DECISIONS:
+        raise NotAuthorised(
+            f"there are more than {MOST_DECISIONS} decision files in {places[0][1]}", hint="see who floods the branch"
+        )
+    readable = [blob for blob in (*standing, *past.values()) if blob.mode == _PLAIN]
+    content = git.blobs((blob.oid for blob in readable), LARGEST)
+    found = [_decision(blob, content, at_tip=True) for blob in standing]
+    return found + [_decision(blob, content, at_tip=False) for blob in past.values()]
+
+
+def history(git: SafeGit, commit: str, path: str) -> Iterator[Blob]:
+    """Return every plain file that ever stood under ``path``, on any side of any commit, merges included."""
+    listing = git.run(
+        "log", "--full-history", "-m", "--no-renames", "--raw", "--no-abbrev", "-z", "--format=", commit, "--", path
+    )
+    words = iter(listing.split(b"\0"))
+    for word in words:
+        head = word.strip().decode("ascii", "replace")
+        if not head.startswith(":"):
+            continue
+        old_mode, new_mode, old, new, _ = head[1:].split(" ")
+        name = _name(next(words))
+        yield from (Blob(name, mode, oid, -1) for mode, oid in ((old_mode, old), (new_mode, new)) if mode == _PLAIN)
+
+
+def versions(git: SafeGit, commit: str, path: str) -> Iterable[bytes]:
+    """Return every content that the file ``path`` had in the history of ``commit``, newest first."""
+    content = git.blobs((blob.oid for blob in history(git, commit, path) if blob.path == path), MOST_BYTES)
+    return [found for found in content.values() if found is not None]
+
+
+def _blob(line: bytes) -> Blob:
+    head, _, path = line.partition(b"\t")
+    mode, _, oid, size = head.decode("ascii").split()
+    return Blob(_name(path), mode, oid, -1 if size == "-" else int(size))
+
+
+def _name(path: bytes) -> str:
+    return path.decode("utf-8", "backslashreplace")
+
+
+def _fault(blob: Blob, prefix: str) -> str | None:
+    inner = blob.path.removeprefix(prefix.rstrip("/") + "/")
+    if blob.mode != _PLAIN:
+        return f"{blob.path}: {_KINDS.get(blob.mode, 'not a plain file')}; only plain files are read"
+    if not PATH.fullmatch(inner) or len(blob.path) > 200:
+        return f"{blob.path!a}: use letters, digits, dots, hyphens and underscores, at most 200 characters"
+    if blob.size > MOST_BYTES:
+        return f"{blob.path}: {blob.size} bytes; at most {MOST_BYTES // 2**20} MiB a file"
+    return None
+
+
+def _twins(found: Sequence[Blob]) -> list[str]:
+    first: dict[str, str] = {}
+    for blob in found:
+        first.setdefault(blob.path.casefold(), blob.path)
+    twins = [(blob.path, first[blob.path.casefold()]) for blob in found if first[blob.path.casefold()] != blob.path]
+    return [f"{path}: differs from {other} only in case" for path, other in twins]
+
+
+def _decision(blob: Blob, content: dict[str, bytes | None], *, at_tip: bool) -> DecisionFile:
+    found = content.get(blob.oid)
+    problem = None
+    if blob.mode != _PLAIN:
+        problem = f"it is {_KINDS.get(blob.mode, 'no plain file')}"
+    elif found is None:
+        problem = f"it is larger than {LARGEST} bytes"
+    return DecisionFile(file=blob.path, content=found, at_tip=at_tip, problem=problem)

@@ -1,0 +1,102 @@
+"""The user's own clone: what is committed and what is not, staging and committing. The only GitPython.
+
+Nothing that it says is trusted, and nothing that anybody signs depends on it.
+Configuration is read as data. Nothing from outside reaches git as an option: paths follow ``--``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from okto_change.approval.safegit import SafeGit, failure
+from okto_change.errors import WorkspaceError
+
+if TYPE_CHECKING:
+    from git import Repo
+
+_QUIET = ("core.fsmonitor=false", "core.quotePath=false")
+
+
+class Workspace:
+    """A work tree at ``root``. Raises WorkspaceError on first use where ``root`` is none."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._open: Repo | None = None
+
+    @staticmethod
+    def discover(path: Path) -> Path:
+        """Return the root of the work tree that ``path`` lies in. Raises WorkspaceError outside of one."""
+        ran = SafeGit(None, network=True).attempt(
+            "-C", str(path), "rev-parse", "--path-format=absolute", "--show-toplevel")  # fmt: skip
+        if ran.code != 0 or not ran.lines():
+            hint = "go to a clone of your change repository, or begin one: okto-change init"
+            raise failure(f"{path} is not in a git work tree", ran.err, hint=hint)
+        return Path(ran.lines()[0])
+
+    def is_dirty(self, prefix: str) -> bool:
+        """Whether anything under ``prefix`` differs from HEAD: edited, staged, deleted or not added yet."""
+        return bool(self.changed(prefix))
+
+    def changed(self, prefix: str = ".") -> tuple[str, ...]:
+        """Return the paths under ``prefix`` that differ from HEAD, ignored files excepted."""
+        listing = self._git("status", "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--", prefix)
+        return tuple(line[3:] for line in listing.split("\0") if line)
+
+    def head(self) -> str | None:
+        """Return the commit at HEAD; None before the first commit."""
+        repository = self._repository()
+        return repository.head.commit.hexsha if repository.head.is_valid() else None
+
+    def current_branch(self) -> str | None:
+        """Return the branch that is checked out; None for a detached HEAD."""
+        repository = self._repository()
+        return None if repository.head.is_detached else repository.active_branch.name
+
+    def stage_and_commit(self, paths: Sequence[str], message: str) -> str:
+        """Commit exactly ``paths`` as they lie in the work tree; return the commit. Other staged files stay staged."""
+        self._git("add", "--", *paths)
+        self._git("commit", "--quiet", "--message", message, "--only", "--", *paths)
+        return self.head() or ""
+
+    def signing_key(self) -> str | None:
+        """Return ``user.signingkey``: a file or a public key line; None if there is none, or it is a GPG key's id."""
+        value = self._setting("user.signingkey")
+        if value is None or not (value.startswith(("key::", "ssh-", "sk-", "ecdsa-")) or "/" in value or "\\" in value):
+            return None
+        return value.removeprefix("key::")
+
+    def user(self) -> tuple[str, str]:
+        """Return ``user.name`` and ``user.email``, '' where there is none. They give no authority."""
+        return self._setting("user.name") or "", self._setting("user.email") or ""
+
+    def _setting(self, name: str) -> str | None:
+        section, option = name.split(".")
+        value = self._repository().config_reader().get_value(section, option, default="")
+        return str(value) or None
+
+    def _git(self, command: str, *arguments: str) -> str:
+        """Run git in the clone as the user would, hooks included."""
+        from git.exc import GitCommandError
+
+        settings = [word for setting in _QUIET for word in ("-c", setting)]
+        try:
+            runner = self._repository().git
+            return str(runner.execute(["git", *settings, command, *arguments], strip_newline_in_stdout=False))
+        except GitCommandError as error:
+            raise failure(f"git {command} failed", str(error.stderr), where=self.root) from error
+
+    def _repository(self) -> Repo:
+        """Open the clone, asking git itself first: it knows whose repositories are safe to open."""
+        if self._open is None:
+            from git import Repo
+            from git.exc import GitError
+
+            self.discover(self.root)
+            try:
+                self._open = Repo(self.root)
+            except GitError as error:
+                raise WorkspaceError("the clone cannot be opened", where=self.root) from error
+        return self._open
