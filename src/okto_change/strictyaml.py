@@ -237,7 +237,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     """Return `` (did you mean 'steps'?)``, or '' when nothing known is near."""
     options = list(known)
     near = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
-    near = near or [option for option in options if option.casefold() == word.casefold()]
+    near = near or [option for option in options if word and option.casefold().startswith(word.casefold())]
     return f" (did you mean '{near[0]}'?)" if near else ""
 
 

@@ -57,12 +57,11 @@ def texts(change: str, files: Mapping[str, bytes], faults: Faults) -> dict[str, 
     return found
 
 
-def manifest(files: Mapping[str, bytes]) -> list[dict[str, str | int]]:
-    """Return path, size and sha256 of every source, in order of paths."""
-    return [
-        {"path": path, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
-        for path, content in sources(files).items()
-    ]
+def manifest(files: Mapping[str, bytes]) -> tuple[tuple[str, str, int], ...]:
+    """Return path, sha256 in hexadecimal and size of every source, in order of paths."""
+    return tuple(
+        (path, hashlib.sha256(content).hexdigest(), len(content)) for path, content in sources(files).items()
+    )
 
 
 def require_plan(change: str, files: Mapping[str, bytes]) -> bytes:

@@ -1,0 +1,4 @@
+SELECT count(*)
+  FROM @table@
+ WHERE id = {{ id }}
+   AND status = 'WRONG';

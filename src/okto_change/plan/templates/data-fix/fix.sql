@@ -1,0 +1,4 @@
+UPDATE @table@
+   SET status = 'CORRECTED'
+ WHERE id = {{ id }}
+   AND status = 'WRONG';
