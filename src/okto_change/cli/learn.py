@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from okto_change.cli import boundary
@@ -14,7 +16,10 @@ def demo(face: Face, keep: str | None) -> int:
     """Watch the whole journey on a temporary PostgreSQL."""
     from okto_change.demo import walk
 
-    return walk.main(keep)
+    code = walk.main(keep, out=sys.stderr if face.json else sys.stdout)
+    if face.json:
+        boundary.show_json({"kind": "demo", "kept": keep, "exit_code": code})
+    return code
 
 
 @command('eval "$(okto-change completion bash)"')

@@ -100,7 +100,7 @@ def words(event: Event) -> str:
 
 
 def _run(data: Any) -> str:
-    who = data.get("actor") or data.get("executor")
+    who = data.get("person")
     return f" by {who}" if who else ""
 
 

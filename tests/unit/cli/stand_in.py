@@ -168,7 +168,7 @@ def main() -> int:
     import okto_change
     from okto_change.cli.main import main as run
 
-    okto_change.pipeline = sys.modules["okto_change.pipeline"] = sys.modules[__name__]
+    vars(okto_change)["pipeline"] = sys.modules["okto_change.pipeline"] = sys.modules[__name__]
     sys.argv[0] = "okto-change"
     return run()
 

@@ -12,7 +12,10 @@ from okto_change.report.text import parts
 
 RESULT_STYLE = {Result.DONE: GOOD, Result.ALREADY_APPLIED: GOOD, Result.NOTHING_TO_UNDO: GOOD, Result.UNDONE: CARE}
 
-STATE_STYLE = {"applied": GOOD, "stuck": BAD, "conflict": BAD}
+STATE_STYLE = {
+    "applied": GOOD, "undone": DIM, "rolled back": DIM, "running": CARE, "committing": CARE, "undoing": CARE,
+    "committing the undo": CARE, "partly applied": BAD, "stuck": BAD, "conflict": BAD,
+}  # fmt: skip
 
 SHORT = 60
 DATA_SHOWN = 5
@@ -41,7 +44,7 @@ def status(found: Sequence[ChangeStatus], look: Look) -> str:
     if not found:
         page.line(("no change here yet; begin with: okto-change new TITLE", DIM))
     for place in found:
-        style = STATE_STYLE.get(place.state, STRONG)
+        style = STATE_STYLE.get(place.state.split(" (")[0], STRONG)
         when = "" if place.at is None else f"  {units.moment(place.at)}"
         place_of: list[Cell] = [(place.change, STRONG), (" → ", DIM), place.environment]
         page.line(*place_of, "  ", (place.state.upper(), style), (when, DIM))
