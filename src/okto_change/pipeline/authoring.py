@@ -11,7 +11,7 @@ from okto_change import analysis
 from okto_change.approval import identity
 from okto_change.approval import policy as policies
 from okto_change.approval.workspace import Workspace
-from okto_change.errors import UsageError
+from okto_change.errors import OktoError, UsageError
 from okto_change.model import Analysis, CheckReport, Finding, LockWritten, NewChange
 from okto_change.pipeline.compiling import compile_change, demand_sound, differences, lock_path
 from okto_change.pipeline.repository import CHANGES, POLICY, Repository
@@ -39,7 +39,7 @@ def new(
     incident: str | None = None,
 ) -> NewChange:  # fmt: skip
     """Begin a change from a template. Raises UsageError when its folder exists, or for an unknown template or parameter."""
-    author = identity.author(repo.policy, root=repo.root, key=repo.key, environ=repo.environ)
+    author = _author(repo)
     change, files = scaffold.new_change_files(
         title, date=datetime.now(UTC).date(), author=author, template=template, parameters=parameters or {}, incident=incident
     )
@@ -76,6 +76,16 @@ def lock(repo: Repository, change: str, environment: str) -> LockWritten:
         lock=compiled.lock, path=f"{CHANGES}/{change}/{path}", changed=changed,
         differences=differences(old, compiled.lock.content) if old is not None and changed else (),
     )  # fmt: skip
+
+
+def _author(repo: Repository) -> str:
+    """Return the person to name as author: whose key is at hand, else git's user by name or address."""
+    try:
+        return repo.signer().person
+    except OktoError:
+        name, email = repo.workspace.user()
+        people = repo.policy.people.values()
+        return next((p.name for p in people if email in p.emails or name == p.name), name or "me")
 
 
 def _fits(repo: Repository, steps: tuple[object, ...], environment: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 
 from okto_change.approval.policy import Environment, FilesTarget, PostgresTarget
@@ -30,7 +31,7 @@ def open_targets(environment: Environment, environ: Mapping[str, str], *, instal
 
 def connect(target: PostgresTarget, environ: Mapping[str, str], *, install: bool) -> Session:
     """Connect and demand the database that the policy names. Raises ConnectionFailed, DatabaseError."""
-    conninfo = database.conninfo(service=target.service, dsn_env=target.dsn_env, environ=environ)
+    conninfo = database.conninfo(target.name, service=target.service, dsn_env=target.dsn_env, environ=environ)
     session = database.connect(target.name, conninfo)
     try:
         demand_right_database(session, target)
@@ -73,12 +74,16 @@ def root(target: FilesTarget, environ: Mapping[str, str]) -> str:
     return value
 
 
-def open_journal(environment: Environment, environ: Mapping[str, str], *, actor: str, install: bool = True) -> Journal:
-    """Return the environment's journal on a connection of its own. Raises PlanError when its target is no database."""
+@contextmanager
+def open_journal(
+    environment: Environment, environ: Mapping[str, str], *, actor: str = "", install: bool = True
+) -> Iterator[Journal]:
+    """Give the environment's journal on a connection of its own. Raises PlanError when its target is no database."""
     target = environment.targets.get(environment.journal)
     if not isinstance(target, PostgresTarget):
         raise PlanError(
             f"journal {environment.journal!r} of {environment.name} is no PostgreSQL target",
             hint="set `journal:` of the environment to one of its postgres targets",
         )
-    return Journal(connect(target, environ, install=install), actor=actor)
+    with connect(target, environ, install=install) as session:
+        yield Journal(session, actor=actor)

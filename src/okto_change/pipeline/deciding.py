@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from okto_change.approval import identity, publish, signature, statement
+from okto_change.approval import identity, publish, statement
 from okto_change.approval import policy as policies
 from okto_change.approval.policy import Environment
 from okto_change.digest import sha256
@@ -38,17 +38,29 @@ def decide(
     if decision != "reject":
         demand_sound(compiled.analysis.findings, f"this change cannot be {_done(decision)}")
     report = from_files(files, lock)
-    signer = identity.whoami(repo.policy, root=repo.root, key=repo.key, environ=repo.environ)
+    signer = repo.signer()
     counted = _count(repo, compiled.environment, lock, report)
     role = policies.role(repo.policy, counted, signer.person) if decision == "approve" else ""
     request = _request(repo, compiled, report, decision, signer.person, counted)
     if not confirm(request):
         raise Refused("not signed", where=change, hint="nothing was published")
     content = _statement(repo, compiled, report, decision, comment, signer.person, role)
-    armor = signature.sign(content, signer.key)
-    file = publish.publish(repo.mirror, lock.change, environment, statement.join(content, armor))
+    file = _publish(repo, lock, signer, content)
     after = _count(repo, compiled.environment, lock, report)
     return Decided(file=file, digest=lock.digest, missing=policies.missing(after))
+
+
+def _publish(repo: Repository, lock: Lock, signer: identity.Identity, content: bytes) -> str:
+    """Sign the statement and put it on the approvals branch; return its path there."""
+    signed = statement.join(content, identity.sign(content, signer))
+    said = statement.parse(content)
+    path = f"decisions/{lock.change}/{lock.environment}/{statement.file_name(said)}"
+    emails = repo.policy.people[signer.person].emails
+    publish.publish(
+        repo.mirror, path, signed, name=signer.person, email=emails[0] if emails else f"{signer.person}@localhost",
+        message=f"{said.decision} {lock.change} for {lock.environment}",
+    )  # fmt: skip
+    return path
 
 
 def approvals(repo: Repository, change: str, environment: str) -> Ballot:
@@ -64,7 +76,7 @@ def _count(repo: Repository, environment: Environment, lock: Lock, report: Repor
     decisions = policies.examine(repo.policy, repo.mirror.decision_files(lock.change, environment.name))
     return policies.ballot(
         repo.policy, lock, decisions, datetime.now(UTC),
-        facts_sha256=report and report.dry_run.facts_sha256, report_sha256=report and report.sha256,
+        facts_sha256=report.dry_run.facts_sha256 if report else None, report_sha256=report.sha256 if report else None,
         consumed=_consumed(repo, environment),
     )  # fmt: skip
 
@@ -72,15 +84,10 @@ def _count(repo: Repository, environment: Environment, lock: Lock, report: Repor
 def _consumed(repo: Repository, environment: Environment) -> frozenset[str]:
     """Return the decisions that runs used up, as far as this machine can see the journal: an approver often cannot."""
     try:
-        journal = open_journal(environment, repo.environ, actor="", install=False)
+        with open_journal(environment, repo.environ, install=False) as journal:
+            return consumed(journal.entries(environment=environment.name))
     except OktoError:
         return frozenset()
-    try:
-        return consumed(journal.entries(environment=environment.name))
-    except OktoError:
-        return frozenset()
-    finally:
-        journal.close()
 
 
 def _request(

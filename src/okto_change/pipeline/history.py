@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 
 from okto_change.approval.policy import Environment, FilesTarget, PostgresTarget
@@ -48,16 +47,15 @@ def audit_log(repo: Repository, environment: str, change: str | None = None) -> 
     """Return the journal's entries of an environment, oldest first, of one change if asked."""
     wanted = repo.resolve(change) if change else None
     entry = repo.policy.environment(environment)
-    with closing(open_journal(entry, repo.environ, actor="", install=False)) as journal:
+    with open_journal(entry, repo.environ, install=False) as journal:
         return tuple(journal.entries(change=wanted, environment=environment))
 
 
 def audit_verify(repo: Repository, environment: str) -> AuditReport:
     """Verify the whole hash chain of the environment's journal, entries of other environments in it too."""
     entry = repo.policy.environment(environment)
-    with closing(open_journal(entry, repo.environ, actor="", install=False)) as journal:
-        proof = journal.verify()
-    return AuditReport(environment=environment, entries=proof.entries, head=proof.head, problems=proof.problems)
+    with open_journal(entry, repo.environ, install=False) as journal:
+        return journal.report(environment)
 
 
 def doctor(repo: Repository, environment: str) -> tuple[Diagnosis, ...]:
@@ -73,7 +71,7 @@ def doctor(repo: Repository, environment: str) -> tuple[Diagnosis, ...]:
 
 
 def _statuses(repo: Repository, entry: Environment) -> list[ChangeStatus]:
-    with closing(open_journal(entry, repo.environ, actor="", install=False)) as journal:
+    with open_journal(entry, repo.environ, install=False) as journal:
         states = replay(journal.entries(environment=entry.name))
     return [_told(repo, state) for _, state in sorted(states.items(), reverse=True)]
 

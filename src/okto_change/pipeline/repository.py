@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
-from okto_change.approval import policy, trust
+from okto_change.approval import identity, policy, trust
 from okto_change.approval.workspace import Workspace
 from okto_change.errors import PlanError, UsageError, WorkspaceError
 
@@ -43,15 +43,12 @@ class Repository:
     @cached_property
     def policy(self) -> policy.Policy:
         """The policy of the protected branch: its highest version at the pinned commit."""
-        files = self.mirror.files(self.protected_commit, POLICY)
-        names = sorted(name for name in files if name.endswith(".yaml"))
-        if not names:
-            raise WorkspaceError(
-                f"the protected branch has no policy under {POLICY}",
-                where=self.mirror.protected_ref,
-                hint="run `okto-change init`, commit and push to the protected branch",
-            )
-        return policy.read(files[names[-1]], names[-1])
+        return trust.read_policy(self.mirror, self.protected_commit)
+
+    def signer(self) -> identity.Identity:
+        """Return who signs here: the policy's person with a key at hand. Raises KeyUnusable."""
+        key = self.key or self.environ.get("OKTO_CHANGE_KEY") or None
+        return identity.whoami(self.policy, key, configured=self.workspace.signing_key())
 
     def changes(self) -> tuple[str, ...]:
         """Return the ids of every change in the working tree, sorted."""

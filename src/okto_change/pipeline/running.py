@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from okto_change import lifecycle
-from okto_change.approval import identity
 from okto_change.approval import policy as policies
 from okto_change.approval.policy import Clearance, Environment
-from okto_change.errors import NotAuthorised, Refused, Stuck, UsageError
+from okto_change.errors import JournalBroken, NotAuthorised, Refused, Stuck, UsageError
 from okto_change.execution import runner
 from okto_change.execution.job import Job, new_run
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
-from okto_change.model import Entry, Event, Lock, Outcome, Result
+from okto_change.model import Entry, Event, EventKind, Lock, Outcome, Result
 from okto_change.pipeline import settling
-from okto_change.pipeline.compiling import Compiled, analyse_live, compile_change, demand_lock, demand_sound
+from okto_change.pipeline.compiling import (
+    Compiled,
+    analyse_live,
+    compile_change,
+    demand_lock,
+    demand_sound,
+    differences,
+    lock_path,
+)
 from okto_change.pipeline.connections import open_journal, open_targets
 from okto_change.pipeline.evidence import Report, collect, facts_sha256, find, from_files, new_job, tables_of
 from okto_change.pipeline.repository import Repository
@@ -50,13 +57,12 @@ def apply(repo: Repository, change: str, environment: str, *, watch: Watch) -> O
     change = repo.resolve(change)
     source = read_source(repo, change, environment)
     actor = who(repo, source.compiled.environment)
-    with open_targets(source.compiled.environment, repo.environ) as targets:
-        with closing(open_journal(source.compiled.environment, repo.environ, actor=actor.name)) as journal:
-            found = settling.settle(journal, targets, change, environment)
-            if found.standing is not None:
-                return _stands(found, environment)
-            job = cleared_job(repo, source, targets, journal, actor)
-            return _loop(runner.apply(job), journal, watch)
+    with _open(repo, source.compiled.environment, actor) as (targets, journal):
+        found = settling.settle(journal, targets, change, environment)
+        if found.standing is not None:
+            return _stands(found, environment)
+        job = cleared_job(repo, source, targets, journal, actor)
+        return _loop(runner.apply(job), journal, watch)
 
 
 def rollback(repo: Repository, change: str, environment: str, *, only_clean: bool, watch: Watch) -> Outcome:
@@ -64,7 +70,7 @@ def rollback(repo: Repository, change: str, environment: str, *, only_clean: boo
     change = repo.resolve(change)
     entry = repo.policy.environment(environment)
     actor = who(repo, entry)
-    with open_targets(entry, repo.environ) as targets, closing(open_journal(entry, repo.environ, actor=actor.name)) as journal:
+    with _open(repo, entry, actor) as (targets, journal):
         found = settling.settle(journal, targets, change, environment)
         if found.standing is None:
             return Outcome(
@@ -82,7 +88,7 @@ def resume(repo: Repository, run: str, *, watch: Watch) -> Outcome:
     for environment in sorted(repo.policy.environments):
         entry = repo.policy.environment(environment)
         actor = who(repo, entry)
-        with open_targets(entry, repo.environ) as targets, closing(open_journal(entry, repo.environ, actor=actor.name)) as journal:
+        with _open(repo, entry, actor) as (targets, journal):
             started = settling.find_run(journal, environment, run)
             if started is None:
                 continue
@@ -160,11 +166,32 @@ def clear(repo: Repository, source: Source, facts: str | None, used: frozenset[s
     """Return the clearance of a lock. Raises NotAuthorised with every reason and its step number."""
     lock = source.lock
     files = repo.mirror.decision_files(lock.change, lock.environment)
-    return policies.clear(
-        repo.policy, lock, policies.examine(repo.policy, files, second_opinion=True), executor=executor,
-        now=datetime.now(UTC), facts_sha256=facts, report_sha256=source.report and source.report.sha256, consumed=used,
-        commit=source.commit,
-    )  # fmt: skip
+    decisions = policies.examine(repo.policy, files, second_opinion=True)
+    try:
+        return policies.clear(
+            repo.policy, lock, decisions, executor=executor, now=datetime.now(UTC), facts_sha256=facts,
+            report_sha256=source.report.sha256 if source.report else None, consumed=used, commit=source.commit,
+        )  # fmt: skip
+    except NotAuthorised as error:
+        error.faults += changed_since(repo, source, decisions)
+        raise
+
+
+def changed_since(repo: Repository, source: Source, decisions: Sequence[policies.Decision]) -> tuple[str, ...]:
+    """Say what differs between this lock and the newest other version that somebody approved; () if there is none."""
+    lock = source.lock
+    stale = [
+        said for said in (decision.statement for decision in decisions)
+        if said and said.decision == "approve" and said.digest != lock.digest and said.environment == lock.environment
+    ]  # fmt: skip
+    if not stale:
+        return ()
+    newest = max(stale, key=lambda said: said.issued_at)
+    path = f"changes/{lock.change}/{lock_path(lock.environment)}"
+    approved = repo.mirror.find_version(path, newest.digest, commit=source.commit)
+    if approved is None:
+        return (f"{newest.signer} approved another version, which is not in this branch's history",)
+    return tuple(f"since {newest.signer} approved: {line}" for line in differences(approved, lock.content))
 
 
 def facts_now(source: Source, targets: Targets) -> str | None:
@@ -191,10 +218,19 @@ def consumed(entries: Iterable[Entry]) -> frozenset[str]:
     return frozenset(item for entry in entries for item in entry.event.data.get("decisions", ()))
 
 
+@contextmanager
+def _open(repo: Repository, entry: Environment, actor: Actor) -> Iterator[tuple[Targets, Journal]]:
+    with (
+        open_targets(entry, repo.environ) as targets,
+        open_journal(entry, repo.environ, actor=actor.name) as journal,
+    ):
+        yield targets, journal
+
+
 def who(repo: Repository, entry: Environment) -> Actor:
     """Return who this is: the person of the policy whose key signs here, else the login where the policy asks for nobody."""
     try:
-        name = identity.whoami(repo.policy, root=repo.root, key=repo.key, environ=repo.environ).person
+        name = repo.signer().person
     except NotAuthorised:
         if entry.execute.groups:
             raise
@@ -224,6 +260,7 @@ def _expect(job: Job, report: Report) -> None:
 
 def _loop(events: runner.Run, journal: Journal, watch: Watch) -> Outcome:
     """Journal every event before the runner goes on to its effect. A journal that fails closes the runner: nothing commits."""
+    committed: list[str] = []
     with closing(events):
         while True:
             try:
@@ -231,7 +268,11 @@ def _loop(events: runner.Run, journal: Journal, watch: Watch) -> Outcome:
             except StopIteration as end:
                 outcome: Outcome = end.value
                 return outcome
-            journal.append(event)
+            if event.kind in (EventKind.COMMITTED, EventKind.UNDONE):
+                committed.append(f"{event.kind.value} {event.step}")
+            try:
+                journal.append(event)
+            except JournalBroken as error:
+                error.state += f"; before that: {', '.join(committed)}" if committed else ""
+                raise
             watch(event)
-
-

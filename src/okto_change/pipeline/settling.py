@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from okto_change import digest
 from okto_change.approval.policy import Environment
 from okto_change.database import state
 from okto_change.errors import Stuck
@@ -41,15 +40,17 @@ def stands(journal: Journal, change: str, environment: str) -> ChangeState:
 
 
 def lock_of(repo: Repository, journal: Journal, change: str, environment: Environment, run: str) -> Lock:
-    """Return the lock that ``run`` ran, from the commit that its start names. Raises Stuck if git no longer has it."""
+    """Return the lock that ``run`` ran, by the commit and digest of its start. Raises Stuck if git no longer has it."""
     started = next(
-        entry.event for entry in journal.entries(change=change, environment=environment.name)
-        if entry.event.run == run and entry.event.kind is EventKind.RUN_STARTED
+        entry.event for entry in journal.entries(change=change, environment=environment.name, run=run)
+        if entry.event.kind is EventKind.RUN_STARTED
     )  # fmt: skip
-    content = repo.committed_files(str(started.data["commit"]), change).get(lock_path(environment.name))
-    if content is None or digest.sha256(content) != started.data["digest"]:
+    digest, commit = str(started.data["digest"]), str(started.data["commit"])
+    path = f"changes/{change}/{lock_path(environment.name)}"
+    content = repo.mirror.find_version(path, digest, commit=commit)
+    if content is None:
         raise Stuck(
-            f"the lock that run {run} ran is not in git any more", where=str(started.data["commit"]),
+            f"the lock that run {run} ran is not in git any more", where=f"{commit[:12]}:{path}",
             state="the change stands; nothing was undone",
             hint="fetch or restore that commit; undo needs the plan exactly as it ran",
         )  # fmt: skip
