@@ -1,4 +1,4 @@
-"""``okto-change demo``: build the demo's world, walk through it, leave nothing behind, or everything with ``--keep``."""
+"""``okto-change demo``: build the demo's world, walk through it, leave nothing behind; with ``--keep``, everything."""
 
 from __future__ import annotations
 

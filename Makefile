@@ -1,0 +1,51 @@
+# make demo    watch the whole journey on a temporary PostgreSQL
+# make test    run every test
+# Each target makes its own virtual environment in .venv; PYTHON chooses the interpreter (3.11 or later).
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test lint types bench docs clean
+
+demo: $(VENV)/.demo
+	$(BIN)/okto-change demo
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-logo
+
+types: $(VENV)/.lint
+	$(BIN)/mypy
+
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/startup.py
+
+# Write the parts of README and docs that show real output anew.
+docs: $(VENV)/.test
+	$(BIN)/python -m pytest tests/test_docs.py --write-docs -q
+
+clean:
+	rm -rf $(VENV) build dist
+
+$(VENV)/.made:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "okto-change needs Python 3.11 or later: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.made pyproject.toml
+	$(PIP) install --editable '.[demo]'
+	touch $@
+
+$(VENV)/.test: $(VENV)/.made pyproject.toml
+	$(PIP) install --editable '.[test]'
+	touch $@ $(VENV)/.demo
+
+$(VENV)/.lint: $(VENV)/.made pyproject.toml
+	$(PIP) install --editable '.[test,lint]'
+	touch $@ $(VENV)/.test $(VENV)/.demo
