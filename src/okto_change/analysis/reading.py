@@ -11,12 +11,13 @@ from okto_change.analysis.facts import Facts
 from okto_change.analysis.lexer import QUOTED, STRING, WORD, Token, content, folded, significant
 from okto_change.analysis.preview import preview
 from okto_change.analysis.subject import Reading, Setting
-from okto_change.analysis.verbs import level, main_verb, words
+from okto_change.analysis.verbs import inner_writes, level, main_verb, words
 from okto_change.model import Found, Statement, StatementKind
 
 PARSE_LIMIT = 256 * 1024
 """Characters; sqlglot needs about 4 s for a megabyte, a longer statement is read by tokens alone"""
 _PARSED = {kind for kind in StatementKind if kind not in (StatementKind.OTHER, StatementKind.TRANSACTION)}
+_TARGETING = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")
 _CONTROL = {"COMMIT", "ROLLBACK", "ABORT", "SAVEPOINT"}
 _STARTS_STATEMENT = {";", "BEGIN", "THEN", "ELSE", "LOOP"}
 
@@ -66,17 +67,22 @@ def _reads(facts: Facts | None) -> tuple[str, ...]:
 
 
 def _writes(statement: Statement, tokens: Sequence[Token], facts: Facts | None) -> tuple[str, ...]:
-    """The tree knows WITH clauses; the tokens know the target even where the tree fails. Both together miss neither."""
-    if facts is not None and facts.altered + facts.writes:
-        return facts.altered + facts.writes
+    """What the tree says, or the targets that tokens find where it fails; the statement's own target comes first."""
     if statement.kind is StatementKind.TRUNCATE:
         return anatomy.truncated(tokens)
+    if facts is not None and facts.altered + facts.writes:
+        return facts.altered + facts.writes
     if statement.kind is StatementKind.DDL:
         return tuple(_altered(tokens))
-    if not statement.kind.writes_rows:
-        return ()
-    found = anatomy.target(tokens[main_verb(tokens) :])
-    return (found.name,) if found else ()
+    return tuple(dict.fromkeys(_targets(statement, tokens)))
+
+
+def _targets(statement: Statement, tokens: Sequence[Token]) -> Iterator[str]:
+    verb = main_verb(tokens)
+    own = (verb,) if statement.kind.writes_rows and tokens[verb].keyword in _TARGETING else ()
+    for place in (*own, *inner_writes(tokens)):
+        if found := anatomy.target(tokens[place : place + 12]):
+            yield found.name
 
 
 def _altered(tokens: Sequence[Token]) -> Iterator[str]:

@@ -141,7 +141,8 @@ class _Splitter:
         if not terminated:
             raise self._fault("COPY FROM STDIN needs a semicolon, data on lines of its own, and \\.", command.start)
         end = self._line_end(self._position)
-        if self._text[self._position : end].strip():
+        rest = self._text[self._position : end].strip()
+        if rest and not rest.startswith("--"):
             raise self._fault("the data of COPY FROM STDIN must begin on the line after the semicolon", command.start)
         begin = position = min(end + 1, len(self._text))
         while position < len(self._text):

@@ -24,6 +24,7 @@ _KINDS = {
     "END": StatementKind.TRANSACTION, "ROLLBACK": StatementKind.TRANSACTION, "ABORT": StatementKind.TRANSACTION,
     "SAVEPOINT": StatementKind.TRANSACTION, "RELEASE": StatementKind.TRANSACTION,
 }  # fmt: skip
+_ROW_WRITERS = ("INSERT", "UPDATE", "DELETE", "MERGE")
 _VERBS = ("SELECT", "VALUES", "TABLE", "INSERT", "UPDATE", "DELETE", "MERGE", "(")
 
 
@@ -77,16 +78,15 @@ def classify(tokens: Sequence[Token]) -> StatementKind:
     return kind
 
 
-def inner_writes(tokens: Sequence[Token]) -> tuple[StatementKind, ...]:
-    """Return the kinds of data-modifying statements in WITH clauses: ``WITH gone AS (DELETE ...) ...``."""
-    kinds: list[StatementKind] = []
+def inner_writes(tokens: Sequence[Token]) -> tuple[int, ...]:
+    """Return where data-modifying statements begin in WITH clauses: ``WITH gone AS (DELETE ...) ...``."""
+    places: list[int] = []
     depth = 0
     for index, token in enumerate(tokens):
         depth += {"(": 1, ")": -1}.get(token.text, 0)
-        kind = _KINDS.get(token.keyword, StatementKind.OTHER)
-        if depth > 0 and kind.writes_rows and _opens_query(tokens, index):
-            kinds.append(kind)
-    return tuple(kinds)
+        if depth > 0 and token.keyword in _ROW_WRITERS and _opens_query(tokens, index):
+            places.append(index)
+    return tuple(places)
 
 
 def copies_from_stdin(tokens: Sequence[Token]) -> bool:
@@ -104,7 +104,7 @@ def _select_kind(tokens: Sequence[Token], verb: int) -> StatementKind:
     """A SELECT may be a write in disguise: ``SELECT ... INTO`` creates a table, a WITH clause may change rows."""
     inner = inner_writes(tokens)
     if inner:
-        return inner[0]
+        return _KINDS[tokens[inner[0]].keyword]
     into = any(token.keyword == "INTO" and tokens[index - 1].text != "." for index, token in level(tokens, verb))
     return StatementKind.DDL if into else StatementKind.SELECT
 
