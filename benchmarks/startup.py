@@ -1,4 +1,4 @@
-"""How long ``okto-change --version`` and ``--help`` take, against ``python -c "import click"`` on the same machine, now.
+"""How long ``okto-change --version`` and ``--help`` take against ``python -c "import click"``, here and now.
 
 ``python benchmarks/startup.py [RUNS]`` prints milliseconds and ratios; the runs of all commands are interleaved.
 """
