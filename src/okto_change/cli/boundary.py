@@ -21,6 +21,7 @@ from okto_change.report import data, fault
 
 OUR_BUG = 70
 INTERRUPTED = 130
+NO_TARGET_TOUCHED = "no target was touched; files or decisions may have been written"
 
 
 class Interrupted(OktoError):
@@ -62,7 +63,7 @@ def show(text: str) -> None:
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         silence()
 
 
@@ -98,7 +99,7 @@ def _bug(error: BaseException, arguments: Sequence[str]) -> Bug:
     told = Bug(
         f"{type(error).__name__} inside okto-change: this is our bug, not yours",
         where=write_log(error, arguments),
-        state="not known; if a change was running, its transaction was rolled back or committed as a whole",
+        state=[*getattr(error, "__notes__", []), NO_TARGET_TOUCHED][0],
         hint="okto-change status says what state changes are in; send the file named above with your report",
     )
     told.__cause__ = error

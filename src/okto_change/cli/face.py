@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -58,16 +59,31 @@ class Face:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[Progress]:
-        """Show events while the body runs; Ctrl-C becomes an error that says what state it leaves."""
+        """Show events while the body runs; whatever interrupts or breaks it says what state it leaves."""
         from okto_change.report.progress import Progress
 
         progress = Progress(sys.stderr, live=boundary.coloured(sys.stderr), verbose=self.verbose)
         try:
-            yield progress
+            with _ended_like_ctrl_c():
+                yield progress
         except KeyboardInterrupt as error:
             raise boundary.Interrupted("interrupted", state=progress.state()) from error
+        except Exception as error:
+            error.add_note(progress.state())
+            raise
         finally:
             progress.close()
+
+
+@contextlib.contextmanager
+def _ended_like_ctrl_c() -> Iterator[None]:
+    """Let a closed terminal or a polite kill roll back and tell, as Ctrl-C does, instead of just going."""
+    before = [(number, signal.signal(number, signal.default_int_handler)) for number in (signal.SIGTERM, signal.SIGHUP)]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
 
 
 def look(stream: Any) -> Look:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -106,6 +108,10 @@ def apply(repo: Any, change: str, environment: str, *, watch: Watch) -> Outcome:
         raise NotAuthorised("not cleared", faults=("3. approvers: 0 of 1",), hint="bruno can approve")
     if change == "bug":
         raise ZeroDivisionError("secret in the message")
+    if change == "killed":
+        _play(watch, EVENTS[:3])
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
     if change == "interrupted":
         _play(watch, EVENTS[:4])
         raise KeyboardInterrupt

@@ -153,6 +153,7 @@ def test_our_bug_keeps_its_traceback_in_a_private_file(tmp_path: Path, capsys: p
     shown = capsys.readouterr().err
     (log,) = (tmp_path / "okto-change" / "log").iterdir()
     assert str(log) in shown
+    assert "state: nothing was changed" in shown
     assert "Traceback" not in shown
     assert "secret" not in shown
     assert log.stat().st_mode & 0o777 == 0o600

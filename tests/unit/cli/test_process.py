@@ -121,6 +121,15 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
     process.stderr.close()
 
 
+def test_a_polite_kill_rolls_back_and_tells_as_ctrl_c_does() -> None:
+    """The runner gets to close its transaction, and the state of things is said."""
+    done = subprocess.run(
+        [*STAND_IN, "apply", "killed", "--env", "e"], capture_output=True, text=True, cwd=ROOT, env=environment()
+    )
+    assert done.returncode == 130
+    assert "rolled back; nothing was changed" in done.stderr
+
+
 def test_an_output_that_knows_no_unicode_gets_codes() -> None:
     """Arrows become escapes instead of an error."""
     done = subprocess.run(
