@@ -53,7 +53,7 @@ class Need:
 
 @type_
 class BallotLine:
-    """One decision as found in git; ``reason`` says why it counts, or why not. ``issued_at`` None if it could not be read."""
+    """One decision as found in git; ``reason`` says why it counts, or not. ``issued_at`` None if it could not be read."""
 
     file: str
     signer: str
@@ -98,7 +98,7 @@ class DecisionRequest:
 
 @type_
 class Decided:
-    """A decision that was signed and published: its file on the approvals branch, the plan digest, what is still missing."""
+    """A decision signed and published: its file on the approvals branch, the plan digest, what is still missing."""
 
     file: str
     digest: str
@@ -107,7 +107,7 @@ class Decided:
 
 @type_
 class ChangeStatus:
-    """Where a change stands in one environment. ``state`` is a lifecycle state's text, ``detail`` a sentence, ``next`` a command."""
+    """Where a change stands in one environment: ``state`` a lifecycle state, ``detail`` a sentence, ``next`` a command."""
 
     change: str
     environment: str
@@ -122,7 +122,7 @@ class ChangeStatus:
 
 @type_
 class ChangeView:
-    """A change as a whole: its plan as written, its folder, where it stands in each environment, and the decisions on it."""
+    """A change as a whole: its plan as written, its folder, where it stands in each environment, decisions on it."""
 
     plan: ChangePlan
     path: str
@@ -132,7 +132,7 @@ class ChangeView:
 
 @type_
 class AuditReport:
-    """What verifying the journal found: number of entries, head hash, and every problem in words (none: the chain holds)."""
+    """What verifying the journal found: number of entries, head hash, every problem in words (none: it holds)."""
 
     environment: str
     entries: int
