@@ -53,7 +53,7 @@ class Need:
 
 @type_
 class BallotLine:
-    """One decision as found in git; ``reason`` says why it counts, or not. ``issued_at`` None if it could not be read."""
+    """One decision as found in git; ``reason`` says why it counts, or not. ``issued_at`` None if unreadable."""
 
     file: str
     signer: str
@@ -107,7 +107,7 @@ class Decided:
 
 @type_
 class ChangeStatus:
-    """Where a change stands in one environment: ``state`` a lifecycle state, ``detail`` a sentence, ``next`` a command."""
+    """Where a change stands: ``state`` a lifecycle state, a sentence in ``detail``, a command in ``next``."""
 
     change: str
     environment: str
