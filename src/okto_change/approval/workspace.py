@@ -36,6 +36,19 @@ class Workspace:
             raise failure(f"{path} is not in a git work tree", ran.err, hint=hint)
         return Path(ran.lines()[0])
 
+    @classmethod
+    def begin(cls, path: Path) -> Workspace:
+        """Return the work tree at ``path``, made with ``git init`` (branch ``main``) where there is none."""
+        path.mkdir(parents=True, exist_ok=True)
+        git = SafeGit(None, network=True)
+        ran = git.attempt("-C", str(path), "rev-parse", "--path-format=absolute", "--show-toplevel")
+        if ran.code == 0 and ran.lines():
+            return cls(Path(ran.lines()[0]))
+        made = git.attempt("init", "--quiet", "--initial-branch=main", "--", str(path))
+        if made.code != 0:
+            raise failure(f"git cannot make a repository in {path}", made.err, hint="choose another folder")
+        return cls(path.resolve())
+
     def is_dirty(self, prefix: str) -> bool:
         """Whether anything under ``prefix`` differs from HEAD: edited, staged, deleted or not added yet."""
         return bool(self.changed(prefix))

@@ -39,7 +39,8 @@ def _statement(preview: Preview, table: Table, olds: list[str], news: list[str],
 
 
 def _change(table: Table, preview: Preview, key: tuple[str, ...], row: tuple[str | None, ...]) -> RowChange:
-    olds, news = row[1 + len(key) : 1 + len(key) + len(preview.columns)], row[1 + len(key) + len(preview.columns) :]
+    values = row[1 + len(key) :]
+    olds, news = values[: len(preview.columns)], values[len(preview.columns) :]
     return RowChange(
         table=table.qualified,
         key=dict(zip(key, row[1:], strict=False)),

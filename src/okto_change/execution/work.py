@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
-from okto_change.database import state
+from okto_change.database import accounting, state
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import ConnectionLost, DatabaseError, NotReversible, StepFailed, Stuck, Unaccounted
 from okto_change.execution import checks, images
@@ -163,15 +163,16 @@ def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None,
     for step in unit.steps:
         yield job.event(EventKind.STEP_STARTED, step.name, target=unit.target, unit=unit.number)
         yield from _run_step(job, unit, step, session)
+    session.run("SET CONSTRAINTS ALL IMMEDIATE")
+    for check in unit.inside:
+        yield from _verdict(job, unit, check, checks.judge(check, session.texts(check.sql)[1]))
+    for check, before in invariants:
+        yield from _verdict(job, unit, check, checks.compare(check, before, session.texts(check.sql)[1]))
     account(job, unit, session, capture)
     yield job.event(
         EventKind.IMAGES_KEPT, unit.name, unit=unit.number,
         writes={writes.table: [writes.inserted, writes.updated, writes.deleted] for writes in job.seen.writes[unit.number]},
     )  # fmt: skip
-    for check in unit.inside:
-        yield from _verdict(job, unit, check, checks.judge(check, session.texts(check.sql)[1]))
-    for check, before in invariants:
-        yield from _verdict(job, unit, check, checks.compare(check, before, session.texts(check.sql)[1]))
     return capture
 
 
@@ -189,7 +190,7 @@ def _run_step(job: Job, unit: SqlUnit, step: SqlStep, session: Session) -> Event
 
 
 def _run_statement(statement: Statement, session: Session) -> StatementResult:
-    held = set(images.locks(session))
+    held = set(accounting.locks_taken(session))
     started = time.monotonic()
     try:
         rows = session.run(statement.text) if statement.data is None else session.copy_in(statement.text, statement.data)
@@ -201,7 +202,7 @@ def _run_statement(statement: Statement, session: Session) -> StatementResult:
             "the statement ended the transaction", where=statement.where,
             state="what ran up to here may be committed without images", hint="look at the tables and put them right by hand",
         )  # fmt: skip
-    taken = sorted(set(images.locks(session)) - held)
+    taken = sorted(set(accounting.locks_taken(session)) - held)
     return StatementResult(
         step=statement.step, index=statement.index, rows=rows, milliseconds=round((time.monotonic() - started) * 1000),
         locks=tuple(LockTaken(relation=relation, mode=mode) for relation, mode in taken),
@@ -219,17 +220,17 @@ def _demand_bound(statement: Statement, bound: RowBound | None, rows: int | None
 def account(job: Job, unit: SqlUnit, session: Session, capture: images.Capture) -> None:
     """Demand that every changed row has its image and every changed table is declared; keep the figures in ``job.seen``."""
     ddl = any(statement.kind is StatementKind.DDL for statement in unit.statements)
-    accounting = images.account(session, capture, ddl=ddl, touches=unit.touches)
-    job.seen.writes[unit.number] = accounting.writes
-    if accounting.missing:
-        raise NotCovered(unit.target, accounting.missing)
-    if accounting.refusals and any(isinstance(step.undo, AutoUndo) for step in unit.steps):
+    found = images.account(session, capture, ddl=ddl, touches=unit.touches)
+    job.seen.writes[unit.number] = found.writes
+    if found.missing:
+        raise NotCovered(unit.target, found.missing)
+    if found.refusals and any(isinstance(step.undo, AutoUndo) for step in unit.steps):
         raise NotReversible(
-            f"{unit.name}: not automatically reversible", where=unit.target, faults=accounting.refusals,
+            f"{unit.name}: not automatically reversible", where=unit.target, faults=found.refusals,
             state="rolled back; nothing was changed",
             hint="give the step an undo script, or `undo: {irreversible: \"reason\"}` that the approver signs",
         )  # fmt: skip
-    stray = tuple(f"{writes.table}: {writes.total} rows" for writes in accounting.writes if not writes.declared)
+    stray = tuple(f"{writes.table}: {writes.total} rows" for writes in found.writes if not writes.declared)
     if stray:
         raise Unaccounted(
             f"{unit.name}: tables changed that `touches` does not name", where=unit.target, faults=stray,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,11 +13,13 @@ from okto_change import analysis
 from okto_change.approval import identity
 from okto_change.approval import policy as policies
 from okto_change.approval.workspace import Workspace
-from okto_change.errors import OktoError, UsageError
+from okto_change.errors import KeyUnusable, OktoError, UsageError
 from okto_change.model import Analysis, CheckReport, Finding, LockWritten, NewChange
 from okto_change.pipeline.compiling import compile_change, demand_sound, differences, lock_path
 from okto_change.pipeline.repository import CHANGES, POLICY, Repository
 from okto_change.plan import read, scaffold
+
+KEY_FILES = ("id_ed25519_sk.pub", "id_ecdsa_sk.pub", "id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
 
 
 def init(
@@ -23,15 +27,38 @@ def init(
 ) -> tuple[str, ...]:
     """Make ``path`` a change repository: git, policy version 1, ``changes/``; return the paths written, uncommitted.
 
-    Raises WorkspaceError where there is a policy already, KeyUnusable without a public key.
+    Raises UsageError where one of the files exists already, KeyUnusable without a public key.
     """
-    workspace = Workspace.create(path)
-    me = person or workspace.suggested_person()
-    public = identity.public_key(key, workspace)
+    workspace = Workspace.begin(path)
+    login, email = workspace.user()
     files = scaffold.init_files(name or workspace.root.name) | {
-        f"{POLICY}0001.yaml": policies.template(person=me, email=workspace.email(), public_key=public, sandbox=sandbox)
-    }
+        f"{POLICY}0001.yaml": policies.template(
+            repo=str(uuid.uuid4()), person=_person(person or login), key=_public_key(workspace, key), email=email or None,
+            sandbox=sandbox,
+        )
+    }  # fmt: skip
     return _write_new(workspace.root, files)
+
+
+def _person(name: str) -> str:
+    """Return a name as the policy writes people: lower case, no blanks. Raises UsageError for nothing."""
+    short = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")
+    if not short:
+        raise UsageError("who are you?", hint="okto-change init --person ana, or set git's user.name")
+    return short
+
+
+def _public_key(workspace: Workspace, key: str | None) -> str:
+    """Return the public key line to enrol: of ``key``, git's ``user.signingkey``, or the usual files. Raises KeyUnusable."""
+    home = Path.home() / ".ssh"
+    usual = [str(home / file) for file in KEY_FILES if (home / file).is_file()]
+    for candidate in (key, workspace.signing_key(), *usual):
+        if candidate:
+            return identity.public_key(candidate).line
+    raise KeyUnusable(
+        "there is no SSH key to enrol", where=home,
+        hint="make one: ssh-keygen -t ed25519 -f ~/.ssh/id_ed25519, or name one with --key FILE",
+    )  # fmt: skip
 
 
 def new(

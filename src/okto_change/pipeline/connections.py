@@ -11,7 +11,7 @@ from okto_change.config.store import FileStore
 from okto_change.database import session as database
 from okto_change.database import state
 from okto_change.database.session import Session
-from okto_change.errors import DatabaseError, OktoError, PlanError
+from okto_change.errors import OktoError, PlanError
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
 
@@ -30,35 +30,17 @@ def open_targets(environment: Environment, environ: Mapping[str, str], *, instal
 
 
 def connect(target: PostgresTarget, environ: Mapping[str, str], *, install: bool) -> Session:
-    """Connect and demand the database that the policy names. Raises ConnectionFailed, DatabaseError."""
+    """Connect and demand the database that the policy names. Raises ConnectionFailed, Refused."""
     conninfo = database.conninfo(target.name, service=target.service, dsn_env=target.dsn_env, environ=environ)
     session = database.connect(target.name, conninfo)
     try:
-        demand_right_database(session, target)
+        database.demand(session, database=target.database, system_identifier=target.system_identifier)
         if install:
             state.ensure_schema(session)
     except OktoError:
         session.close()
         raise
     return session
-
-
-def demand_right_database(session: Session, target: PostgresTarget) -> None:
-    """Raise DatabaseError unless system identifier and name are the policy's and the server is a primary."""
-    found = session.identity
-    if target.database not in (None, found.database):
-        _wrong(target, f"this is database {found.database!r}, the policy says {target.database!r}")
-    if target.system_identifier not in (None, found.system_identifier):
-        _wrong(target, f"this is cluster {found.system_identifier}, the policy says {target.system_identifier}")
-    if not found.primary:
-        _wrong(target, "this server is a standby; changes run on the primary")
-
-
-def _wrong(target: PostgresTarget, message: str) -> None:
-    raise DatabaseError(
-        f"the wrong database answers: {message}", where=target.name,
-        hint="check the service or variable of the target; nothing was sent but the question who it is",
-    )  # fmt: skip
 
 
 def root(target: FilesTarget, environ: Mapping[str, str]) -> str:
