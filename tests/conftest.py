@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.plugins.home", "tests.plugins.people", "tests.plugins.server", "tests.plugins.proxy"]
+pytest_plugins = [
+    "tests.plugins.home",
+    "tests.plugins.people",
+    "tests.plugins.server",
+    "tests.plugins.proxy",
+    "tests.plugins.world",
+]

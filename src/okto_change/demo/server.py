@@ -42,13 +42,16 @@ class Server:
     password: str = field(repr=False)
     user: str = "postgres"
 
-    def conninfo(self, database: str = "postgres", *, tcp: bool = False) -> str:
-        """Return the superuser's libpq connection string, password included, over the Unix socket or loopback TCP."""
-        values = {
+    def parameters(self, database: str = "postgres", *, tcp: bool = False) -> dict[str, str]:
+        """Return the superuser's libpq parameters, password included, over the Unix socket or loopback TCP."""
+        return {
             "host": "127.0.0.1" if tcp else str(self.sockets), "port": str(self.port), "user": self.user,
             "password": self.password, "dbname": database,
         }  # fmt: skip
-        return " ".join(f"{key}={_quoted(value)}" for key, value in values.items())
+
+    def conninfo(self, database: str = "postgres", *, tcp: bool = False) -> str:
+        """Return the same as a connection string."""
+        return connection_string(self.parameters(database, tcp=tcp))
 
     @property
     def pid_file(self) -> Path:
@@ -157,6 +160,11 @@ def _free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def connection_string(parameters: Mapping[str, str]) -> str:
+    """Return libpq parameters as a connection string."""
+    return " ".join(f"{name}={_quoted(value)}" for name, value in parameters.items())
 
 
 def _quoted(value: str) -> str:

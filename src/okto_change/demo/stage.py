@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TextIO
 
+from okto_change.database.session import connect
 from okto_change.demo.world import World
 
 
@@ -49,33 +50,27 @@ class Stage:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
         )  # fmt: skip
         if done.returncode != expect:
-            told = f"okto-change {_shown(arguments)} ended with {done.returncode}, not {expect}:\n{done.stdout}"
-            raise Mishap(told)
+            ended = f"okto-change {_shown(arguments)} ended with {done.returncode}, not {expect}"
+            raise Mishap(f"{ended}:\n{done.stdout}{self._logs()}")
         self.show(done.stdout, lines=lines)
         if expect:
             self._write(f"    (exit code {expect})")
         return done.stdout
 
-    def git(self, person: str, *arguments: str, show: bool = True) -> str:
-        """Run git in the person's clone; return what it printed."""
-        if show:
-            self._write(f"\n{person}$ git {_shown(arguments)}")
-        return self.world.git(person, *arguments)
-
     def publish(self, person: str, message: str) -> None:
         """Commit all of the person's clone and push it to the protected branch, as a merged pull request does."""
-        self.git(person, "add", "--all", show=False)
-        self.git(person, "commit", "--quiet", "--message", message)
-        self.git(person, "push", "--quiet", "origin", "HEAD:main")
+        self._write(f'\n{person}$ git commit --all --message "{message}" && git push origin main')
+        self.world.publish(person, message)
 
     def pull(self, person: str) -> None:
         """Bring the person's clone up to date."""
-        self.git(person, "pull", "--quiet", "--ff-only", show=False)
+        self._write(f"\n{person}$ git pull")
+        self.world.git(person, "pull", "--quiet", "--ff-only")
 
     def query(self, environment: str, sql: str) -> None:
         """Show a query and its rows."""
         self._write(f"\n{environment}=# {sql}")
-        with self.world.database(environment) as session:
+        with connect(environment, self.world.dsn(environment)) as session:
             _, rows = session.texts(sql)
         self.show("\n".join(" | ".join(cell or "" for cell in row) for row in rows))
 
@@ -87,6 +82,11 @@ class Stage:
             self._write(f"    {line}".rstrip())
         if len(shown) < len(answer):
             self._write(f"    ... ({len(answer) - len(shown)} more lines)")
+
+    def _logs(self) -> str:
+        """Return what bugs left in the log folder, which goes with the demo."""
+        folder = self.world.home / ".local" / "state" / "okto-change" / "log"
+        return "".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.log")))
 
     def _write(self, line: str) -> None:
         self._out.write(line + "\n")

@@ -16,12 +16,15 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
 
-from okto_change.demo import scenes
+from okto_change.database.session import connect
+from okto_change.demo import payments, scenes
 from okto_change.demo import server as servers
 from okto_change.demo.stage import Mishap, Stage, installed_command
 from okto_change.demo.world import PARTS, World, build
 from okto_change.errors import OktoError, UsageError
 
+SIZE = "OKTO_DEMO_TRANSACTIONS"
+"""The variable that sets the number of transactions in production, for slow machines."""
 SCENES = (
     scenes.repository,
     scenes.good_change,
@@ -38,7 +41,7 @@ def main(keep: str | None = None, out: TextIO | None = None) -> int:
     """
     out = out or sys.stdout
     began = time.monotonic()
-    with _world(keep, out) as world:
+    with _world(keep, out) as (server, world):
         try:
             for scene in SCENES:
                 scene(Stage(world, out))
@@ -48,19 +51,19 @@ def main(keep: str | None = None, out: TextIO | None = None) -> int:
         if keep is None:
             out.write(f"\n\nThat was all, in {took:.0f} seconds; the server is stopped and every file removed.\n")
         else:
-            world.server.keep()
-            out.write(_page(world))
+            server.keep()
+            out.write(_page(server, world))
     return 0
 
 
 @contextmanager
-def _world(keep: str | None, out: TextIO) -> Iterator[World]:
-    """Build a world that goes when the block is left or this process is told to end, unless its server is kept."""
+def _world(keep: str | None, out: TextIO) -> Iterator[tuple[servers.Server, World]]:
+    """Start a server and build a world; both go when the block is left or this process ends, unless kept."""
     with _signals_raise():
         folder = _new_folder(keep)
         try:
             with servers.running(folder=folder / "server", remove=[folder / part for part in PARTS]) as server:
-                yield _built(folder, server, out)
+                yield server, _built(folder, server, out)
         finally:
             with suppress(OSError):
                 folder.rmdir()
@@ -81,11 +84,17 @@ def _built(folder: Path, server: servers.Server, out: TextIO) -> World:
     programs = server.binaries
     out.write(f"PostgreSQL {programs.version} ({programs.origin}) runs in {server.folder}.\n")
     out.flush()
-    world = build(folder, server)
+    sizes = {"production": int(os.environ.get(SIZE, "200000")), "sandbox": 2_000}
+    for environment, transactions in sizes.items():
+        with connect("postgres", server.conninfo()) as session:
+            session.run(f"CREATE DATABASE {environment}")
+        payments.load(server.conninfo(environment), transactions=transactions)
+    world = build(folder, {environment: server.parameters(environment) for environment in sizes})
     took = time.monotonic() - began
     out.write(
-        f"A payments company's databases, production and sandbox, are loaded; Ana and Bruno have SSH keys and a clone\n"
-        f"each of one git repository ({took:.0f} s). Everything lies in {folder} and in the server's folder.\n"
+        f"Two payments databases are loaded: production has {sizes['production']:,} transactions, the sandbox fewer.\n"
+        f"Ana and Bruno have an SSH key and a clone each of one git repository. That took {took:.0f} seconds and lies in\n"
+        f"{folder} and the server's folder.\n"
     )
     return world
 
@@ -113,13 +122,13 @@ def _told(error: Mishap | subprocess.CalledProcessError) -> OktoError:
     )
 
 
-def _page(world: World) -> str:
+def _page(server: servers.Server, world: World) -> str:
     """Write the scripts that belong to a kept demo; return the page of commands to try."""
     folder = world.folder
     lines = [f"export {name}={shlex.quote(value)}" for name, value in world.variables().items()]
     lines.append(f"export PATH={shlex.quote(str(Path(installed_command()[0]).parent))}:$PATH")
     _script(folder / "env.sh", lines)
-    pid, data = world.server.pid_file, shlex.quote(str(world.server.folder))
+    pid, data = server.pid_file, shlex.quote(str(server.folder))
     removed = " ".join(shlex.quote(str(folder / part)) for part in (*PARTS, "env.sh", "stop.sh"))
     _script(folder / "stop.sh", [
         "#!/bin/sh", f"kill -INT \"$(head -n 1 {shlex.quote(str(pid))})\"",
@@ -127,7 +136,7 @@ def _page(world: World) -> str:
         f"rm -rf {data} {removed}", f"rmdir {shlex.quote(str(folder))} 2>/dev/null || true",
     ])  # fmt: skip
     shown = shlex.quote(str(folder))
-    psql = shutil.which("psql") or str(world.server.binaries.folder / "psql")
+    psql = shutil.which("psql") or str(server.binaries.folder / "psql")
     return PAGE.format(folder=shown, psql=shlex.quote(psql))
 
 

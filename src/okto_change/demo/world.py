@@ -9,13 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from okto_change.database.session import Session, connect
-from okto_change.demo import payments
-from okto_change.demo.server import Server
+from okto_change.demo.server import connection_string
 
 PEOPLE = ("ana", "bruno")
-ENVIRONMENTS = {"production": 200_000, "sandbox": 2_000}
-"""Each environment with the number of transactions in its payments database."""
 FOREIGN = ("PG", "GIT_", "OKTO_", "SANDBOX_", "PRODUCTION_", "SSH_", "XDG_")
 """Prefixes of variables that would let the outside in."""
 PARTS = ("home", "origin.git", "ana", "bruno", "routing")
@@ -23,10 +19,13 @@ PARTS = ("home", "origin.git", "ana", "bruno", "routing")
 
 @dataclass(frozen=True)
 class World:
-    """Where everything is. ``folder`` holds a home, the bare repository, each person's clone and the config files."""
+    """Where everything is. ``folder`` holds a home, the bare repository, each person's clone and the config files.
+
+    ``databases`` maps each environment to the libpq parameters of its payments database.
+    """
 
     folder: Path
-    server: Server
+    databases: Mapping[str, Mapping[str, str]]
 
     @property
     def home(self) -> Path:
@@ -49,9 +48,9 @@ class World:
         """Return the routing config file of an environment."""
         return self.folder / "routing" / environment / "acquirers.yaml"
 
-    def database(self, environment: str) -> Session:
-        """Open a session to the payments database of an environment."""
-        return connect(environment, self.server.conninfo(environment))
+    def dsn(self, environment: str) -> str:
+        """Return the connection string of an environment's database."""
+        return connection_string(self.databases[environment])
 
     def variables(self) -> dict[str, str]:
         """Return the variables that make a command see this world and nothing else."""
@@ -60,7 +59,7 @@ class World:
             "XDG_CONFIG_HOME": str(home / ".config"), "XDG_STATE_HOME": str(home / ".local" / "state"),
             "XDG_CACHE_HOME": str(home / ".cache"), "GIT_CONFIG_GLOBAL": str(home / ".gitconfig"),
             "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "PGSERVICEFILE": str(home / ".pg_service.conf"),
-            "SANDBOX_LEDGER": self._conninfo("sandbox"), "SANDBOX_ROUTING": str(self.config("sandbox").parent),
+            "SANDBOX_LEDGER": self.dsn("sandbox"), "SANDBOX_ROUTING": str(self.config("sandbox").parent),
             "PRODUCTION_ROUTING": str(self.config("production").parent),
         }  # fmt: skip
 
@@ -69,38 +68,30 @@ class World:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         return kept | {"HOME": str(self.home), "TZ": "UTC"} | self.variables()
 
-    def _conninfo(self, database: str) -> str:
-        return f"host='{self.server.sockets}' port={self.server.port} dbname={database} user={self.server.user}"
-
-    def services(self) -> str:
-        """Return the text of a libpq service file."""
-        return (
-            f"[production-ledger]\nhost={self.server.sockets}\nport={self.server.port}\n"
-            f"dbname=production\nuser={self.server.user}\n"
-        )
-
     def git(self, person: str, *arguments: str) -> str:
         """Run git in a person's clone; return what it printed. Raises CalledProcessError."""
         return run(["git", "-C", str(self.clone(person)), *arguments], self.environ())
 
+    def publish(self, person: str, message: str) -> None:
+        """Commit all of a person's clone and push it to the protected branch, as a merged pull request does."""
+        self.git(person, "add", "--all")
+        self.git(person, "commit", "--quiet", "--message", message)
+        self.git(person, "push", "--quiet", "origin", "HEAD:main")
 
-def build(folder: Path, server: Server) -> World:
-    """Fill ``folder`` and ``server``: databases with payments, config files, keys, a bare repository and its clones."""
-    world = World(folder, server)
+
+def build(folder: Path, databases: Mapping[str, Mapping[str, str]]) -> World:
+    """Fill ``folder`` with config files, keys, a bare repository and its clones, around databases that are there."""
+    world = World(folder, databases)
     world.home.mkdir(mode=0o700, parents=True)
-    (world.home / ".pg_service.conf").write_text(world.services(), encoding="utf-8")
-    (world.home / ".gitconfig").write_text("[init]\n\tdefaultBranch = main\n[advice]\n\tdetachedHead = false\n")
-    for person in PEOPLE:
-        _make_key(world, person)
-    run(["git", "init", "--quiet", "--bare", str(folder / "origin.git")], world.environ())
-    for person in PEOPLE:
-        _make_clone(world, person)
-    for environment, transactions in ENVIRONMENTS.items():
+    _write_private(world.home / ".pg_service.conf", _service("production-ledger", databases["production"]))
+    _write_private(world.home / ".gitconfig", "[init]\n\tdefaultBranch = main\n")
+    for environment in databases:
         world.config(environment).parent.mkdir(parents=True)
         shutil.copyfile(Path(__file__).with_name("acquirers.yaml"), world.config(environment))
-        with connect("postgres", server.conninfo()) as session:
-            session.run(f"CREATE DATABASE {environment}")
-        payments.load(server.conninfo(environment), transactions=transactions)
+    run(["git", "init", "--quiet", "--bare", str(folder / "origin.git")], world.environ())
+    for person in PEOPLE:
+        _make_key(world, person)
+        _make_clone(world, person)
     return world
 
 
@@ -110,6 +101,16 @@ def run(command: list[str], environ: Mapping[str, str]) -> str:
         command, env=environ, check=True, capture_output=True, text=True, encoding="utf-8", stdin=subprocess.DEVNULL
     )
     return done.stdout
+
+
+def _service(name: str, parameters: Mapping[str, str]) -> str:
+    lines = (f"{key}={value}\n" for key, value in parameters.items())
+    return f"[{name}]\n{''.join(lines)}"
+
+
+def _write_private(file: Path, text: str) -> None:
+    file.touch(mode=0o600)
+    file.write_text(text, encoding="utf-8")
 
 
 def _make_key(world: World, person: str) -> None:

@@ -1,0 +1,93 @@
+"""The demo's world, small, on the test server: two people, two environments, and the installed command to run in it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from okto_change.demo import example
+from okto_change.demo.stage import installed_command
+from okto_change.demo.world import World, build
+from tests.plugins.server import Cluster
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        """Everything it said."""
+        return self.out + self.err
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A change repository with a policy, its people and its databases, and okto-change to run in it."""
+
+    world: World
+
+    def okto(self, person: str, *arguments: str, expect: int | None = 0, **variables: str) -> Answer:
+        """Run okto-change in a person's clone; ``expect`` None accepts any exit code. ``variables`` join the environment."""
+        done = subprocess.run(
+            [*installed_command(), *arguments], cwd=self.world.clone(person), text=True, check=False, timeout=100,
+            env=self.world.environ() | {"COLUMNS": "100"} | variables, stdin=subprocess.DEVNULL, capture_output=True,
+        )  # fmt: skip
+        answer = Answer(done.returncode, done.stdout, done.stderr)
+        assert expect is None or answer.code == expect, f"{arguments} ended with {answer.code}:\n{answer.said}"
+        return answer
+
+    def change(self, person: str, change: str) -> Path:
+        """Return the folder of a change in a person's clone."""
+        return self.world.clone(person) / "changes" / change
+
+    def propose(self, change: str, environment: str = "production") -> None:
+        """Have Ana lock, dry-run, publish and submit one of the example changes."""
+        example.copy_change(change, self.world.clone("ana"))
+        self.okto("ana", "lock", change, "--env", environment)
+        self.okto("ana", "dry-run", change, "--env", environment)
+        self.world.publish("ana", f"Propose {change}")
+        self.okto("ana", "submit", change, "--env", environment)
+
+    def approve(self, change: str, environment: str = "production") -> None:
+        """Have Bruno approve a change that was proposed."""
+        self.world.git("bruno", "pull", "--quiet", "--ff-only")
+        self.okto("bruno", "approve", change, "--env", environment, "--yes", change)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, server: Cluster, payments_template: str) -> Iterator[Shop]:
+    """Return a repository with the example policy, pushed, on fresh copies of the payments database."""
+    names = {environment: server.create(payments_template) for environment in ("production", "sandbox")}
+    databases = {
+        environment: {key: str(value) for key, value in conninfo_to_dict(server.conninfo(name)).items() if value}
+        for environment, name in names.items()
+    }
+    world = build(tmp_path / "shop", databases)
+    example.write_policy(world.clone("ana"), world.public_keys())
+    (world.clone("ana") / "changes").mkdir()
+    (world.clone("ana") / "changes" / ".gitkeep").touch()
+    world.publish("ana", "Begin a change repository")
+    world.git("bruno", "pull", "--quiet")
+    yield Shop(world)
+    for name in names.values():
+        server.drop(name)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
