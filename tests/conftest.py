@@ -2,10 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = [
-    "tests.plugins.home",
-    "tests.plugins.people",
-    "tests.plugins.server",
-    "tests.plugins.proxy",
-    "tests.plugins.world",
-]
+pytest_plugins = [f"tests.plugins.{topic}" for topic in ("home", "people", "server", "proxy", "world")]

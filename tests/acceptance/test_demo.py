@@ -16,7 +16,7 @@ import pytest
 from okto_change.demo.stage import installed_command
 from tests.plugins.world import alive
 
-FOLDERS = re.compile(r"(?:runs in|lies in\n) ?(\S+)(?:\.$| and the server)", re.MULTILINE)
+FOLDERS = re.compile(r"(?:runs|lies) in (.+)\.$", re.MULTILINE)
 SMALL = {"OKTO_DEMO_TRANSACTIONS": "2000"}
 
 

@@ -93,8 +93,8 @@ def _built(folder: Path, server: servers.Server, out: TextIO) -> World:
     took = time.monotonic() - began
     out.write(
         f"Two payments databases are loaded: production has {sizes['production']:,} transactions, the sandbox fewer.\n"
-        f"Ana and Bruno have an SSH key and a clone each of one git repository. That took {took:.0f} seconds and lies in\n"
-        f"{folder} and the server's folder.\n"
+        f"Ana and Bruno have an SSH key and a clone each of one git repository. That took {took:.0f} seconds.\n"
+        f"Everything but the server lies in {folder}.\n"
     )
     return world
 
