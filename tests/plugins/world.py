@@ -38,7 +38,7 @@ class Shop:
     world: World
 
     def okto(self, person: str, *arguments: str, expect: int | None = 0, **variables: str) -> Answer:
-        """Run okto-change in a person's clone; ``expect`` None takes any exit code, ``variables`` join the environment."""
+        """Run okto-change in a person's clone; ``expect`` None takes any exit code. ``variables`` are set for it."""
         done = subprocess.run(
             [*installed_command(), *arguments], cwd=self.world.clone(person), text=True, check=False, timeout=100,
             env=self.world.environ() | {"COLUMNS": "100"} | variables, stdin=subprocess.DEVNULL, capture_output=True,
