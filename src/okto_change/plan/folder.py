@@ -59,9 +59,7 @@ def texts(change: str, files: Mapping[str, bytes], faults: Faults) -> dict[str, 
 
 def manifest(files: Mapping[str, bytes]) -> tuple[tuple[str, str, int], ...]:
     """Return path, sha256 in hexadecimal and size of every source, in order of paths."""
-    return tuple(
-        (path, hashlib.sha256(content).hexdigest(), len(content)) for path, content in sources(files).items()
-    )
+    return tuple((path, hashlib.sha256(content).hexdigest(), len(content)) for path, content in sources(files).items())
 
 
 def require_plan(change: str, files: Mapping[str, bytes]) -> bytes:

@@ -16,12 +16,12 @@ _TIME = re.compile(_CLOCK, re.ASCII)
 _MOMENT = re.compile(rf"{_DAY}(?:[T ]{_CLOCK})?", re.ASCII)
 _ZONED = re.compile(rf"{_DAY}[T ]{_CLOCK}{_ZONE}", re.ASCII)
 _UNIT = r"(?:microsecond|millisecond|second|minute|hour|day|week|month|year)s?"
-_FIELD = rf"[+-]?\d{{1,9}}(?:\.\d{{1,6}})?\s?{_UNIT}"
-_SPAN = r"[+-]?\d{1,7}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?"
+_FIELD = rf"[+-]?\d{{1,8}}(?:\.\d{{1,6}})?\s?{_UNIT}"
+_SPAN = r"[+-]?\d{1,7}:[0-5]\d(?::[0-5]\d(?:\.\d{1,6})?)?"
 _WORDS = re.compile(rf"(?:{_FIELD}(?:\s{_FIELD})*(?:\s{_SPAN})?|{_SPAN})", re.ASCII)
 _ISO = re.compile(
-    r"P(?=.)(-?\d{1,9}Y)?(-?\d{1,9}M)?(-?\d{1,9}W)?(-?\d{1,9}D)?"
-    r"(T(?=.)(-?\d{1,9}H)?(-?\d{1,9}M)?(-?\d{1,9}(\.\d{1,6})?S)?)?",
+    r"P(?=.)(-?\d{1,8}Y)?(-?\d{1,8}M)?(-?\d{1,8}W)?(-?\d{1,8}D)?"
+    r"(T(?=.)(-?\d{1,8}H)?(-?\d{1,8}M)?(-?\d{1,8}(\.\d{1,6})?S)?)?",
     re.ASCII,
 )
 _INFINITE = {"infinity": 1, "-infinity": -1}

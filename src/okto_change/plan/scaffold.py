@@ -49,8 +49,8 @@ _JSON = re.compile(r"true|false|null|-?(0|[1-9][0-9]{0,14})(\.[0-9]{1,6})?")
 _README = """\
 # Changes
 
-A folder each: `plan.yaml` says what is done and how it is undone, the SQL lies beside it, `locks/` holds what is approved
-for each environment. Start one with
+A folder each: `plan.yaml` says what is done and how it is undone, the SQL lies beside it, `locks/` holds what is
+approved for each environment. Start one with
 
     okto-change new "What it does"
 """

@@ -24,7 +24,7 @@ _SPECIAL = frozenset({"NaN", "Infinity", "-Infinity"})
 _BITS = {"smallint": 15, "integer": 31, "bigint": 63}
 _HEX_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _BYTEA = re.compile(r"\\x([0-9a-fA-F]{2})*")
-_MAC = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}")
+_MAC = re.compile(r"[0-9a-fA-F]{2}([:-])[0-9a-fA-F]{2}(\1[0-9a-fA-F]{2}){4}")
 _BOUND = r"""([^"\\,()\[\]]*|\s*"[^"\\]*"\s*)"""
 _RANGE = re.compile(rf"\s*([\[(]){_BOUND},{_BOUND}([\])])\s*")
 _EMPTY = re.compile(r"\s*empty\s*", re.IGNORECASE)
@@ -55,11 +55,12 @@ def _integer(kind: SqlType, text: str) -> int:
     return value
 
 
-def _numeric(kind: SqlType, text: str) -> Decimal | None:
+def _numeric(kind: SqlType, text: str) -> tuple[bool, Decimal]:
+    """Return whether it is NaN, which PostgreSQL puts above all numbers, and the number."""
     if text in _SPECIAL:
         if kind.limits and text != "NaN":
             raise ValueError(f"a finite number for {kind.sql}")
-        return None if text == "NaN" else Decimal(text)
+        return (True, Decimal(0)) if text == "NaN" else (False, Decimal(text))
     value = _decimal(kind, text)
     _, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int)
@@ -67,7 +68,7 @@ def _numeric(kind: SqlType, text: str) -> Decimal | None:
         raise ValueError("a number with at most 131072 digits before and 16383 after the decimal point")
     if kind.limits:
         _fits(kind, value)
-    return value
+    return False, value
 
 
 def _decimal(kind: SqlType, text: str) -> Decimal:
@@ -150,7 +151,7 @@ def _refuse(text: str) -> None:
 
 def _address(kind: SqlType, text: str) -> None:
     form = "an address like 10.0.0.7, 10.0.0.0/8 or fe80::1"
-    if not re.fullmatch(r"[0-9a-fA-F:.]+(/[0-9]{1,3})?", text):
+    if not re.fullmatch(r"[0-9a-fA-F:.]+(/(0|[1-9][0-9]{0,2}))?", text):
         raise ValueError(form)
     try:
         if kind.family == "cidr":
@@ -175,7 +176,7 @@ def _range(element: SqlType, text: str, name: str) -> None:
     match = _RANGE.fullmatch(text)
     if not match:
         raise ValueError(f"{_an(name)} like {_EXAMPLES[name]}")
-    lower, upper = (check(element, bound) if bound else None for bound in map(_unquoted, match.group(2, 3)))
+    lower, upper = (check(element, _unquoted(bound)) if bound else None for bound in match.group(2, 3))
     if lower is not None and upper is not None and lower > upper:
         raise ValueError(f"{_an(name)} whose lower bound is not above its upper one")
 
