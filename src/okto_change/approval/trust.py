@@ -181,7 +181,7 @@ def read_policy(mirror: Mirror, commit: str | None = None) -> Policy:
     policy = schema.read(found[names[-1]], names[-1])
     if policy.protected_ref != mirror.protected_ref:
         raise NotAuthorised(
-            f"the policy names {policy.protected_ref} as the protected branch, but was read from {mirror.protected_ref}",
+            f"the policy says that {policy.protected_ref} is protected, but stands on {mirror.protected_ref}",
             where=policy.file, hint="make it the default branch of the remote, or correct the policy",
         )  # fmt: skip
     return policy

@@ -1,0 +1,94 @@
+"""Which rules match a lock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from okto_change.approval.matching import matching, needs
+from okto_change.model import AutoUndo, EditStep, Lock, Risk, SqlStep, Statement, StatementKind, Timeouts, Where
+from tests.unit.approval.helpers import make_lock, make_policy
+
+HERE = Where(file="plan.yaml", line=1)
+
+
+def sql(touches: tuple[str, ...] | None = None) -> SqlStep:
+    """Return a SQL step that declares the tables it touches."""
+    return SqlStep(
+        name="fix", target="ledger", source="fix.sql", sql="", rows=None, touches=touches, undo=AutoUndo(), batch=None,
+        timeouts=Timeouts(), where=HERE,
+    )  # fmt: skip
+
+
+def edit(file: str) -> EditStep:
+    """Return a step that edits a file of the target ``routing``."""
+    return EditStep(
+        name="edit", target="routing", file=file, set=(), remove=(), validate=None, undo=AutoUndo(), where=HERE
+    )
+
+
+def statement(kind: StatementKind) -> Statement:
+    """Return a statement of one kind."""
+    return Statement(step="fix", index=0, start=0, end=0, text="", where=HERE, kind=kind)
+
+
+def matches(when: str, lock: Lock) -> bool:
+    """Whether a rule with this ``when`` matches."""
+    policy = make_policy(rules=f"rules: [{{id: one, when: {when}, require: {{dba: 1}}}}]\n")
+    return bool(matching(policy, policy.environment("prod"), lock))
+
+
+@pytest.mark.parametrize(
+    ("when", "fields", "expected"),
+    [
+        ("{}", {}, True),
+        ("{env: [prod]}", {}, True),
+        ("{env: [staging, sandbox]}", {}, False),
+        ("{risk: [high]}", {"risk": Risk.HIGH}, True),
+        ("{risk: [high]}", {"risk": Risk.MEDIUM}, False),
+        ("{env: [prod], risk: [high]}", {"risk": Risk.LOW}, False),
+        ("{kind: [edit]}", {"steps": (edit("a.yaml"),)}, True),
+        ("{kind: [edit]}", {"steps": (sql(),)}, False),
+        ("{kind: [ddl]}", {"statements": (statement(StatementKind.DDL),)}, True),
+        ("{kind: [ddl]}", {"statements": (statement(StatementKind.UPDATE),)}, False),
+        ('{objects: ["ledger.*"]}', {"objects": ("ledger.entries",)}, True),
+        ('{objects: ["ledger.*"]}', {"objects": ("public.entries",)}, False),
+        ('{objects: ["entries"]}', {"objects": ("ledger.entries",)}, True),
+        ('{objects: ["LEDGER.*"]}', {"objects": ("ledger.entries",)}, True),
+        ('{objects: ["ledger.*"]}', {"steps": (sql(("ledger.entries",)),)}, True),
+        ('{paths: ["acquirers.yaml"]}', {"steps": (edit("acquirers.yaml"),)}, True),
+        ('{paths: ["routing/**"]}', {"steps": (edit("deep/acquirers.yaml"),)}, True),
+        ('{paths: ["/srv/routing/*"]}', {"steps": (edit("acquirers.yaml"),)}, True),
+        ('{paths: ["/srv/routing/*"]}', {"steps": (edit("deep/acquirers.yaml"),)}, False),
+        ('{paths: ["*.json"]}', {"steps": (edit("acquirers.yaml"),)}, False),
+    ],
+)
+def test_a_rule_matches_what_it_names(when: str, fields: dict[str, Any], expected: bool) -> None:
+    """Every condition must hold; one that is not there always does."""
+    assert matches(when, make_lock(**fields)) is expected
+
+
+@pytest.mark.parametrize(
+    ("when", "fields"),
+    [
+        ('{objects: ["ledger.*"]}', {"objects": ("entries",)}),
+        ('{objects: ["ledger.*"]}', {"objects": ('ledger."odd.name"',)}),
+        ('{objects: ["ledger.*"]}', {"objects": ('"ledger".entries',)}),
+        ('{objects: ["ledger.*"]}', {"statements": (statement(StatementKind.OTHER),)}),
+        ("{kind: [ddl]}", {"statements": (statement(StatementKind.OTHER),)}),
+        ('{paths: ["acquirers.yaml"]}', {"steps": (edit("./acquirers.yaml"),)}),
+        ('{paths: ["/srv/routing/acquirers.yaml"]}', {"steps": (edit("x/../acquirers.yaml"),)}),
+    ],
+)
+def test_nobody_slips_past_a_rule_by_spelling(when: str, fields: dict[str, Any]) -> None:
+    """A name without its schema, quotes, detours in a path, statements that nobody understood: the rule matches."""
+    assert matches(when, make_lock(**fields))
+
+
+def test_needs_add_up_by_the_maximum_of_each_group() -> None:
+    """Two rules for one group ask for the larger number, not the sum, and none is forgotten."""
+    policy = make_policy(
+        rules="rules: [{id: a, require: {dba: 1, owners: 1}}, {id: b, require: {dba: 2}}, {id: c, require: {}}]\n"
+    )
+    assert needs(policy.rules) == {"dba": 2, "owners": 1}
