@@ -1,0 +1,143 @@
+"""What a transaction did, asked of the server itself: row counters, locks, sequences, catalogue rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from okto_change.database.session import Session
+from okto_change.model.base import type_
+
+Counts = tuple[int, int, int]
+"""rows inserted, updated, deleted"""
+NONE: Counts = (0, 0, 0)
+FIRST_USER_OID = 16_384
+
+
+@type_
+class Sequence:
+    """Where a sequence stands: ``last`` None if it was never used or cannot be read."""
+
+    name: str
+    last: int | None
+    ascending: bool
+    cycles: bool
+
+
+@type_
+class World:
+    """Where counters and catalogue stood: ``tracking`` is track_counts and its source, ``relations`` count and sum of oids."""
+
+    tracking: tuple[str, str]
+    relations: tuple[int, str]
+
+
+@type_
+class Ledger:
+    """The state of the accounts when capture began."""
+
+    counters: Mapping[int, Counts]
+    world: World
+    sequences: Mapping[int, Sequence]
+
+
+@type_
+class Relation:
+    """A relation that the transaction wrote to or holds a writing lock on; ``counts`` since the ledger was opened.
+
+    ``kind`` as in ``pg_class.relkind``; ``created`` in this very transaction; ``above`` are the oids of its partitioned
+    ancestors, itself included, nearest first.
+    """
+
+    oid: int
+    schema: str
+    name: str
+    kind: str
+    temporary: bool
+    created: bool
+    above: tuple[int, ...]
+    counts: Counts
+    modes: frozenset[str]
+
+    @property
+    def qualified(self) -> str:
+        """``schema.name``, unquoted."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def system(self) -> bool:
+        """Whether it belongs to the system catalogue."""
+        return self.oid < FIRST_USER_OID
+
+
+def open_ledger(session: Session) -> Ledger:
+    """Read where counters, catalogue and sequences stand now."""
+    return Ledger(counters=counters(session), world=world(session), sequences=sequences(session))
+
+
+def counters(session: Session) -> dict[int, Counts]:
+    """Return rows written by relation oid: by this transaction, and by earlier ones of the session not yet reported."""
+    return {oid: (inserted, updated, deleted) for oid, inserted, updated, deleted in session.query("account_counters")}
+
+
+def deltas(before: Mapping[int, Counts], after: Mapping[int, Counts]) -> dict[int, Counts]:
+    """Return what was added between two readings, relations without any left out. TRUNCATE takes counts away."""
+    added = {oid: _minus(counts, before.get(oid, NONE)) for oid, counts in after.items()}
+    return {oid: counts for oid, counts in added.items() if counts != NONE}
+
+
+def write_locks(session: Session) -> dict[int, frozenset[str]]:
+    """Return, by relation oid, the lock modes of this transaction that allow to write."""
+    return {oid: frozenset(modes) for oid, modes in session.query("account_locks")}
+
+
+def written(session: Session, before: Ledger) -> tuple[tuple[Relation, ...], int]:
+    """Return every relation written or locked for writing since ``before``, and how many of the locked ones are gone."""
+    counts, locks = deltas(before.counters, counters(session)), write_locks(session)
+    oids = sorted(counts.keys() | locks.keys())
+    rows = session.query("account_relations", oids=oids)
+    found = tuple(
+        Relation(
+            oid=oid, schema=schema, name=name, kind=kind, temporary=temporary, created=created, above=tuple(above) or (oid,),
+            counts=counts.get(oid, NONE), modes=locks.get(oid, frozenset()),
+        )
+        for oid, schema, name, kind, temporary, created, above in rows
+    )  # fmt: skip
+    return found, len(locks.keys() - {relation.oid for relation in found})
+
+
+def names(session: Session, oids: Iterable[int]) -> dict[int, str]:
+    """Return ``schema.name`` by oid; relations that are gone are left out."""
+    return dict(session.query("account_roots", oids=sorted(set(oids))))
+
+
+def world(session: Session) -> World:
+    """Return the settings that counters depend on and the permanent relations as this transaction sees them."""
+    setting, source, count, total = session.query("account_world")[0]
+    return World(tracking=(setting, source), relations=(count, total))
+
+
+def sequences(session: Session) -> dict[int, Sequence]:
+    """Return where every permanent sequence stands, by oid."""
+    rows = session.query("account_sequences")
+    return {
+        oid: Sequence(name=name, last=last, ascending=ascending, cycles=cycles)
+        for oid, name, last, ascending, cycles in rows
+    }
+
+
+def strays(session: Session, *, allowed: Iterable[int], covered: Iterable[int]) -> tuple[str, ...]:
+    """Return catalogues with rows that this transaction wrote for no reason that is allowed. REPEATABLE READ only.
+
+    Truncating or refreshing ``allowed`` relations, capture triggers on ``covered`` ones and temporary tables are reasons.
+    """
+    rows = session.query("account_strays", allowed=sorted(allowed), covered=sorted(covered))
+    return tuple(sorted({catalogue for catalogue, _ in rows}))
+
+
+def locks_taken(session: Session) -> tuple[tuple[str, str], ...]:
+    """Return (relation, mode) for every table-like relation that this transaction has locked, ours and catalogues left out."""
+    return tuple(sorted((relation, mode) for relation, mode in session.query("account_statement_locks")))
+
+
+def _minus(after: Counts, before: Counts) -> Counts:
+    return after[0] - before[0], after[1] - before[1], after[2] - before[2]

@@ -1,0 +1,146 @@
+-- Images: what the rows of a run were and became, written by triggers in the transaction that changed them.
+-- Owner only: they are copies of data. Safe to run again.
+
+CREATE TABLE IF NOT EXISTS okto_change.capture (
+    id     integer     GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    run    text        NOT NULL,
+    unit   text        NOT NULL,
+    undoes integer     REFERENCES okto_change.capture,
+    xid    bigint      NOT NULL DEFAULT pg_catalog.pg_current_xact_id()::text::bigint,
+    at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE INDEX IF NOT EXISTS capture_run ON okto_change.capture (run, unit);
+CREATE INDEX IF NOT EXISTS capture_undoes ON okto_change.capture (undoes) WHERE undoes IS NOT NULL;
+REVOKE ALL ON okto_change.capture FROM PUBLIC;
+COMMENT ON TABLE  okto_change.capture        IS 'One row per transaction whose row changes were captured: a unit of a run, or an undo of one.';
+COMMENT ON COLUMN okto_change.capture.id     IS 'Number of the capture; its triggers and images carry it.';
+COMMENT ON COLUMN okto_change.capture.run    IS 'The run that captured.';
+COMMENT ON COLUMN okto_change.capture.unit   IS 'The unit of the plan: the steps that share the transaction.';
+COMMENT ON COLUMN okto_change.capture.undoes IS 'The capture whose effect this one takes back; null for a run that applies a plan.';
+COMMENT ON COLUMN okto_change.capture.xid    IS 'The transaction (64 bits).';
+COMMENT ON COLUMN okto_change.capture.at     IS 'When capture began, by the clock of the server.';
+
+CREATE TABLE IF NOT EXISTS okto_change.captured_table (
+    capture integer NOT NULL REFERENCES okto_change.capture,
+    relid   oid     NOT NULL,
+    shape   jsonb   NOT NULL,
+    PRIMARY KEY (capture, relid)
+);
+REVOKE ALL ON okto_change.captured_table FROM PUBLIC;
+COMMENT ON TABLE  okto_change.captured_table         IS 'The shape of each table that has images: they can be read only while the table still has it.';
+COMMENT ON COLUMN okto_change.captured_table.capture IS 'The capture.';
+COMMENT ON COLUMN okto_change.captured_table.relid   IS 'The table.';
+COMMENT ON COLUMN okto_change.captured_table.shape   IS 'Schema, name, kind, and the columns in order: number, name, type, modifier, how generated.';
+
+CREATE TABLE IF NOT EXISTS okto_change.image (
+    ordinal bigint  GENERATED ALWAYS AS IDENTITY (CACHE 100),
+    capture integer NOT NULL,
+    relid   oid     NOT NULL,
+    op      "char"  NOT NULL,
+    before  text,
+    after   text
+);
+CREATE INDEX IF NOT EXISTS image_capture ON okto_change.image (capture, relid);
+REVOKE ALL ON okto_change.image FROM PUBLIC;
+COMMENT ON TABLE  okto_change.image         IS 'One row per row event; rows as text under pinned settings (ISO dates, UTC, hex, exact floats).';
+COMMENT ON COLUMN okto_change.image.ordinal IS 'Order of writing, which is not always the order of the changes.';
+COMMENT ON COLUMN okto_change.image.capture IS 'The capture; no foreign key, this table is written once per changed row.';
+COMMENT ON COLUMN okto_change.image.relid   IS 'The table that held the row: a leaf, never a partitioned table.';
+COMMENT ON COLUMN okto_change.image.op      IS 'I insert, U update, D delete, T truncated row; t marks the TRUNCATE itself.';
+COMMENT ON COLUMN okto_change.image.before  IS 'The row before; null for an insert.';
+COMMENT ON COLUMN okto_change.image.after   IS 'The row after; null for a delete.';
+
+CREATE TABLE IF NOT EXISTS okto_change.image_sequence (
+    capture    integer NOT NULL,
+    seqid      oid     NOT NULL,
+    last_value bigint  NOT NULL,
+    is_called  boolean NOT NULL,
+    filenode   oid     NOT NULL,
+    PRIMARY KEY (capture, seqid)
+);
+REVOKE ALL ON okto_change.image_sequence FROM PUBLIC;
+COMMENT ON TABLE  okto_change.image_sequence            IS 'Where sequences owned by a truncated table stood, for TRUNCATE RESTART IDENTITY.';
+COMMENT ON COLUMN okto_change.image_sequence.capture    IS 'The capture.';
+COMMENT ON COLUMN okto_change.image_sequence.seqid      IS 'The sequence.';
+COMMENT ON COLUMN okto_change.image_sequence.last_value IS 'Its last value before the first TRUNCATE.';
+COMMENT ON COLUMN okto_change.image_sequence.is_called  IS 'Whether that value was handed out.';
+COMMENT ON COLUMN okto_change.image_sequence.filenode   IS 'Its file; another one afterwards means that it was restarted.';
+
+CREATE OR REPLACE FUNCTION okto_change.capture_row() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = 'postgres'
+SET timezone = 'UTC'
+SET extra_float_digits = 1
+SET bytea_output = 'hex'
+SET lc_monetary = 'C'
+SET xmloption = 'content'
+SET quote_all_identifiers = off
+AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        INSERT INTO okto_change.image (capture, relid, op, before, after)
+        VALUES (TG_ARGV[0]::integer, TG_RELID, 'U', OLD::text, NEW::text);
+    ELSIF TG_OP = 'INSERT' THEN
+        INSERT INTO okto_change.image (capture, relid, op, after)
+        VALUES (TG_ARGV[0]::integer, TG_RELID, 'I', NEW::text);
+    ELSE
+        INSERT INTO okto_change.image (capture, relid, op, before)
+        VALUES (TG_ARGV[0]::integer, TG_RELID, 'D', OLD::text);
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION okto_change.capture_row() FROM PUBLIC;
+COMMENT ON FUNCTION okto_change.capture_row() IS 'Writes one image per row event. Argument: the capture.';
+
+CREATE OR REPLACE FUNCTION okto_change.capture_truncate() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = 'postgres'
+SET timezone = 'UTC'
+SET extra_float_digits = 1
+SET bytea_output = 'hex'
+SET lc_monetary = 'C'
+SET xmloption = 'content'
+SET quote_all_identifiers = off
+SET row_security = off
+AS $$
+DECLARE
+    this integer := TG_ARGV[0];
+    columns text;
+    seq record;
+BEGIN
+    IF pg_table_size(TG_RELID) > TG_ARGV[1]::bigint THEN
+        RAISE EXCEPTION USING ERRCODE = 'OKT01', MESSAGE = format(
+            'TRUNCATE of %I.%I would copy %s, the limit is %s', TG_TABLE_SCHEMA, TG_TABLE_NAME,
+            pg_size_pretty(pg_table_size(TG_RELID)), pg_size_pretty(TG_ARGV[1]::bigint));
+    END IF;
+    SELECT string_agg(CASE WHEN a.attgenerated = 'v' THEN 'NULL' ELSE format('okto_row.%I', a.attname) END, ', ' ORDER BY a.attnum)
+      INTO columns
+      FROM pg_attribute AS a
+     WHERE a.attrelid = TG_RELID AND a.attnum > 0 AND NOT a.attisdropped;
+    EXECUTE format('INSERT INTO okto_change.image (capture, relid, op, before) SELECT $1, $2, ''T'', ROW(%s)::text FROM ONLY %I.%I AS okto_row',
+                   columns, TG_TABLE_SCHEMA, TG_TABLE_NAME)
+      USING this, TG_RELID;
+    INSERT INTO okto_change.image (capture, relid, op) VALUES (this, TG_RELID, 't');
+    FOR seq IN
+        SELECT c.oid, n.nspname, c.relname
+          FROM pg_depend AS d
+          JOIN pg_class AS c ON c.oid = d.objid AND c.relkind = 'S'
+          JOIN pg_namespace AS n ON n.oid = c.relnamespace
+         WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+           AND d.refobjid = TG_RELID AND d.deptype IN ('a', 'i')
+    LOOP
+        EXECUTE format('INSERT INTO okto_change.image_sequence (capture, seqid, last_value, is_called, filenode)
+                        SELECT $1, $2, last_value, is_called, pg_relation_filenode($2) FROM %I.%I ON CONFLICT DO NOTHING',
+                       seq.nspname, seq.relname)
+          USING this, seq.oid;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION okto_change.capture_truncate() FROM PUBLIC;
+COMMENT ON FUNCTION okto_change.capture_truncate() IS 'Copies a table before TRUNCATE. Arguments: the capture, the limit in bytes.';

@@ -1,0 +1,368 @@
+-- Capturing, accounting for and restoring rows. unnest with several arrays is grammar: it takes no schema.
+
+-- name: image_names
+-- Relations by name as the search_path shows them, or as schema.name; names are folded already, a dot may be part of one.
+SELECT w.name, c.oid
+  FROM pg_catalog.unnest(%(names)s::text[]) AS w (name)
+  JOIN pg_catalog.pg_class AS c
+    ON c.relname = w.name AND pg_catalog.pg_table_is_visible(c.oid)
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+UNION
+SELECT w.name, c.oid
+  FROM pg_catalog.unnest(%(names)s::text[]) AS w (name)
+ CROSS JOIN LATERAL pg_catalog.strpos(w.name, '.') AS dot
+  JOIN pg_catalog.pg_namespace AS n ON n.nspname = pg_catalog.left(w.name, dot - 1)
+  JOIN pg_catalog.pg_class AS c
+    ON c.relnamespace = n.oid AND c.relname = pg_catalog.substr(w.name, dot + 1)
+ WHERE dot > 1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+
+-- name: image_leaves
+-- The tables among these that hold rows of their own and can be captured.
+SELECT c.oid, n.nspname::text, c.relname::text
+  FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.oid = ANY (%(oids)s) AND c.relkind = 'r' AND c.relpersistence <> 't' AND c.oid >= 16384
+   AND n.nspname NOT IN ('okto_change', 'information_schema')
+ ORDER BY c.oid
+
+-- name: image_obstacles
+-- What stands in the way of capturing or restoring rows of these relations, in words.
+SELECT pg_catalog.format('%%s is a foreign table: its rows live elsewhere', o.name)
+  FROM (SELECT c.*, n.nspname, pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name
+          FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+         WHERE c.oid = ANY (%(oids)s)) AS o
+ WHERE o.relkind = 'f'
+UNION ALL
+SELECT pg_catalog.format('%%I.%%I is a system catalogue', n.nspname, c.relname)
+  FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.oid = ANY (%(oids)s) AND n.nspname IN ('pg_catalog', 'information_schema')
+UNION ALL
+SELECT pg_catalog.format('%%I.%%I belongs to okto-change itself', n.nspname, c.relname)
+  FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.oid = ANY (%(oids)s) AND n.nspname = 'okto_change'
+UNION ALL
+SELECT pg_catalog.format('%%I.%%I is a view that nothing can be written through', n.nspname, c.relname)
+  FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.oid = ANY (%(oids)s) AND c.relkind = 'v' AND n.nspname <> 'information_schema'
+   AND pg_catalog.pg_relation_is_updatable(c.oid, true) = 0
+UNION ALL
+SELECT pg_catalog.format('%%I.%%I belongs to %%s: capturing and restoring its rows needs its owner', n.nspname, c.relname,
+                         pg_catalog.pg_get_userbyid(c.relowner))
+  FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.oid = ANY (%(oids)s) AND c.relkind = 'r' AND c.relpersistence <> 't'
+   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'okto_change')
+   AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')
+UNION ALL
+SELECT pg_catalog.format('row security of %%I.%%I applies to this role: it does not see every row', n.nspname, c.relname)
+  FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.oid = ANY (%(oids)s) AND c.relkind = 'r' AND pg_catalog.row_security_active(c.oid)
+UNION ALL
+SELECT 'this role may not create temporary tables, which restoring needs'
+ WHERE NOT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY')
+
+-- name: image_begin
+INSERT INTO okto_change.capture (run, unit, undoes) VALUES (%(run)s, %(unit)s, %(undoes)s) RETURNING id, xid
+
+-- name: image_origin
+-- The first capture of a unit of a run: what came later under the same name took it back.
+SELECT c.id FROM okto_change.capture AS c WHERE c.run = %(run)s AND c.unit = %(unit)s ORDER BY c.id LIMIT 1
+
+-- name: image_captures
+-- The captures of a run that applied its plan.
+SELECT c.id FROM okto_change.capture AS c WHERE c.run = %(run)s AND c.undoes IS NULL ORDER BY c.id
+
+-- name: image_family
+-- A capture, what took it back, what took that back, and so on: together they tell what still stands of it.
+WITH RECURSIVE family (id) AS (
+    SELECT %(capture)s::integer
+    UNION
+    SELECT c.id FROM family AS f JOIN okto_change.capture AS c ON c.undoes = f.id
+)
+SELECT id FROM family ORDER BY id
+
+-- name: image_mark
+SELECT coalesce(pg_catalog.max(i.ordinal), 0) FROM okto_change.image AS i WHERE i.capture = %(capture)s
+
+-- name: image_counts
+SELECT i.relid, i.op::text, pg_catalog.count(*) FROM okto_change.image AS i WHERE i.capture = %(capture)s GROUP BY 1, 2
+
+-- name: image_tables
+-- Tables with images in any of these captures.
+SELECT DISTINCT i.relid FROM okto_change.image AS i WHERE i.capture = ANY (%(captures)s) ORDER BY 1
+
+-- name: image_outstanding
+-- What still stands of these captures: rows that are there in excess (n < 0) or missing (n > 0), by table. Order plays no role.
+SELECT o.relid, o.image, o.n
+  FROM (SELECT e.relid, e.image, pg_catalog.sum(e.n)::integer AS n
+          FROM (SELECT i.relid, i.before COLLATE "C" AS image, 1 AS n
+                  FROM okto_change.image AS i
+                 WHERE i.capture = ANY (%(captures)s) AND i.before IS NOT NULL AND i.ordinal <= %(mark)s
+                UNION ALL
+                SELECT i.relid, i.after COLLATE "C", -1
+                  FROM okto_change.image AS i
+                 WHERE i.capture = ANY (%(captures)s) AND i.after IS NOT NULL AND i.ordinal <= %(mark)s) AS e
+         GROUP BY e.relid, e.image) AS o
+ WHERE o.n <> 0
+ ORDER BY o.relid, o.image
+ LIMIT %(limit)s
+
+-- name: image_outstanding_counts
+-- How many rows still stand of these captures: in excess and missing, by table.
+SELECT o.relid, pg_catalog.sum(-o.n) FILTER (WHERE o.n < 0), pg_catalog.sum(o.n) FILTER (WHERE o.n > 0)
+  FROM (SELECT e.relid, e.image, pg_catalog.sum(e.n)::integer AS n
+          FROM (SELECT i.relid, i.before COLLATE "C" AS image, 1 AS n
+                  FROM okto_change.image AS i
+                 WHERE i.capture = ANY (%(captures)s) AND i.before IS NOT NULL AND i.ordinal <= %(mark)s
+                UNION ALL
+                SELECT i.relid, i.after COLLATE "C", -1
+                  FROM okto_change.image AS i
+                 WHERE i.capture = ANY (%(captures)s) AND i.after IS NOT NULL AND i.ordinal <= %(mark)s) AS e
+         GROUP BY e.relid, e.image) AS o
+ WHERE o.n <> 0
+ GROUP BY o.relid
+ ORDER BY o.relid
+
+-- name: image_keep_shape
+INSERT INTO okto_change.captured_table (capture, relid, shape) VALUES (%(capture)s, %(relid)s, %(shape)s::jsonb)
+ON CONFLICT (capture, relid) DO NOTHING
+
+-- name: image_kept_shapes
+SELECT DISTINCT ON (t.relid) t.relid, t.shape
+  FROM okto_change.captured_table AS t WHERE t.capture = ANY (%(captures)s) ORDER BY t.relid, t.capture
+
+-- name: image_shapes
+SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text,
+       coalesce((SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(
+                            a.attnum, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid::bigint,
+                            a.attgenerated, a.attidentity) ORDER BY a.attnum)
+                   FROM pg_catalog.pg_attribute AS a
+                  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]'::jsonb)
+  FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.oid = ANY (%(oids)s) AND c.relkind IN ('r', 'm')
+
+-- name: image_unique
+-- Whole-table unique indexes on plain columns, each column with the operator that the index takes for equal; best first.
+SELECT i.indrelid, i.indexrelid::bigint,
+       pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(a.attnum, a.attname, n.nspname, o.oprname) ORDER BY k.position),
+       pg_catalog.bool_and(a.attnotnull)
+  FROM pg_catalog.pg_index AS i
+ CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY AS k (attnum, opclass, position)
+  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+  JOIN pg_catalog.pg_opclass AS c ON c.oid = k.opclass
+  JOIN pg_catalog.pg_amop AS m ON m.amopfamily = c.opcfamily AND m.amopstrategy = 3
+                              AND m.amoplefttype = c.opcintype AND m.amoprighttype = c.opcintype
+  JOIN pg_catalog.pg_operator AS o ON o.oid = m.amopopr
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = o.oprnamespace
+  JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
+  JOIN pg_catalog.pg_am AS am ON am.oid = x.relam AND am.amname = 'btree'
+ WHERE i.indrelid = ANY (%(oids)s) AND i.indisunique AND i.indisvalid AND i.indisready
+   AND i.indpred IS NULL AND i.indexprs IS NULL AND k.position <= i.indnkeyatts
+ GROUP BY i.indrelid, i.indexrelid, i.indisprimary, i.indnkeyatts
+HAVING pg_catalog.count(*) = i.indnkeyatts
+ ORDER BY i.indrelid, i.indisprimary DESC, i.indnkeyatts, i.indexrelid
+
+-- name: image_foreign_keys
+-- Foreign keys that point to these tables from tables that hold rows: child, parent, and for each pair of columns
+-- the parent's, the child's and the operator that compares them.
+SELECT f.conname::text, f.conrelid, n.nspname::text, r.relname::text, f.confrelid,
+       (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(p.attnum, p.attname, c.attname, s.nspname, o.oprname) ORDER BY k.position)
+          FROM unnest(f.confkey, f.conkey, f.conpfeqop) WITH ORDINALITY AS k (parent, child, op, position)
+          JOIN pg_catalog.pg_attribute AS p ON p.attrelid = f.confrelid AND p.attnum = k.parent
+          JOIN pg_catalog.pg_attribute AS c ON c.attrelid = f.conrelid AND c.attnum = k.child
+          JOIN pg_catalog.pg_operator AS o ON o.oid = k.op
+          JOIN pg_catalog.pg_namespace AS s ON s.oid = o.oprnamespace)
+  FROM pg_catalog.pg_constraint AS f
+  JOIN pg_catalog.pg_class AS r ON r.oid = f.conrelid AND r.relkind = 'r'
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = r.relnamespace
+ WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s)
+ ORDER BY f.conrelid, f.conname
+
+-- name: image_triggers
+-- Rows of pg_trigger that belong to a capture; their place tells whether anybody touched them.
+SELECT t.tgrelid, t.tgname::text, t.ctid::text, t.tgenabled::text
+  FROM pg_catalog.pg_trigger AS t
+ WHERE t.tgrelid = ANY (%(oids)s) AND t.tgname = ANY (%(names)s)
+
+-- name: image_user_triggers
+-- Triggers of others that can fire on these tables, with their mode: O, R (replica) or A (always).
+SELECT n.nspname::text, c.relname::text, t.tgname::text, t.tgenabled::text
+  FROM pg_catalog.pg_trigger AS t
+  JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
+ WHERE t.tgrelid = ANY (%(oids)s) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+   AND p.pronamespace IS DISTINCT FROM pg_catalog.to_regnamespace('okto_change')
+ ORDER BY t.tgrelid, t.tgname
+
+-- name: image_user_rules
+SELECT n.nspname::text, c.relname::text, r.rulename::text, r.ev_enabled::text
+  FROM pg_catalog.pg_rewrite AS r
+  JOIN pg_catalog.pg_class AS c ON c.oid = r.ev_class
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE r.ev_class = ANY (%(oids)s) AND r.ev_type IN ('2', '3', '4') AND r.ev_enabled <> 'D'
+ ORDER BY r.ev_class, r.rulename
+
+-- name: image_live_triggers
+-- Capture triggers that record what this transaction writes.
+SELECT n.nspname::text, c.relname::text, t.tgname::text
+  FROM okto_change.capture AS k
+  JOIN pg_catalog.pg_trigger AS t ON t.tgname IN ('okto_change_' || k.id, '~okto_change_' || k.id)
+  JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE k.xid = pg_catalog.pg_current_xact_id()::text::bigint AND t.tgenabled <> 'D'
+ ORDER BY 1, 2, 3
+
+-- name: image_own_triggers
+-- Every capture trigger there is. Outside a transaction of ours all of them are leftovers.
+SELECT n.nspname::text, c.relname::text, pg_catalog.array_agg(t.tgname::text ORDER BY t.tgname)
+  FROM pg_catalog.pg_trigger AS t
+  JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE t.tgfoid IN (pg_catalog.to_regprocedure('okto_change.capture_row()'),
+                    pg_catalog.to_regprocedure('okto_change.capture_truncate()'))
+ GROUP BY 1, 2
+ ORDER BY 1, 2
+
+-- name: image_sequences_kept
+-- Sequences that stood somewhere before a TRUNCATE and were restarted by it.
+SELECT s.seqid FROM okto_change.image_sequence AS s
+ WHERE s.capture = %(capture)s AND s.filenode <> pg_catalog.pg_relation_filenode(s.seqid)
+
+-- name: image_restarted_sequences
+-- Sequences that TRUNCATE RESTART IDENTITY set back, and that have not gone beyond their old place by themselves since.
+SELECT n.nspname::text, c.relname::text, s.last_value, s.is_called
+  FROM okto_change.image_sequence AS s
+  JOIN pg_catalog.pg_class AS c ON c.oid = s.seqid
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_sequence AS q ON q.seqrelid = s.seqid
+ CROSS JOIN LATERAL (SELECT coalesce(pg_catalog.pg_sequence_last_value(s.seqid), q.seqstart) AS position) AS here
+ WHERE s.capture = %(capture)s AND s.filenode <> pg_catalog.pg_relation_filenode(s.seqid)
+   AND CASE WHEN q.seqincrement > 0 THEN here.position <= s.last_value ELSE here.position >= s.last_value END
+ ORDER BY 1, 2
+
+-- name: image_pin
+-- The settings that row text depends on, pinned for this transaction; what they were comes back.
+SELECT s.name, pg_catalog.current_setting(s.name), pg_catalog.set_config(s.name, s.value, true)
+  FROM (VALUES ('role', 'none'), ('search_path', 'pg_catalog, pg_temp'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),
+               ('timezone', 'UTC'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('lc_monetary', 'C'),
+               ('xmloption', 'content'), ('quote_all_identifiers', 'off'), ('row_security', 'off'),
+               ('session_replication_role', 'origin')) AS s (name, value)
+ WHERE s.name <> 'session_replication_role' OR pg_catalog.current_setting(s.name) <> 'origin'
+
+-- name: image_unpin
+SELECT pg_catalog.set_config(s.name, s.value, true)
+  FROM unnest(%(names)s::text[], %(values)s::text[]) AS s (name, value)
+
+-- name: account_counters
+-- Rows written so far by this transaction, and by earlier ones of this session that are not reported yet. Indexes of
+-- TOAST tables go with their tables.
+SELECT c.oid, k.inserted, k.updated, k.deleted
+  FROM pg_catalog.pg_class AS c
+ CROSS JOIN LATERAL (SELECT pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) AS inserted,
+                            pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) AS updated,
+                            pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) AS deleted) AS k
+ WHERE c.relkind IN ('r', 'm', 'f') AND k.inserted + k.updated + k.deleted <> 0
+
+-- name: account_locks
+-- Relations on which this transaction holds a lock that lets it write, with the strongest first.
+SELECT l.relation, pg_catalog.array_agg(DISTINCT l.mode)
+  FROM pg_catalog.pg_locks AS l
+ WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted
+   AND l.database IN (0, (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()))
+   AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+ GROUP BY l.relation
+
+-- name: account_relations
+-- What these relations are: kind, whether temporary, and the partitioned tables above. Its row type is as old as the table.
+SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text,
+       c.relpersistence = 't',
+       coalesce((SELECT pg_catalog.age(t.xmin) <= 0 FROM pg_catalog.pg_type AS t WHERE t.oid = c.reltype), false),
+       ARRAY(SELECT p.relid::oid FROM pg_catalog.pg_partition_ancestors(c.oid) AS p)
+  FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.oid = ANY (%(oids)s)
+
+-- name: account_roots
+SELECT c.oid, n.nspname::text || '.' || c.relname::text
+  FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE c.oid = ANY (%(oids)s)
+
+-- name: account_world
+-- The settings that counters depend on, and the permanent relations there are: none may come or go in a data fix.
+SELECT s.setting, s.source, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class AS c WHERE c.relpersistence <> 't'),
+       (SELECT pg_catalog.sum(c.oid::bigint) FROM pg_catalog.pg_class AS c WHERE c.relpersistence <> 't')::text
+  FROM pg_catalog.pg_settings AS s
+ WHERE s.name = 'track_counts'
+
+-- name: account_sequences
+-- Positions of sequences; null when never used, or not readable by this role.
+SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname),
+       CASE WHEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT, USAGE') THEN pg_catalog.pg_sequence_last_value(c.oid) END,
+       q.seqincrement > 0, q.seqcycle
+  FROM pg_catalog.pg_class AS c
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_sequence AS q ON q.seqrelid = c.oid
+ WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname <> 'okto_change'
+
+-- name: account_strays
+-- Rows of the catalogue that this transaction wrote and that truncating or refreshing the relations in %%(allowed)s, our
+-- own triggers, and temporary tables do not explain. Under REPEATABLE READ a visible row that is as young as we are, is ours.
+WITH allowed (oid) AS (
+    SELECT pg_catalog.unnest(%(allowed)s::oid[])
+    UNION SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relpersistence = 't'
+), family (oid) AS (
+    SELECT a.oid FROM allowed AS a
+    UNION SELECT i.indexrelid FROM allowed AS a JOIN pg_catalog.pg_index AS i ON i.indrelid = a.oid
+    UNION SELECT c.reltoastrelid FROM allowed AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.oid
+    UNION SELECT i.indexrelid FROM allowed AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.oid
+                                                JOIN pg_catalog.pg_index AS i ON i.indrelid = c.reltoastrelid
+    UNION SELECT d.objid FROM allowed AS a JOIN pg_catalog.pg_depend AS d
+                    ON d.refobjid = a.oid AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')
+), ours (oid) AS (
+    SELECT t.oid FROM pg_catalog.pg_trigger AS t
+     WHERE t.tgfoid IN ('okto_change.capture_row()'::pg_catalog.regprocedure, 'okto_change.capture_truncate()'::pg_catalog.regprocedure)
+), temporary_types (oid) AS (
+    SELECT t.oid FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+     WHERE n.nspname ~ '^pg_temp_'
+)
+SELECT 'pg_class', c.oid::text FROM pg_catalog.pg_class AS c
+ WHERE pg_catalog.age(c.xmin) <= 0 AND c.oid NOT IN (SELECT oid FROM family WHERE oid IS NOT NULL)
+   AND c.oid <> ALL (%(covered)s)
+UNION ALL
+SELECT 'pg_attribute', a.attrelid::text FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+ WHERE pg_catalog.age(a.xmin) <= 0 AND c.relpersistence <> 't'
+UNION ALL
+SELECT 'pg_type', t.oid::text FROM pg_catalog.pg_type AS t
+ WHERE pg_catalog.age(t.xmin) <= 0 AND t.oid NOT IN (SELECT oid FROM temporary_types)
+UNION ALL
+SELECT 'pg_index', i.indexrelid::text FROM pg_catalog.pg_index AS i
+ WHERE pg_catalog.age(i.xmin) <= 0 AND i.indrelid NOT IN (SELECT oid FROM family WHERE oid IS NOT NULL)
+UNION ALL
+SELECT 'pg_constraint', k.oid::text FROM pg_catalog.pg_constraint AS k LEFT JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid
+ WHERE pg_catalog.age(k.xmin) <= 0 AND c.relpersistence IS DISTINCT FROM 't'
+UNION ALL
+SELECT 'pg_attrdef', d.oid::text FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_class AS c ON c.oid = d.adrelid
+ WHERE pg_catalog.age(d.xmin) <= 0 AND c.relpersistence <> 't'
+UNION ALL
+SELECT 'pg_trigger', t.oid::text FROM pg_catalog.pg_trigger AS t
+ WHERE pg_catalog.age(t.xmin) <= 0 AND t.oid NOT IN (SELECT oid FROM ours)
+   AND t.tgrelid NOT IN (SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relpersistence = 't')
+UNION ALL
+SELECT 'pg_sequence', s.seqrelid::text FROM pg_catalog.pg_sequence AS s
+ WHERE pg_catalog.age(s.xmin) <= 0 AND s.seqrelid NOT IN (SELECT oid FROM family WHERE oid IS NOT NULL)
+UNION ALL
+SELECT 'pg_namespace', n.oid::text FROM pg_catalog.pg_namespace AS n
+ WHERE pg_catalog.age(n.xmin) <= 0 AND n.nspname !~ '^pg_(toast_)?temp_'
+LIMIT 20
+
+-- name: account_statement_locks
+-- Locks of this transaction on relations that people know, for showing which statement took them.
+SELECT n.nspname::text || '.' || c.relname::text, l.mode
+  FROM pg_catalog.pg_locks AS l
+  JOIN pg_catalog.pg_class AS c ON c.oid = l.relation AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted
+   AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
+   AND n.nspname NOT IN ('pg_catalog', 'okto_change')

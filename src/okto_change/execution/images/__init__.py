@@ -1,0 +1,50 @@
+"""Images: what the rows of a run were and became, the accounts before COMMIT, and the way back.
+
+In the order of use, all inside one transaction of the caller's::
+
+    tables = images.cover(session, names)              # before BEGIN, where there is time
+    capture = images.start(session, run, unit, tables)
+    ...                                                # the author's statements
+    accounting = images.account(session, capture, touches=declared)
+    images.finish(session, capture)                    # COMMIT, then images.clean_up(session)
+
+    images.restore(session, run, unit=unit)            # any time later: all rows as they were, or Conflict
+    images.proof(session, capture)                     # in a rehearsal, after restore
+"""
+
+from okto_change.database.accounting import locks_taken as locks
+from okto_change.execution.images.accounts import Accounting
+from okto_change.execution.images.attempts import Attempt, guarded
+from okto_change.execution.images.capture import (
+    TRUNCATE_LIMIT,
+    Capture,
+    account,
+    clean_up,
+    finish,
+    leftovers,
+    start,
+)
+from okto_change.execution.images.coverage import Leaf, cover, refusals_before
+from okto_change.execution.images.net import sample
+from okto_change.execution.images.restore import Restored, proof, restore
+
+__all__ = [
+    "TRUNCATE_LIMIT",
+    "Accounting",
+    "Attempt",
+    "Capture",
+    "Leaf",
+    "Restored",
+    "account",
+    "clean_up",
+    "cover",
+    "finish",
+    "guarded",
+    "leftovers",
+    "locks",
+    "proof",
+    "refusals_before",
+    "restore",
+    "sample",
+    "start",
+]

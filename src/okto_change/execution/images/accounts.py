@@ -1,0 +1,200 @@
+"""Judging the accounts: is every written row imaged, what was missed, what cannot be taken back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from okto_change.database.accounting import NONE, Ledger, Relation, Sequence, World
+from okto_change.model import TableWrites
+from okto_change.model.base import type_
+
+OUR_SCHEMA = "okto_change"
+HARMLESS = frozenset({"pg_statistic", "pg_statistic_ext_data"})
+"""Catalogues that ANALYZE writes; they hold no facts."""
+EXPLAINED = frozenset({
+    "pg_class", "pg_attribute", "pg_type", "pg_index", "pg_constraint", "pg_attrdef", "pg_depend", "pg_sequence",
+    "pg_namespace", "pg_trigger",
+})  # fmt: skip
+"""Catalogues that TRUNCATE, REFRESH and temporary tables write; what they wrote is looked at row by row."""
+APPENDED = frozenset({"capture", "captured_table", "image", "image_sequence"})
+"""Tables of ours that capture itself adds rows to."""
+EXCLUSIVE = frozenset({"ExclusiveLock", "AccessExclusiveLock"})
+
+
+@type_
+class Accounting:
+    """The verdict before COMMIT.
+
+    ``missing`` are qualified names of tables that were written without capture: roll back, cover them too, try again.
+    ``refusals`` say why the transaction cannot be undone automatically. ``sequences`` say which ones moved; they are
+    never set back. ``refreshed`` are materialized views that the undo has to refresh.
+    """
+
+    writes: tuple[TableWrites, ...]
+    missing: frozenset[str] = frozenset()
+    refusals: tuple[str, ...] = ()
+    sequences: tuple[str, ...] = ()
+    refreshed: frozenset[int] = frozenset()
+
+
+@type_
+class Facts:
+    """What was read before COMMIT. ``images`` counts events by table and kind; ``touched`` are tables whose capture
+    triggers are not as we made them; ``strays`` are catalogues with rows that nothing explains.
+    """
+
+    relations: tuple[Relation, ...]
+    vanished: int
+    covered: frozenset[int]
+    touched: frozenset[int]
+    images: Mapping[int, Mapping[str, int]]
+    before: Ledger
+    world: World
+    sequences: Mapping[int, Sequence]
+    restarted: frozenset[int]
+    strays: tuple[str, ...]
+    names: Mapping[int, str]
+
+
+def judge(facts: Facts, *, ddl: bool, declared: frozenset[int] | None) -> Accounting:
+    """Return the verdict. With ``ddl`` catalogue writes are expected. ``declared`` are the oids of ``touches``, None if all."""
+    tables = [relation for relation in facts.relations if _is_table(relation)]
+    writes = _merged((_writes(relation, facts, declared), relation.above[-1]) for relation in tables)
+    return Accounting(
+        writes=tuple(sorted((_named(item, root, facts) for root, item in writes.items()), key=lambda item: item.table)),
+        missing=frozenset(
+            relation.qualified for relation in tables if relation.oid not in facts.covered and not relation.created
+        ),
+        refusals=tuple(sorted({*_refusals(facts), *([] if ddl else _catalogue(facts))})),
+        sequences=tuple(_moves(facts)),
+        refreshed=frozenset(relation.oid for relation in facts.relations if is_refreshed(relation)),
+    )
+
+
+def is_refreshed(relation: Relation) -> bool:
+    """Whether a materialized view was refreshed, in one piece or row by row."""
+    return relation.kind == "m" and (relation.counts != NONE or bool(relation.modes & EXCLUSIVE))
+
+
+def needs_strays(relations: Iterable[Relation]) -> bool:
+    """Whether catalogue rows have to be looked at one by one."""
+    return any(relation.system and relation.name in EXPLAINED and relation.counts != NONE for relation in relations)
+
+
+# ----------------------------------------------------------------------------- rows
+
+
+def _is_table(relation: Relation) -> bool:
+    return relation.kind == "r" and not relation.temporary and not relation.system and relation.schema != OUR_SCHEMA
+
+
+def _writes(relation: Relation, facts: Facts, declared: frozenset[int] | None) -> TableWrites:
+    events = facts.images.get(relation.oid, {})
+    covered = relation.oid in facts.covered
+    # Images say what survived: counters also count what a subtransaction took back, and TRUNCATE takes counts away.
+    inserted, updated, deleted = (
+        (events.get("I", 0), events.get("U", 0), events.get("D", 0) + events.get("T", 0)) if covered else relation.counts
+    )
+    return TableWrites(
+        table=relation.qualified, inserted=inserted, updated=updated, deleted=deleted,
+        imaged=inserted + updated + deleted if covered else 0,
+        declared=declared is None or relation.created or not declared.isdisjoint(relation.above),
+    )  # fmt: skip
+
+
+def _merged(items: Iterable[tuple[TableWrites, int]]) -> dict[int, TableWrites]:
+    """Partitions count as the table at the top."""
+    result: dict[int, TableWrites] = {}
+    for item, root in items:
+        if not item.total:
+            continue
+        other = result.get(root)
+        result[root] = item if other is None else TableWrites(
+            table=other.table, inserted=other.inserted + item.inserted, updated=other.updated + item.updated,
+            deleted=other.deleted + item.deleted, imaged=other.imaged + item.imaged,
+            declared=other.declared and item.declared,
+        )  # fmt: skip
+    return result
+
+
+def _named(item: TableWrites, root: int, facts: Facts) -> TableWrites:
+    return TableWrites(
+        table=facts.names.get(root, item.table), inserted=item.inserted, updated=item.updated, deleted=item.deleted,
+        imaged=item.imaged, declared=item.declared,
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------- refusals
+
+
+def _refusals(facts: Facts) -> Iterable[str]:
+    if facts.world.tracking != facts.before.world.tracking or facts.world.tracking[0] != "on":
+        yield "track_counts is off or was switched, so rows cannot be counted"
+    for relation in facts.relations:
+        yield from _refusals_of(relation, facts)
+    yield from _set_back(facts)
+
+
+def _refusals_of(relation: Relation, facts: Facts) -> Iterable[str]:
+    if relation.kind == "f":
+        yield f"{relation.qualified} is a foreign table: its rows live elsewhere"
+    elif relation.oid in facts.touched:
+        yield f"{relation.qualified}: somebody switched its capture trigger off or on while the change ran"
+    elif relation.system and relation.name.startswith("pg_largeobject") and relation.counts != NONE:
+        yield "large objects were written; they have no triggers"
+    elif relation.schema == OUR_SCHEMA and _meddled(relation):
+        yield f"{relation.qualified} belongs to okto-change itself and was written by the change"
+
+
+def _meddled(relation: Relation) -> bool:
+    if relation.kind != "r" or relation.name == "target":
+        return False
+    inserted, updated, deleted = relation.counts
+    beyond = bool(updated or deleted or (inserted and relation.name not in APPENDED))
+    return beyond or bool(relation.modes & EXCLUSIVE)
+
+
+def _catalogue(facts: Facts) -> Iterable[str]:
+    refreshed = any(is_refreshed(relation) for relation in facts.relations)
+    for relation in facts.relations:
+        if not relation.system or relation.kind != "r" or relation.name.startswith("pg_largeobject"):
+            continue
+        _, _, deleted = relation.counts
+        if relation.modes or (relation.counts != NONE and relation.name not in EXPLAINED | HARMLESS):
+            yield f"the system catalogue {relation.name} was written"
+        elif deleted and not refreshed and relation.name not in HARMLESS:
+            yield f"rows of the system catalogue {relation.name} were deleted: something was dropped or altered"
+    for catalogue in facts.strays:
+        yield f"the system catalogue {catalogue} was written: something was created or altered"
+    if facts.world.relations != facts.before.world.relations:
+        yield "tables, indexes, views or sequences were created or dropped"
+    if facts.vanished and not refreshed:
+        yield "relations that the change had locked are gone: something was dropped"
+
+
+# ------------------------------------------------------------------------ sequences
+
+
+def _moves(facts: Facts) -> Iterable[str]:
+    for relation, old, new in _sequences(facts):
+        if old.last != new.last and relation.oid not in facts.restarted:
+            yield f"sequence {new.name} moved from {_place(old.last)} to {_place(new.last)}"
+
+
+def _set_back(facts: Facts) -> Iterable[str]:
+    for relation, old, new in _sequences(facts):
+        if relation.oid in facts.restarted or new.cycles or old.last is None:
+            continue
+        if new.last is None or (new.last < old.last) == new.ascending and new.last != old.last:
+            yield f"sequence {new.name} was set from {_place(old.last)} to {_place(new.last)}"
+
+
+def _sequences(facts: Facts) -> Iterable[tuple[Relation, Sequence, Sequence]]:
+    for relation in facts.relations:
+        old, new = facts.before.sequences.get(relation.oid), facts.sequences.get(relation.oid)
+        if relation.kind == "S" and old is not None and new is not None:
+            yield relation, old, new
+
+
+def _place(value: int | None) -> str:
+    return "unused" if value is None else str(value)

@@ -1,0 +1,67 @@
+"""One transaction that is tried again with wider coverage until every table it writes is captured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from okto_change.database.session import REPEATABLE_READ, Session
+from okto_change.errors import NotReversible, Unaccounted
+from okto_change.execution.images import capture as capturing
+from okto_change.execution.images import coverage
+from okto_change.execution.images.accounts import Accounting
+from okto_change.execution.images.capture import Capture
+from okto_change.model import Timeouts
+from okto_change.model.base import type_
+
+ATTEMPTS = 5
+T = TypeVar("T")
+
+
+@type_
+class Attempt:
+    """A transaction that is accounted for and still open: commit it, go on with ``restore``, or roll it back."""
+
+    capture: Capture
+    accounting: Accounting
+    tables: frozenset[str]
+    """every name that capture had to be given, for the next time"""
+
+
+def guarded(
+    session: Session, run: str, unit: str, names: Iterable[str], work: Callable[[], None], *,
+    timeouts: Timeouts | None = None, ddl: bool = False, touches: Iterable[str] | None = None, reversible: bool = True,
+    truncate_limit: int = capturing.TRUNCATE_LIMIT,
+) -> Attempt:  # fmt: skip
+    """Open a transaction, capture, call ``work`` (which runs the statements), account; leave the transaction open.
+
+    Tables that accounting finds uncovered are added and everything is rolled back and tried again, five times at most:
+    ``work`` may be called several times. With ``reversible``, raises NotReversible when an automatic undo is not possible.
+    Raises Unaccounted when coverage does not come to an end, and whatever ``work`` raises; everything is rolled back then.
+    """
+    known = frozenset(names)
+    try:
+        for _ in range(ATTEMPTS):
+            tables = coverage.cover(session, known)
+            session.begin(timeouts, isolation=REPEATABLE_READ)
+            capture = capturing.start(session, run, unit, tables, truncate_limit=truncate_limit)
+            work()
+            accounting = capturing.account(session, capture, ddl=ddl, touches=touches)
+            if not accounting.missing:
+                return _allowed(session, Attempt(capture=capture, accounting=accounting, tables=known), reversible)
+            session.rollback()
+            known |= accounting.missing
+        raise Unaccounted(f"more tables every time: {', '.join(sorted(known))}", where=session.target)
+    except BaseException:
+        session.rollback()
+        raise
+
+
+def _allowed(session: Session, attempt: Attempt, reversible: bool) -> Attempt:
+    if reversible and attempt.accounting.refusals:
+        raise NotReversible(
+            "not automatically reversible", where=session.target, faults=attempt.accounting.refusals,
+            state="rolled back; nothing was changed",
+            hint='give the step an undo script, or `undo: {irreversible: "reason"}` that the approver signs',
+        )  # fmt: skip
+    return attempt

@@ -1,0 +1,221 @@
+"""Capturing what one transaction does to rows, and the accounts before COMMIT."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from okto_change.database import accounting
+from okto_change.database.accounting import Ledger
+from okto_change.database.composing import Part, compose, identifier, joined, literal
+from okto_change.database.session import READ_COMMITTED, Session
+from okto_change.errors import DatabaseError
+from okto_change.execution.images import accounts, coverage, shape
+from okto_change.execution.images.accounts import Accounting, Facts
+from okto_change.execution.images.coverage import Leaf
+from okto_change.execution.images.pins import pinned
+from okto_change.model import Timeouts
+
+TRUNCATE_LIMIT = 256 * 1024 * 1024
+"""bytes of table and TOAST that a TRUNCATE may copy"""
+CLEANING = Timeouts(lock=200, statement=10_000)
+CLEANING_ATTEMPTS = 3
+
+
+@dataclass
+class Capture:
+    """A capture in the open transaction. ``mark`` is the last image at the accounts, None before them."""
+
+    id: int
+    run: str
+    unit: str
+    tables: dict[int, Leaf]
+    before: Ledger
+    triggers: dict[tuple[int, str], tuple[str, str]] = field(default_factory=dict)
+    """(table, trigger) -> place of its catalogue row and its mode, as we made it"""
+    search_path: str = ""
+    mark: int | None = None
+
+    @property
+    def trigger_names(self) -> tuple[str, str]:
+        """The row trigger, and the TRUNCATE trigger, which sorts last: it copies what triggers of others leave."""
+        return f"okto_change_{self.id}", f"~okto_change_{self.id}"
+
+
+def start(
+    session: Session, run: str, unit: str, names: Iterable[str] | tuple[Leaf, ...], *, undoes: str | None = None,
+    truncate_limit: int = TRUNCATE_LIMIT,
+) -> Capture:  # fmt: skip
+    """Begin to capture in the open transaction; captures of the same transaction that still record are stopped.
+
+    ``names`` are the tables as the plan names them, or what ``cover`` returned; everything that foreign keys, partitions,
+    views and rules reach is added. ``undoes`` is the run that is being taken back by a script of the author's. A
+    TRUNCATE of more than ``truncate_limit`` bytes fails with SQLSTATE OKT01. Raises DatabaseError.
+    """
+    given = list(names)
+    leaves = [item for item in given if isinstance(item, Leaf)]
+    words = [item for item in given if isinstance(item, str)]
+    found = {leaf.oid: leaf for leaf in (*leaves, *coverage.cover(session, words))}
+    origin = session.query("image_origin", run=undoes, unit=unit) if undoes is not None else []
+    return begin(
+        session, run, unit, found.values(), undoes=origin[0][0] if origin else None, truncate_limit=truncate_limit
+    )
+
+
+def begin(
+    session: Session, run: str, unit: str, leaves: Iterable[Leaf], *, undoes: int | None = None,
+    truncate_limit: int = TRUNCATE_LIMIT,
+) -> Capture:  # fmt: skip
+    """Lock these tables and begin to capture their rows; ``undoes`` is the number of the capture that is taken back."""
+    tables = {leaf.oid: leaf for leaf in leaves}
+    coverage.lock(session, tables.values())
+    with pinned(session) as former:
+        quiet(session)
+        number, xid = session.query("image_begin", run=run, unit=unit, undoes=undoes)[0]
+        capture = Capture(
+            id=number, run=run, unit=unit, tables=tables, before=Ledger(counters={}, world=accounting.world(session), sequences={}),
+            search_path=former["search_path"],
+        )  # fmt: skip
+        _arm(session, capture, xid, truncate_limit)
+        capture.triggers = _trigger_rows(session, capture)
+        capture.before = accounting.open_ledger(session)
+    return capture
+
+
+def _arm(session: Session, capture: Capture, xid: int, truncate_limit: int) -> None:
+    row, truncate = map(identifier, capture.trigger_names)
+    for leaf in capture.tables.values():
+        session.execute(
+            compose(
+                "CREATE TRIGGER {row} AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW"
+                " WHEN (pg_catalog.pg_current_xact_id() OPERATOR(pg_catalog.=) {xid}::xid8)"
+                " EXECUTE FUNCTION okto_change.capture_row({capture});"
+                "CREATE TRIGGER {truncate} BEFORE TRUNCATE ON {table} FOR EACH STATEMENT"
+                " WHEN (pg_catalog.pg_current_xact_id() OPERATOR(pg_catalog.=) {xid}::xid8)"
+                " EXECUTE FUNCTION okto_change.capture_truncate({capture}, {limit});"
+                "ALTER TABLE ONLY {table} ENABLE ALWAYS TRIGGER {row}, ENABLE ALWAYS TRIGGER {truncate}",
+                row=row, truncate=truncate, table=leaf.table, xid=literal(str(xid)),
+                capture=literal(str(capture.id)), limit=literal(str(truncate_limit)),
+            )
+        )  # fmt: skip
+
+
+def _trigger_rows(session: Session, capture: Capture) -> dict[tuple[int, str], tuple[str, str]]:
+    rows = session.query("image_triggers", oids=list(capture.tables), names=list(capture.trigger_names))
+    return {(relid, name): (place, mode) for relid, name, place, mode in rows}
+
+
+# ------------------------------------------------------------------------- accounts
+
+
+def account(
+    session: Session, capture: Capture, *, ddl: bool = False, touches: Iterable[str] | None = None
+) -> Accounting:
+    """Fire what is deferred, close every cursor, and account for every row written since ``start``.
+
+    Nothing may write after it but COMMIT: run checks that call functions before it. ``ddl`` says that the unit has DDL,
+    so that catalogue writes are no surprise. ``touches`` are the declared tables, None for no declaration; partitions
+    count as their parent. Raises DatabaseError when a deferred constraint fails.
+    """
+    session.run("CLOSE ALL")  # a cursor WITH HOLD would run on, and could write, at COMMIT
+    session.run("SET CONSTRAINTS ALL IMMEDIATE")
+    with pinned(session):
+        facts = _facts(session, capture, ddl=ddl)
+        declared = None if touches is None else _declared(session, capture, touches)
+        result = accounts.judge(facts, ddl=ddl, declared=declared)
+        capture.mark = session.query("image_mark", capture=capture.id)[0][0]
+        _keep_shapes(session, capture, facts.images.keys() | result.refreshed)
+    return result
+
+
+def _facts(session: Session, capture: Capture, *, ddl: bool) -> Facts:
+    relations, vanished = accounting.written(session, capture.before)
+    images: dict[int, dict[str, int]] = {}
+    for relid, op, count in session.query("image_counts", capture=capture.id):
+        images.setdefault(relid, {})[op] = count
+    rows = _trigger_rows(session, capture)
+    changed = {relid for (relid, name), row in capture.triggers.items() if rows.get((relid, name)) != row}
+    strays: tuple[str, ...] = ()
+    if not ddl and accounts.needs_strays(relations):
+        allowed = {relid for relid, events in images.items() if "t" in events}
+        allowed |= {relation.oid for relation in relations if accounts.is_refreshed(relation)}
+        strays = accounting.strays(session, allowed=allowed, covered=capture.tables)
+    roots = {relation.above[-1] for relation in relations}
+    return Facts(
+        relations=relations, vanished=vanished, covered=frozenset(capture.tables), touched=frozenset(changed),
+        images=images, before=capture.before, world=accounting.world(session), sequences=accounting.sequences(session),
+        restarted=frozenset(row[0] for row in session.query("image_sequences_kept", capture=capture.id)),
+        strays=strays, names=accounting.names(session, roots),
+    )  # fmt: skip
+
+
+def _declared(session: Session, capture: Capture, touches: Iterable[str]) -> frozenset[int]:
+    session.query("image_unpin", names=["search_path"], values=[capture.search_path])
+    found = frozenset(coverage.resolve(session, touches).values())
+    session.query("image_unpin", names=["search_path"], values=["pg_catalog, pg_temp"])
+    return found
+
+
+def _keep_shapes(session: Session, capture: Capture, oids: Iterable[int]) -> None:
+    for relid, kept in shape.load(session, oids).items():
+        session.query("image_keep_shape", capture=capture.id, relid=relid, shape=kept.content())
+
+
+# ---------------------------------------------------------------------------- ending
+
+
+def quiet(session: Session) -> None:
+    """Switch off the capture triggers of this transaction; needs no stronger lock than making them did."""
+    tables: dict[tuple[str, str], list[Part]] = {}
+    for schema, table, trigger in session.query("image_live_triggers"):
+        tables.setdefault((schema, table), []).append(compose("DISABLE TRIGGER {name}", name=identifier(trigger)))
+    for name, switches in tables.items():
+        session.execute(
+            compose("ALTER TABLE ONLY {table} {switches}", table=identifier(*name), switches=joined(switches))
+        )
+
+
+def finish(session: Session, capture: Capture) -> tuple[str, ...]:
+    """Stop capturing, the last thing before COMMIT; return the tables that keep a switched-off trigger until ``clean_up``."""
+    with pinned(session):
+        quiet(session)
+    return tuple(f"{leaf.schema}.{leaf.name}" for leaf in capture.tables.values())
+
+
+def clean_up(session: Session) -> tuple[str, ...]:
+    """Drop capture triggers that are left over, a short transaction a table; return the tables where that must wait.
+
+    Outside a transaction only. Dropping needs ACCESS EXCLUSIVE, so it waits 200 ms at most, three times.
+    """
+    return tuple(
+        f"{schema}.{table}"
+        for schema, table, triggers in session.query("image_own_triggers")
+        if not any(_drop(session, schema, table, triggers, attempt) for attempt in range(CLEANING_ATTEMPTS))
+    )
+
+
+def leftovers(session: Session) -> tuple[str, ...]:
+    """Return the tables that carry capture triggers, switched off or of a run that is under way."""
+    return tuple(f"{schema}.{table}" for schema, table, _ in session.query("image_own_triggers"))
+
+
+def _drop(session: Session, schema: str, table: str, triggers: list[str], attempt: int) -> bool:
+    time.sleep(0.1 * attempt)
+    try:
+        session.begin(CLEANING, isolation=READ_COMMITTED)
+        for trigger in triggers:
+            session.execute(
+                compose("DROP TRIGGER IF EXISTS {name} ON {table}", name=identifier(trigger), table=identifier(schema, table))
+            )
+        session.commit()
+    except DatabaseError:
+        session.rollback()
+        return False
+    return True
+
+
+def records(session: Session, capture: Capture) -> bool:
+    """Whether this capture still writes down what the transaction does."""
+    live = {trigger for _, _, trigger in session.query("image_live_triggers")}
+    return not live.isdisjoint(capture.trigger_names)

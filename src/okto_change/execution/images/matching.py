@@ -1,0 +1,266 @@
+"""Finding the rows that a run left, and everything that somebody did to them since."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from okto_change.database.composing import Part, compose, identifier, joined, literal, operator
+from okto_change.database.session import Row, Session
+from okto_change.execution.images import net, record, shape
+from okto_change.execution.images.shape import Key, Shape
+from okto_change.model.base import type_
+
+NAMED = 100
+"""conflicts of each kind and table that are named; the rest is counted"""
+TEMPORARY = "pg_temp"
+
+
+@type_
+class Work:
+    """One table's share of an undo. Its rows are in two temporary tables.
+
+    ``rows`` (id, n, image, c1, c2, …): n < 0 to take away, n > 0 to put back. ``places`` (id, place, new): where each row to
+    take away lies, and the row to put back under the same key, if there is one: that pair is an update.
+    """
+
+    table: Shape
+    rows: Part
+    places: Part
+
+
+@type_
+class Dirty:
+    """A row that cannot be undone without destroying later work: its id in ``rows`` and why, in words."""
+
+    work: Work
+    id: int
+    reason: str
+
+
+def prepare(session: Session, table: Shape, captures: Sequence[int], number: int) -> Work:
+    """Read what stands of ``captures`` in a table, and find the rows that must go. The table is locked already.
+
+    Raises DatabaseError when a row's text no longer fits the types of the table.
+    """
+    work = Work(
+        table=table,
+        rows=identifier(TEMPORARY, f"okto_rows_{number}_{table.relid}"),
+        places=identifier(TEMPORARY, f"okto_places_{number}_{table.relid}"),
+    )
+    source = net.typed(table, net.images(captures, table.relid))
+    session.execute(
+        compose(
+            """CREATE TEMP TABLE {rows} ON COMMIT DROP AS
+               SELECT pg_catalog.row_number() OVER ()::integer AS id, t.* FROM ({source}) AS t; ANALYZE {rows}""",
+            rows=work.rows, source=source,
+        )
+    )  # fmt: skip
+    find = _by_key(work, table.key) if table.key is not None else _by_content(work)
+    session.execute(
+        compose(
+            "CREATE TEMP TABLE {places} ON COMMIT DROP AS {find}; ANALYZE {places}", places=work.places, find=find
+        )
+    )
+    return work
+
+
+def _by_key(work: Work, key: Key) -> Part:
+    return compose(
+        """SELECT n.id, t.ctid AS place, p.id AS new
+             FROM {rows} AS n
+             JOIN ONLY {table} AS t ON {found} AND {text} = n.image
+             LEFT JOIN {rows} AS p ON p.n > 0 AND {pair}
+            WHERE n.n < 0""",
+        rows=work.rows, table=work.table.table, text=work.table.row_text("t"),
+        found=shape.matches("t", "n", key, labels="n"), pair=shape.matches("p", "n", key, labels="pn"),
+    )  # fmt: skip
+
+
+def _by_content(work: Work) -> Part:
+    return compose(
+        """SELECT m.id, m.place, NULL::integer AS new
+             FROM (SELECT n.id, -n.n AS wanted, t.ctid AS place,
+                          pg_catalog.row_number() OVER (PARTITION BY n.id ORDER BY t.ctid) AS nth
+                     FROM {rows} AS n JOIN ONLY {table} AS t ON {text} = n.image
+                    WHERE n.n < 0) AS m
+            WHERE m.nth <= m.wanted""",
+        rows=work.rows, table=work.table.table, text=work.table.row_text("t"),
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------ conflicts
+
+
+def conflicts(session: Session, works: Sequence[Work]) -> list[Dirty]:
+    """Return every row that somebody changed, removed, replaced or came to depend on since."""
+    found: list[Dirty] = []
+    for work in works:
+        found += _changed(session, work)
+        found += _replaced(session, work)
+        for key in work.table.unique:
+            found += _taken(session, work, key)
+    found += _depended_on(session, works)
+    return found
+
+
+def _changed(session: Session, work: Work) -> Iterable[Dirty]:
+    key = work.table.key
+    if key is None:
+        rows = session.execute(
+            compose(
+                """SELECT n.id, n.image, -n.n - (SELECT pg_catalog.count(*) FROM {places} AS a WHERE a.id = n.id)
+                     FROM {rows} AS n
+                    WHERE n.n < 0 AND -n.n > (SELECT pg_catalog.count(*) FROM {places} AS a WHERE a.id = n.id)""",
+                rows=work.rows, places=work.places,
+            )
+        )  # fmt: skip
+        for number, _, gone in rows:
+            reason = f"{work.table.qualified}: a row that the change left was changed or removed since ({gone} times)"
+            yield Dirty(work=work, id=number, reason=reason)
+        return
+    rows = session.execute(
+        compose(
+            """SELECT n.id, n.image, {text}
+                 FROM {rows} AS n LEFT JOIN ONLY {table} AS t ON {same}
+                WHERE n.n < 0 AND NOT EXISTS (SELECT FROM {places} AS a WHERE a.id = n.id)
+                ORDER BY n.id""",
+            rows=work.rows, places=work.places, table=work.table.table, text=_text_or_null(work.table),
+            same=shape.matches("t", "n", key, labels="n"),
+        )
+    )  # fmt: skip
+    for number, left, now in rows:
+        yield Dirty(work=work, id=number, reason=f"{label(work.table, left)}: {_since(work.table, left, now)}")
+
+
+def _text_or_null(table: Shape) -> Part:
+    return compose("CASE WHEN t.ctid IS NOT NULL THEN {text} END", text=table.row_text("t"))
+
+
+def _since(table: Shape, left: str, now: str | None) -> str:
+    if now is None:
+        return "removed since"
+    columns = record.changed(record.named(left, table.names), record.named(now, table.names))
+    return f"changed since: {', '.join(columns)}"
+
+
+def _replaced(session: Session, work: Work) -> Iterable[Dirty]:
+    key = work.table.key
+    if key is None:
+        return
+    rows = session.execute(
+        compose(
+            """SELECT p.id, p.image
+                 FROM {rows} AS p JOIN ONLY {table} AS t ON {same}
+                WHERE p.n > 0 AND NOT EXISTS (SELECT FROM {places} AS a WHERE a.place = t.ctid)
+                  AND NOT EXISTS (SELECT FROM {rows} AS n WHERE n.n < 0 AND {pair})
+                ORDER BY p.id""",
+            rows=work.rows, places=work.places, table=work.table.table,
+            same=shape.matches("t", "p", key, labels="p"), pair=shape.matches("n", "p", key, labels="np"),
+        )
+    )  # fmt: skip
+    for number, image in rows:
+        yield Dirty(work=work, id=number, reason=f"{label(work.table, image)}: another row has this key now")
+
+
+def _taken(session: Session, work: Work, key: Key) -> Iterable[Dirty]:
+    rows = session.execute(
+        compose(
+            """SELECT p.id, p.image
+                 FROM {rows} AS p JOIN ONLY {table} AS t ON {same}
+                WHERE p.n > 0 AND NOT EXISTS (SELECT FROM {places} AS a WHERE a.place = t.ctid)
+                  AND NOT EXISTS (SELECT FROM {rows} AS n WHERE {own})
+                ORDER BY p.id""",
+            rows=work.rows, places=work.places, table=work.table.table, same=shape.matches("t", "p", key, labels="p"),
+            own=shape.matches("n", "t", work.table.key, labels="n") if work.table.key else compose("false"),
+        )
+    )  # fmt: skip
+    columns = ", ".join(match.column.name for match in key)
+    for number, image in rows:
+        yield Dirty(
+            work=work, id=number, reason=f"{label(work.table, image)}: another row has its value of ({columns}) now"
+        )
+
+
+def _depended_on(session: Session, works: Sequence[Work]) -> Iterable[Dirty]:
+    by_relid = {work.table.relid: work for work in works}
+    keys = session.query("image_foreign_keys", oids=list(by_relid)) if works else []
+    for _, child, schema, name, parent, columns in keys:
+        work = by_relid[parent]
+        if any(column[0] not in {c.number for c in work.table.stored} for column in columns):
+            continue
+        for number, image, count in _children(session, work, by_relid.get(child), identifier(schema, name), columns):
+            reason = f"{label(work.table, image)}: {count} rows of {schema}.{name} that others wrote refer to it"
+            yield Dirty(work=work, id=number, reason=reason)
+
+
+def _children(session: Session, work: Work, ours: Work | None, child: Part, columns: list[list[str]]) -> list[Row]:
+    same = joined(
+        (
+            compose(
+                "n.{parent} {equal} k.{child}", parent=identifier(f"c{number}"), child=identifier(name),
+                equal=operator(space, sign),
+            )
+            for number, _, name, space, sign in columns
+        ),
+        " AND ",
+    )  # fmt: skip
+    again = joined(
+        (compose("p.{c} IS NOT DISTINCT FROM n.{c}", c=identifier(f"c{number}")) for number, *_ in columns), " AND "
+    )
+    others = (
+        compose("NOT EXISTS (SELECT FROM {places} AS a WHERE a.place = k.ctid)", places=ours.places)
+        if ours is not None
+        else compose("true")
+    )
+    return session.execute(
+        compose(
+            """SELECT n.id, n.image, pg_catalog.count(*)
+                 FROM {rows} AS n JOIN ONLY {child} AS k ON {same}
+                WHERE n.n < 0 AND {others} AND EXISTS (SELECT FROM {places} AS a WHERE a.id = n.id)
+                  AND NOT EXISTS (SELECT FROM {rows} AS p WHERE p.n > 0 AND {again})
+                GROUP BY n.id, n.image ORDER BY n.id""",
+            rows=work.rows, child=child, same=same, others=others, again=again, places=work.places,
+        )
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------- in words
+
+
+def label(table: Shape, image: str) -> str:
+    """Name a row by its key, ``public.t (id=7)``; a table without a key has no name for its rows."""
+    if table.key is None:
+        return f"{table.qualified}: a row"
+    values = record.named(image, table.names)
+    key = ", ".join(f"{match.column.name}={values[match.column.name]}" for match in table.key)
+    return f"{table.qualified} ({key})"
+
+
+def reasons(dirty: Sequence[Dirty]) -> tuple[str, ...]:
+    """Return the conflicts in words, each row once, at most a hundred named."""
+    first: dict[tuple[int, int], str] = {}
+    for item in dirty:
+        first.setdefault((item.work.table.relid, item.id), item.reason)
+    lines = list(dict.fromkeys(first.values()))
+    return (*lines[:NAMED], *([f"and {len(lines) - NAMED} more"] if len(lines) > NAMED else []))
+
+
+def set_aside(session: Session, dirty: Sequence[Dirty]) -> None:
+    """Take dirty rows, and what would be put back under the same key, out of the undo; the rest stays clean."""
+    ids: dict[int, tuple[Work, set[int]]] = {}
+    for item in dirty:
+        ids.setdefault(item.work.table.relid, (item.work, set()))[1].add(item.id)
+    for work, numbers in ids.values():
+        listed = joined(map(literal, sorted(numbers)))
+        partner = (
+            compose("OR EXISTS (SELECT FROM {rows} AS d WHERE d.id IN ({ids}) AND {same})", rows=work.rows, ids=listed,
+                    same=shape.matches("d", "n", work.table.key, labels="dn"))
+            if work.table.key is not None else compose("")
+        )  # fmt: skip
+        session.execute(
+            compose(
+                """WITH gone AS (DELETE FROM {rows} AS n WHERE n.id IN ({ids}) {partner} RETURNING n.id)
+                   DELETE FROM {places} AS a USING gone AS g WHERE a.id = g.id""",
+                rows=work.rows, places=work.places, ids=listed, partner=partner,
+            )
+        )  # fmt: skip

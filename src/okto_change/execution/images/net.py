@@ -1,0 +1,116 @@
+"""What stands of captures: rows they left (to take away) and rows they found (to put back), as a difference of multisets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from okto_change.database.composing import Part, compose, identifier, joined, literal
+from okto_change.database.session import Row, Session
+from okto_change.execution.images import record, shape
+from okto_change.execution.images.pins import pinned
+from okto_change.execution.images.shape import Shape
+from okto_change.model import RowChange
+from okto_change.model.base import type_
+
+SAMPLE = 20
+"""rows of each table shown in a diff"""
+LATEST = 2**62
+
+
+@type_
+class Standing:
+    """What stands of captures in one table: rows in excess, rows missing."""
+
+    relid: int
+    excess: int
+    missing: int
+
+
+def family(session: Session, capture: int) -> list[int]:
+    """Return a capture and all that took it back, or took that back."""
+    return [row[0] for row in session.query("image_family", capture=capture)]
+
+
+def standing(session: Session, captures: Iterable[int], *, mark: int | None = None) -> tuple[Standing, ...]:
+    """Return what stands of these captures by table, images after ``mark`` left out; () if they add up to nothing."""
+    rows = session.query("image_outstanding_counts", captures=list(captures), mark=LATEST if mark is None else mark)
+    return tuple(Standing(relid=relid, excess=excess or 0, missing=missing or 0) for relid, excess, missing in rows)
+
+
+def images(captures: Sequence[int], relid: int, mark: int | None = None) -> Part:
+    """Return a query of what stands in one table: ``image``, the row's text, and ``n``: < 0 in excess, > 0 missing."""
+    return compose(
+        """SELECT e.image, pg_catalog.sum(e.n)::integer AS n
+             FROM (SELECT i.before COLLATE "C" AS image, 1 AS n FROM okto_change.image AS i
+                    WHERE i.capture IN ({captures}) AND i.relid = {relid} AND i.before IS NOT NULL AND i.ordinal <= {mark}
+                   UNION ALL
+                   SELECT i.after COLLATE "C", -1 FROM okto_change.image AS i
+                    WHERE i.capture IN ({captures}) AND i.relid = {relid} AND i.after IS NOT NULL AND i.ordinal <= {mark}
+                  ) AS e
+            GROUP BY e.image HAVING pg_catalog.sum(e.n) <> 0""",
+        captures=joined(map(literal, captures)), relid=literal(relid), mark=literal(LATEST if mark is None else mark),
+    )  # fmt: skip
+
+
+def typed(table: Shape, source: Part, *, columns: Iterable[shape.ColumnShape] | None = None) -> Part:
+    """Return ``source`` (image, n) with the row's columns as c1, c2, … of their own types; each text is read once."""
+    chosen = table.stored if columns is None else tuple(columns)
+    fields = joined(
+        compose("(p.r).{name} AS {label}", name=identifier(column.name), label=identifier(column.label))
+        for column in chosen
+    )
+    return compose(
+        """SELECT net.n, net.image, typed.*
+             FROM ({source}) AS net
+            CROSS JOIN LATERAL (SELECT {fields} FROM (SELECT net.image::{table} AS r OFFSET 0) AS p) AS typed""",
+        source=source, fields=fields, table=table.table,
+    )  # fmt: skip
+
+
+def sample(session: Session, run: str, *, limit: int = SAMPLE) -> tuple[RowChange, ...]:
+    """Return the net row changes of a run, at most ``limit`` a table, ordered by table and key. In a transaction only."""
+    changes: list[RowChange] = []
+    with pinned(session):
+        for (capture,) in session.query("image_captures", run=run):
+            kept = {relid: shape.parse(relid, found) for relid, found in session.query("image_kept_shapes", captures=[capture])}
+            live = shape.load(session, kept)
+            for stands in standing(session, [capture]):
+                known, now = kept.get(stands.relid), live.get(stands.relid)
+                if known is not None and now is not None and shape.difference(known, now) is None:
+                    changes += [_change(now, *row) for row in _pairs(session, now, [capture], limit)]
+    return tuple(sorted(changes, key=lambda change: change.table))
+
+
+def _pairs(session: Session, table: Shape, captures: Sequence[int], limit: int) -> list[Row]:
+    source = images(captures, table.relid)
+    if table.key is None:
+        return session.execute(
+            compose(
+                """SELECT CASE WHEN net.n > 0 THEN net.image END, CASE WHEN net.n < 0 THEN net.image END
+                     FROM ({source}) AS net CROSS JOIN LATERAL pg_catalog.generate_series(1, pg_catalog.abs(net.n))
+                    ORDER BY net.image LIMIT {limit}""",
+                source=source, limit=literal(limit),
+            )
+        )  # fmt: skip
+    keys = [match.column for match in table.key]
+    order = joined(compose("coalesce(b.{k}, a.{k})", k=identifier(column.label)) for column in keys)
+    return session.execute(
+        compose(
+            """WITH net AS MATERIALIZED ({typed})
+               SELECT b.image, a.image
+                 FROM (SELECT * FROM net WHERE n > 0) AS b FULL JOIN (SELECT * FROM net WHERE n < 0) AS a ON {same}
+                ORDER BY {order} LIMIT {limit}""",
+            typed=typed(table, source, columns=keys), same=shape.matches("b", "a", table.key, labels="ba"),
+            order=order, limit=literal(limit),
+        )
+    )  # fmt: skip
+
+
+def _change(table: Shape, before: str | None, after: str | None) -> RowChange:
+    old = record.named(before, table.names) if before is not None else dict.fromkeys(table.names)
+    new = record.named(after, table.names) if after is not None else dict.fromkeys(table.names)
+    known = new if before is None else old
+    return RowChange(
+        table=table.qualified, key={match.column.name: known[match.column.name] for match in table.key or ()},
+        columns=record.changed(old, new), before=before, after=after,
+    )  # fmt: skip

@@ -1,0 +1,27 @@
+"""The settings that row text depends on, pinned for a while and put back exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from okto_change.database.session import Session
+from okto_change.errors import DatabaseError
+
+
+@contextmanager
+def pinned(session: Session) -> Iterator[dict[str, str]]:
+    """Pin the settings inside the open transaction for the body; yield what they were. They come back also after an error."""
+    former = {name: value for name, value, _ in session.query("image_pin")}
+    try:
+        yield former
+    except BaseException:
+        with suppress(DatabaseError):  # a failed transaction takes the settings back by itself
+            _put_back(session, former)
+        raise
+    _put_back(session, former)
+
+
+def _put_back(session: Session, former: dict[str, str]) -> None:
+    last = sorted(former, key=lambda name: name == "role")
+    session.query("image_unpin", names=last, values=[former[name] for name in last])

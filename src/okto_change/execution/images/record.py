@@ -1,0 +1,53 @@
+"""Row text as PostgreSQL prints it, such as ``(1,"a b",,)``, taken apart and compared. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+def split(text: str) -> tuple[str | None, ...]:
+    """Return the fields of a row's text; None is NULL. A row without columns has one NULL here. Raises ValueError."""
+    if len(text) < 2 or text[0] != "(" or text[-1] != ")":
+        raise ValueError("not the text of a row")
+    fields: list[str | None] = []
+    position, end = 1, len(text) - 1
+    while position <= end:
+        field, position = _field(text, position, end)
+        fields.append(field)
+        position += 1
+    return tuple(fields)
+
+
+def _field(text: str, position: int, end: int) -> tuple[str | None, int]:
+    if position == end or text[position] == ",":
+        return None, position
+    if text[position] != '"':
+        comma = text.find(",", position, end)
+        stop = end if comma < 0 else comma
+        return text[position:stop], stop
+    return _quoted(text, position + 1, end)
+
+
+def _quoted(text: str, position: int, end: int) -> tuple[str, int]:
+    parts: list[str] = []
+    while position < end:
+        character = text[position]
+        if character == '"' and text[position + 1] != '"':
+            return "".join(parts), position + 1
+        if character in '"\\':
+            position += 1
+        parts.append(text[position])
+        position += 1
+    raise ValueError("not the text of a row: a quote is not closed")
+
+
+def named(text: str, columns: Sequence[str]) -> dict[str, str | None]:
+    """Return a row's text as column -> text. Raises ValueError when the number of columns differs."""
+    return dict(zip(columns, split(text), strict=True)) if columns else {}
+
+
+def changed(
+    before: Mapping[str, str | None], after: Mapping[str, str | None]
+) -> dict[str, tuple[str | None, str | None]]:
+    """Return the columns that differ, column -> (before, after)."""
+    return {name: (before[name], after[name]) for name in before if before[name] != after[name]}

@@ -1,0 +1,170 @@
+"""The shape of a table: columns in order, its keys and how to compare them; kept beside images, which need it unchanged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from okto_change.database.composing import Part, compose, identifier, joined, operator
+from okto_change.database.session import Session
+from okto_change.model.base import type_
+
+
+@type_
+class ColumnShape:
+    """A column: ``generated`` 's' stored, 'v' virtual, '' not; ``identity`` 'a' always, 'd' by default, '' not."""
+
+    number: int
+    name: str
+    type: str
+    typid: int
+    generated: str
+    identity: str
+
+    @property
+    def label(self) -> str:
+        """Its name in our own temporary tables: never one that clashes."""
+        return f"c{self.number}"
+
+
+@type_
+class Match:
+    """A column and the operator that means equal for it: schema and name."""
+
+    column: ColumnShape
+    equal: tuple[str, str]
+
+
+Key = tuple[Match, ...]
+
+
+@type_
+class Shape:
+    """A table as it is. ``key`` is the best unique index without nulls, None if there is none; ``unique`` are all others."""
+
+    relid: int
+    schema: str
+    name: str
+    kind: str
+    columns: tuple[ColumnShape, ...]
+    key: Key | None = None
+    unique: tuple[Key, ...] = ()
+
+    @property
+    def qualified(self) -> str:
+        """``schema.name``, unquoted."""
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def table(self) -> Part:
+        """Its quoted name; also the name of its row type."""
+        return identifier(self.schema, self.name)
+
+    @property
+    def stored(self) -> tuple[ColumnShape, ...]:
+        """Columns that images hold: virtual ones are computed on reading."""
+        return tuple(column for column in self.columns if column.generated != "v")
+
+    @property
+    def writable(self) -> tuple[ColumnShape, ...]:
+        """Columns that an INSERT may name."""
+        return tuple(column for column in self.columns if not column.generated)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names, in order of a row's text."""
+        return tuple(column.name for column in self.columns)
+
+    def content(self) -> str:
+        """Return what is kept beside the images, as JSON."""
+        return json.dumps(
+            {"schema": self.schema, "name": self.name, "kind": self.kind, "columns": [_listed(c) for c in self.columns]}
+        )
+
+    def row_text(self, alias: str) -> Part:
+        """Return the text of the whole row ``alias``, as the capture trigger writes it."""
+        fields = [
+            compose("NULL") if column.generated == "v" else identifier(alias, column.name) for column in self.columns
+        ]
+        return compose('ROW({fields})::text COLLATE "C"', fields=joined(fields))
+
+
+def load(session: Session, oids: Iterable[int]) -> dict[int, Shape]:
+    """Return the live shapes by oid; tables that are gone are left out."""
+    wanted = sorted(set(oids))
+    if not wanted:
+        return {}
+    keys: dict[int, list[tuple[Any, bool]]] = {}
+    for relid, _, columns, never_null in session.query("image_unique", oids=wanted):
+        keys.setdefault(relid, []).append((columns, never_null))
+    return {
+        relid: _shape(relid, schema, name, kind, columns, keys.get(relid, []))
+        for relid, schema, name, kind, columns in session.query("image_shapes", oids=wanted)
+    }
+
+
+def parse(relid: int, kept: Mapping[str, Any]) -> Shape:
+    """Return the shape that was kept beside images; it knows no keys."""
+    columns = tuple(_column(item) for item in kept["columns"])
+    return Shape(relid=relid, schema=kept["schema"], name=kept["name"], kind=kept["kind"], columns=columns)
+
+
+def difference(kept: Shape, live: Shape | None) -> str | None:
+    """Say why images of ``kept`` no longer fit, None if they do."""
+    if live is None:
+        return f"{kept.qualified}: the table is gone"
+    if kept.qualified != live.qualified:
+        return f"{kept.qualified}: the table is called {live.qualified} now"
+    before, after = {c.number: c for c in kept.columns}, {c.number: c for c in live.columns}
+    for number in sorted(before.keys() | after.keys()):
+        old, new = before.get(number), after.get(number)
+        if old is None or new is None:
+            column = old or new
+            what = "was added" if old is None else "is gone"
+            return f"{kept.qualified}: column {column.name if column else number} {what} since"
+        if (old.name, old.type, old.typid, old.generated) != (new.name, new.type, new.typid, new.generated):
+            return f"{kept.qualified}: column {old.name} {old.type} is {new.name} {new.type} now"
+    return None
+
+
+def matches(left: str, right: str, key: Key, *, labels: str = "") -> Part:
+    """Return the condition that two rows have the same key.
+
+    ``left`` and ``right`` are aliases; those whose letter is in ``labels`` are rows of our own temporary tables.
+    """
+    return joined(
+        (
+            compose(
+                "{left} {equal} {right}",
+                left=identifier(left, match.column.label if left in labels else match.column.name),
+                equal=operator(*match.equal),
+                right=identifier(right, match.column.label if right in labels else match.column.name),
+            )
+            for match in key
+        ),
+        " AND ",
+    )
+
+
+def _shape(relid: int, schema: str, name: str, kind: str, columns: Any, keys: list[tuple[Any, bool]]) -> Shape:
+    by_number = {item[0]: _column(item) for item in columns}
+    found = [
+        (tuple(Match(column=by_number[number], equal=(space, op)) for number, _, space, op in items), never_null)
+        for items, never_null in keys
+        if all(by_number[item[0]].generated != "v" for item in items)
+    ]
+    key = next((items for items, never_null in found if never_null), None)
+    return Shape(
+        relid=relid, schema=schema, name=name, kind=kind, columns=tuple(by_number.values()), key=key,
+        unique=tuple(items for items, _ in found if items is not key),
+    )  # fmt: skip
+
+
+def _listed(column: ColumnShape) -> list[Any]:
+    return [column.number, column.name, column.type, column.typid, column.generated, column.identity]
+
+
+def _column(item: list[Any]) -> ColumnShape:
+    number, name, kind, typid, generated, identity = item
+    return ColumnShape(number=number, name=name, type=kind, typid=typid, generated=generated, identity=identity)
