@@ -1,0 +1,114 @@
+"""What README and docs say is so: their commands exist, their links lead somewhere, what they show is real output."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+
+import click
+import pytest
+
+from okto_change.analysis.rules import RULES
+from okto_change.approval import policy
+from okto_change.cli.main import COMMANDS, SECTIONS
+from okto_change.demo import example
+from okto_change.plan import read
+from tests.plugins.docs import PAGES, ROOT, Shown
+from tests.plugins.world import Shop
+
+COMMAND = re.compile(r"okto-change (?:(?:-\w|--[\w-]+) \S+ )*([a-z][a-z-]*)")
+FENCE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
+
+
+def blocks(language: str, page: str) -> list[str]:
+    """Return the fenced blocks of a language in a page under docs."""
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    return [body for found, body in FENCE.findall(text) if found == language]
+
+
+def command(name: str) -> click.Command:
+    """Return a command of the program."""
+    module = import_module(f"okto_change.cli.{COMMANDS[name].module}")
+    found: click.Command = getattr(module, name.replace("-", "_"))
+    return found
+
+
+def help_pages(name: str, found: click.Command) -> str:
+    """Return a command's help, and that of its subcommands."""
+    context = click.Context(found, info_name=f"okto-change {name}", max_content_width=90, terminal_width=90)
+    text = f"### {name}\n\n```text\n{found.get_help(context).rstrip()}\n```\n\n"
+    if isinstance(found, click.Group):
+        text += "".join(help_pages(f"{name} {each}", found.commands[each]) for each in found.commands)
+    return text
+
+
+def test_the_reference_shows_every_command_as_its_help_does(shown: Shown) -> None:
+    """One section for each part of the journey."""
+    truth = "".join(
+        f"## {section}\n\n" + "".join(help_pages(name, command(name)) for name in names)
+        for section, names in SECTIONS.items()
+    )
+    shown.check("docs/reference/commands.md", "commands", truth)
+
+
+def test_the_reference_lists_every_rule(shown: Shown) -> None:
+    """Code, severity, condition, effect and remedy as the program knows them."""
+    truth = "".join(
+        f"### {rule.code} {rule.title}\n\n{rule.severity.value.capitalize()}. {rule.condition}\n\n"
+        f"- Effect: {rule.effect}\n- Remedy: {rule.remedy}\n\n"
+        for rule in RULES
+    )
+    shown.check("docs/reference/rules.md", "rules", truth)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_command_that_a_page_names_exists(page: object) -> None:
+    """A page that tells of ``okto-change word`` tells of a command."""
+    text = (ROOT / str(page)).read_text(encoding="utf-8")
+    named = {name for line in re.findall(r"`[^`\n]*`|^ {4}.*$", text, re.MULTILINE) for name in COMMAND.findall(line)}
+    assert named <= COMMANDS.keys()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: object) -> None:
+    """Every relative link of a page names a file that is there."""
+    path = ROOT / str(page)
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
+    assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+
+
+def test_the_plan_of_the_reference_is_valid() -> None:
+    """The example plan parses, and is a change that a sandbox could lock."""
+    (text,) = blocks("yaml", "reference/plan.md")
+    named = re.findall(r"\b[\w.-]+\.sql\b", text)
+    files = {name: b"SELECT 1;\n" for name in named} | {"plan.yaml": text.encode()}
+    assert read.load("2026-11-22-example", files).steps
+
+
+def test_the_policy_of_the_reference_is_valid() -> None:
+    """The example policy parses as it stands, with real keys in it."""
+    (text,) = blocks("yaml", "reference/policy.md")
+    key = (ROOT / example.POLICY).read_text(encoding="utf-8").split("key: ")[1].split("\n")[0]
+    other = (ROOT / example.POLICY).read_text(encoding="utf-8").split("key: ")[2].split("\n")[0]
+    filled = text.replace("ssh-ed25519 AAAA...ana", key).replace("ssh-ed25519 AAAA...bruno", other)
+    assert policy.read(filled.encode(), "0001.yaml").environments
+
+
+def test_the_changelog_has_a_place_for_what_is_not_released() -> None:
+    """As Keep a Changelog asks."""
+    assert "\n## [Unreleased]\n" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_readme_shows_a_real_dry_run(shop: Shop, shown: Shown) -> None:
+    """The page is that of the example change on the payments database; moments, digests and durations are blanked."""
+    example.copy_change(example.RELEASE, shop.world.clone("ana"))
+    shop.okto("ana", "lock", example.RELEASE, "--env", "production")
+    page = shop.okto("ana", "dry-run", example.RELEASE, "--env", "production").out
+    shown.check("README.md", "dry-run", f"```text\n{steady(page).rstrip()}\n```\n")
+
+
+def steady(page: str) -> str:
+    """Return a page with what differs from run to run replaced, its layout kept."""
+    page = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?(\.\d+)?(?=Z| UTC|\+00)", "2026-11-22 09:41", page)
+    page = re.sub(r"sha256:[0-9a-f]{8,}", lambda found: found[0][:15].ljust(len(found[0]), "."), page)
+    return re.sub(r"\b\d+(\.\d+)? ms\b", "12 ms", page)
