@@ -68,6 +68,8 @@ def dissect(tokens: Sequence[Token]) -> Anatomy | None:
     found = target(tokens[start:marks.get("SET", min(marks.values(), default=len(tokens)))])
     if found is None or (verb == "UPDATE") != ("SET" in marks):
         return None
+    if not all(_part(tokens, marks, keyword) for keyword in marks):
+        return None
     items = _items(_part(tokens, marks, "SET"))
     if items is None:
         return None

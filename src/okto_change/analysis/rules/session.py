@@ -84,7 +84,9 @@ def _call(subject: Subject) -> Iterator[str]:
 
 def _not_understood(subject: Subject) -> Iterator[str]:
     reading = subject.reading
-    if reading is None or reading.too_large or reading.kind in (StatementKind.TRANSACTION, StatementKind.SET):
+    if reading is None or reading.too_large or reading.escaped_names:
+        return
+    if reading.kind in (StatementKind.TRANSACTION, StatementKind.SET):
         return
     known_by_tokens = reading.words[:1] and reading.words[0] in (*_UNDERSTOOD_WORDS, *_SESSION_WORDS)
     if reading.facts is None and not known_by_tokens:

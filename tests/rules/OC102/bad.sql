@@ -1,0 +1,1 @@
+DELETE FROM settlement WHERE status = 'STUCK' OR 1 = 1;

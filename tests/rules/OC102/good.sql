@@ -1,0 +1,1 @@
+DELETE FROM settlement WHERE status = 'STUCK' AND 1 = 1;

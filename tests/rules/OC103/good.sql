@@ -1,0 +1,1 @@
+UPDATE settlement SET status = NULL WHERE merchant_id IS NULL;

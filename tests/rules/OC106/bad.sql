@@ -1,0 +1,1 @@
+DELETE FROM settlement WHERE random() < 0.1;

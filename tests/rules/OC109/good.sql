@@ -1,0 +1,1 @@
+DELETE FROM settlement WHERE id IN (SELECT id FROM settlement WHERE status = 'STUCK' ORDER BY id LIMIT 10);

@@ -1,0 +1,1 @@
+INSERT INTO settlement VALUES (17, 'PENDING');

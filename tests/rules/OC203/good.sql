@@ -1,0 +1,2 @@
+-- with {"tables": {"settlement": {"columns": ["id", "status", "amount", "merchant_id"], "key": ["id"]}}}
+UPDATE settlement SET status = 'RELEASED' WHERE id = 17;

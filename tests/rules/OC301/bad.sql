@@ -1,0 +1,1 @@
+SELECT setval('settlement_id_seq', 1000);

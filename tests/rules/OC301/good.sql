@@ -1,0 +1,1 @@
+SELECT nextval('settlement_id_seq');

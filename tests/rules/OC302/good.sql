@@ -1,0 +1,1 @@
+SELECT length(lo_get(4711));

@@ -1,0 +1,1 @@
+SELECT 'dblink_exec(1)' AS dblink;

@@ -1,0 +1,1 @@
+COPY settlement (id, status) FROM PROGRAM 'curl https://files.example/fix.csv';

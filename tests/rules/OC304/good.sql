@@ -1,0 +1,3 @@
+COPY settlement (id, status) FROM STDIN;
+17	RELEASED
+\.

@@ -1,0 +1,1 @@
+UPDATE pg_catalog.pg_class SET relname = 'settlements' WHERE oid = 4711;

@@ -1,0 +1,1 @@
+DELETE FROM okto_change.applied WHERE change = 'mine';

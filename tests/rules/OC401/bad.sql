@@ -1,0 +1,2 @@
+UPDATE settlement SET status = 'RELEASED' WHERE id = 17;
+COMMIT;

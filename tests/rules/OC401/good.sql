@@ -1,0 +1,1 @@
+UPDATE settlement SET status = 'COMMIT' WHERE id = 17;

@@ -1,0 +1,1 @@
+CALL release_settlements(42);

@@ -1,0 +1,2 @@
+-- with {"padding": 3000}
+UPDATE settlement SET note = 'PADDING' WHERE id = 17;

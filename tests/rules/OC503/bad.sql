@@ -1,0 +1,1 @@
+UPDATE settlеment SET status = 'RELEASED' WHERE id = 17;

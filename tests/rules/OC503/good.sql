@@ -1,0 +1,2 @@
+-- transação
+UPDATE "liquidação" SET status = 'concluído' WHERE id = 17;

@@ -1,0 +1,1 @@
+UPDATE "settlement" SET status = U&'RELEAS\0045D' WHERE id = 17;

@@ -1,0 +1,2 @@
+-- with {"demand_touches": true, "touches": ["settlement"]}
+UPDATE settlement SET status = 'RELEASED' WHERE id = 17;

@@ -1,0 +1,3 @@
+-- with {"rows": [1, 1]}
+UPDATE settlement SET status = 'RELEASED' WHERE id = 17;
+DELETE FROM settlement WHERE id = 18;

@@ -1,0 +1,2 @@
+-- with {"batch": true}
+UPDATE settlement SET status = 'RELEASED' WHERE id = 17;

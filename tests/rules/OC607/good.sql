@@ -1,0 +1,1 @@
+UPDATE settlement SET status = 'RELEASED' WHERE id = 17;

@@ -1,0 +1,3 @@
+-- with {"as": "check"}
+SELECT 1;
+SELECT 2;

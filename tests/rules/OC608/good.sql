@@ -1,0 +1,2 @@
+-- with {"as": "check"}
+SELECT count(*) FROM settlement WHERE status = 'PENDING';

@@ -1,0 +1,106 @@
+"""A preview is cut from the author's bytes, reads what the statement would change, and does nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from okto_change.analysis.anatomy import dissect
+from okto_change.analysis.lexer import significant
+from okto_change.analysis.preview import preview
+from okto_change.model import Preview
+from tests.unit.analysis.making import table
+
+
+def of(sql: str) -> Preview | None:
+    """Return the preview of one statement."""
+    return preview(sql, dissect(significant(sql)))
+
+
+@pytest.mark.parametrize(
+    ("sql", "columns", "select", "count"),
+    [
+        (
+            "UPDATE t SET a = a + 1, b = 'x' WHERE id = 3 RETURNING *",
+            ("a", "b"),
+            "SELECT (t.*)::text AS okto_row, (a + 1)::text, ('x')::text FROM t WHERE id = 3",
+            "SELECT count(*) FROM t WHERE id = 3",
+        ),
+        ("DELETE FROM t", (), "SELECT (t.*)::text AS okto_row FROM t", "SELECT count(*) FROM t"),
+        (
+            'delete from only s."T x" as "e" where a=-1 /* ; */ returning "e".a',
+            (),
+            'SELECT ("e".*)::text AS okto_row FROM only s."T x" as "e" WHERE a=-1',
+            'SELECT count(*) FROM only s."T x" as "e" WHERE a=-1',
+        ),
+        (
+            "UPDATE t * e SET a = u.b FROM u WHERE u.id = e.id",
+            ("a",),
+            "SELECT (e.*)::text AS okto_row, (u.b)::text FROM t * e, u WHERE u.id = e.id",
+            "SELECT count(*) FROM (SELECT DISTINCT e.tableoid, e.ctid FROM t * e, u WHERE u.id = e.id) AS okto_rows",
+        ),
+        (
+            "WITH x AS (SELECT 1 AS n) DELETE FROM t USING x WHERE t.id = x.n",
+            (),
+            "WITH x AS (SELECT 1 AS n) SELECT (t.*)::text AS okto_row FROM t, x WHERE t.id = x.n",
+            "WITH x AS (SELECT 1 AS n) SELECT count(*) FROM "
+            "(SELECT DISTINCT t.tableoid, t.ctid FROM t, x WHERE t.id = x.n) AS okto_rows",
+        ),
+        (
+            "UPDATE t SET (a, b) = (1, 2), (c) = ROW(3), d = a IS DISTINCT FROM b -- why\nWHERE t.where = 1",
+            ("a", "b", "c", "d"),
+            "SELECT (t.*)::text AS okto_row, (1)::text, (2)::text, (3)::text, (a IS DISTINCT FROM b)::text "
+            "FROM t WHERE t.where = 1",
+            "SELECT count(*) FROM t WHERE t.where = 1",
+        ),
+        (
+            "UPDATE t SET a = DEFAULT, b[1] = 2, c.f = 3, j['k'] = '1', (d, e) = (SELECT 1, 2), "
+            "g = nextval('s'), h = 4",
+            ("h",),
+            "SELECT (t.*)::text AS okto_row, (4)::text FROM t",
+            "SELECT count(*) FROM t",
+        ),
+        (
+            "UPDATE t SET a = extract(year FROM ts), b = (SELECT max(x) FROM u WHERE u.id = t.id) WHERE j ? 'from'",
+            ("a", "b"),
+            "SELECT (t.*)::text AS okto_row, (extract(year FROM ts))::text, "
+            "((SELECT max(x) FROM u WHERE u.id = t.id))::text FROM t WHERE j ? 'from'",
+            "SELECT count(*) FROM t WHERE j ? 'from'",
+        ),
+    ],
+)
+def test_preview_is_sliced_from_the_statement(sql: str, columns: tuple[str, ...], select: str, count: str) -> None:
+    """Alias, ONLY, FROM, USING, WITH and brackets come along as written; RETURNING stays behind."""
+    found = of(sql)
+    assert found is not None
+    assert (found.columns, found.select, found.count) == (columns, select, count)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE t SET a = 1 WHERE CURRENT OF c",
+        "DELETE FROM t WHERE current of c RETURNING *",
+        "WITH x AS (DELETE FROM u RETURNING id) UPDATE t SET a = 1 FROM x WHERE t.id = x.id",
+        "DELETE FROM t WHERE id IN (SELECT id FROM t LIMIT 1 FOR UPDATE SKIP LOCKED)",
+        "UPDATE t SET a = (SELECT b FROM u FOR NO KEY UPDATE)",
+        "DELETE FROM t WHERE id = nextval('s')",
+        "DELETE FROM t WHERE dblink_exec('x', 'y') = 'z'",
+        "UPDATE t SET WHERE id = 1",
+        "UPDATE t SET a WHERE id = 1",
+        "UPDATE t WHERE id = 1",
+        "DELETE FROM ONLY (t)",
+        "INSERT INTO t (a) VALUES (1)",
+        "SELECT 1",
+    ],
+)
+def test_no_preview_where_reading_would_be_guessing_or_writing(sql: str) -> None:
+    """Cursors, data-modifying WITH, row locks, effects, and what is no grammatical UPDATE or DELETE."""
+    assert of(sql) is None
+
+
+def test_new_values_are_shown_as_the_column_would_hold_them() -> None:
+    """With the catalogue at hand a new value is cast to its column's type before it becomes text."""
+    sql = "UPDATE t SET a = 1.005 WHERE id = 1"
+    found = preview(sql, dissect(significant(sql)), table("t", ["id", "a"], ["id"]))
+    assert found is not None
+    assert found.select == "SELECT (t.*)::text AS okto_row, ((1.005)::text)::text FROM t WHERE id = 1"
