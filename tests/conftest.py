@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = [f"tests.plugins.{topic}" for topic in ("docs", "home", "people", "server", "proxy", "sessions", "world")]
+pytest_plugins = [f"tests.plugins.{topic}" for topic in ("docs", "home", "people", "server", "proxy", "sessions", "world", "journey")]

@@ -54,7 +54,9 @@ def edit_previews(job: Job, opened: Opened | None = None) -> tuple[EditPreview, 
 
 def _once(job: Job, opened: Opened) -> Generator[Event, None, Rehearsal]:
     at = datetime.now(UTC)
-    failure, rows, proof = None, (), UndoProof(proven=False, rows=0, identical=0, reason="the plan did not get that far")
+    failure: str | None = None
+    rows: tuple[RowChange, ...] = ()
+    proof = UndoProof(proven=False, rows=0, identical=0, reason="the plan did not get that far")
     try:
         for unit in job.units:
             match unit:
@@ -113,11 +115,24 @@ def _prove(job: Job, opened: Opened) -> UndoProof:
 
 def _prove_sql(job: Job, unit: SqlUnit, opened: Opened) -> UndoProof:
     session = job.targets.session(unit.target)
+    capture = opened.captures[unit.number]
     try:
-        undoing.put_back(job, unit, session, job.run)
-        return images.proof(session, opened.captures[unit.number])
+        if unit.scripts:
+            _run_scripts(job, unit, session)
+        else:
+            undoing.put_back(job, unit, session, job.run)
+        return images.proof(session, capture)
     except OktoError as error:
         return UndoProof(proven=False, rows=0, identical=0, reason="; ".join((error.message, *error.faults)))
+
+
+def _run_scripts(job: Job, unit: SqlUnit, session: Session) -> None:
+    """Run the author's undo with its rows captured too, so that run and undo can be compared."""
+    undo = images.start(session, f"{job.run}/undo", str(unit.number), job.covered(unit), undoes=job.run)
+    undoing.put_back(job, unit, session, job.run)
+    missing = images.account(session, undo, ddl=True).missing
+    if missing:
+        raise work.NotCovered(unit.target, missing)
 
 
 def _merge(proofs: list[UndoProof]) -> UndoProof:

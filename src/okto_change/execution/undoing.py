@@ -76,19 +76,20 @@ def _undo_sql(job: Job, unit: SqlUnit, origin: str, *, only_clean: bool) -> Gene
             raise work.failed(unit, error) from error
         yield job.event(EventKind.UNDO_COMMITTING, unit.name, unit=unit.number, target=unit.target, **work.marked(mark))
         work.commit(job, unit.target, session, mark)
+        images.clean_up(session)
         job.seen.undone.add(unit.number)
         yield job.event(EventKind.UNDONE, unit.name, unit=unit.number, target=unit.target, left=len(left))
     return left
 
 
 def put_back(job: Job, unit: SqlUnit, session: Session, origin: str, *, only_clean: bool = False) -> Left:
-    """Undo one unit inside the open transaction; return what was left alone. Raises Conflict, DatabaseError, StepFailed."""
+    """Undo one unit inside the open transaction; return what was left alone. Raises Conflict, DatabaseError, Stuck."""
     if unit.scripts:
         for script in unit.scripts:
             _run_script(script, session)
         return ()
-    restored = images.restore(session, origin, unit=str(unit.number), only_clean=only_clean)
-    return restored.conflicts
+    keep_as = None if origin == job.run else job.run
+    return images.restore(session, origin, unit=str(unit.number), only_clean=only_clean, undo_run=keep_as).conflicts
 
 
 def _run_script(script: ScriptUndo, session: Session) -> None:
