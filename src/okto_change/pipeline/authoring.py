@@ -29,7 +29,7 @@ def init(
 
     Raises UsageError where one of the files exists already, KeyUnusable without a public key.
     """
-    workspace = Workspace.begin(path)
+    workspace = Workspace.begin(path.absolute())
     login, email = workspace.user()
     files = scaffold.init_files(name or workspace.root.name) | {
         f"{POLICY}0001.yaml": policies.template(

@@ -109,4 +109,4 @@ def _matching(part: str, known: tuple[str, ...]) -> tuple[str, ...]:
 
 def open_repository(path: Path, key: str | None = None) -> Repository:
     """Return the change repository that ``path`` lies in. Raises WorkspaceError outside of one."""
-    return Repository(Workspace.discover(path), key=key)
+    return Repository(Workspace.discover(path.absolute()), key=key)

@@ -1,3 +1,5 @@
+-- Images of config edits, kept beside the journal.
+
 -- name: edit_keep
 -- Written before the file is swapped; a resumed run may write it again.
 INSERT INTO okto_change.edit_image (run, unit, target, file, before, after)
