@@ -15,7 +15,7 @@ CREATE TABLE acquirers (
     code       text NOT NULL UNIQUE,
     name       text NOT NULL,
     settings   jsonb NOT NULL DEFAULT '{}',
-    updated_at timestamptz NOT NULL DEFAULT '2026-01-01'
+    updated_at timestamptz(0) NOT NULL DEFAULT '2026-01-01'
 );
 
 CREATE TABLE merchants (
@@ -25,7 +25,7 @@ CREATE TABLE merchants (
     currency   char(3) NOT NULL,
     settings   jsonb NOT NULL DEFAULT '{}',
     created_at timestamptz NOT NULL,
-    updated_at timestamptz NOT NULL
+    updated_at timestamptz(0) NOT NULL
 );
 
 CREATE TABLE transactions (
@@ -49,9 +49,9 @@ CREATE TABLE settlements (
     status       settlement_status NOT NULL DEFAULT 'PENDING',
     currency     char(3) NOT NULL,
     amount       numeric(14,2) NOT NULL,
-    requested_at timestamptz NOT NULL,
-    released_at  timestamptz,
-    updated_at   timestamptz NOT NULL,
+    requested_at timestamptz(0) NOT NULL,
+    released_at  timestamptz(0),
+    updated_at   timestamptz(0) NOT NULL,
     CHECK ((status = 'PENDING') = (released_at IS NULL))
 );
 
@@ -67,7 +67,7 @@ CREATE TABLE settlement_events (
     settlement_id bigint NOT NULL REFERENCES settlements ON DELETE CASCADE,
     kind          text NOT NULL,
     detail        jsonb NOT NULL DEFAULT '{}',
-    at            timestamptz NOT NULL DEFAULT now()
+    at            timestamptz(0) NOT NULL DEFAULT now()
 );
 
 -- Double entry: the amounts of each transaction add up to zero, debits positive.
@@ -88,10 +88,9 @@ CREATE TABLE audit_log (
     table_name text NOT NULL,
     operation  text NOT NULL,
     row_id     text NOT NULL,
-    before     jsonb,
-    after      jsonb,
+    was        jsonb,  -- the columns that changed, with the values that they had
     done_by    text NOT NULL DEFAULT current_user,
-    done_at    timestamptz NOT NULL DEFAULT now()
+    done_at    timestamptz(0) NOT NULL DEFAULT now()
 );
 
 -- ---------------------------------------------------------------------------------------------------- rows
@@ -200,8 +199,10 @@ CREATE TRIGGER touch BEFORE UPDATE ON settlements FOR EACH ROW EXECUTE FUNCTION 
 
 CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO audit_log (table_name, operation, row_id, before, after)
-    VALUES (TG_TABLE_NAME, TG_OP, coalesce(NEW.id, OLD.id), to_jsonb(OLD), to_jsonb(NEW));
+    INSERT INTO audit_log (table_name, operation, row_id, was)
+    SELECT TG_TABLE_NAME, TG_OP, coalesce(NEW.id, OLD.id), jsonb_object_agg(key, value)
+      FROM jsonb_each(to_jsonb(OLD))
+     WHERE key <> 'updated_at' AND to_jsonb(NEW) -> key IS DISTINCT FROM value;
     RETURN NULL;
 END
 $$;

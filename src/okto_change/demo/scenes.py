@@ -83,16 +83,16 @@ def take_back(stage: Stage) -> None:
 def rehearse(stage: Stage, change: str, *, lines: int | None) -> None:
     """Lock and dry-run a change for production and publish both; show ``lines`` lines of the dry run."""
     stage.okto("ana", "lock", change, "--env", "production", lines=6)
-    stage.okto("ana", "dry-run", change, "--env", "production", lines=lines)
+    stage.okto("ana", "dry-run", change, "--env", "production", lines=lines, talk=False)
 
 
 def decide(stage: Stage, part: str, change: str) -> None:
     """Have Ana submit a change and Bruno approve it."""
     stage.publish("ana", f"Plan, lock and dry run of {change}")
-    stage.okto("ana", "submit", part, "--env", "production", "-m", "rehearsed", lines=4)
+    stage.okto("ana", "submit", part, "--env", "production", "-m", "rehearsed", talk=False)
     stage.say("Bruno reads what will run, and signs:")
     stage.pull("bruno")
-    stage.okto("bruno", "approve", part, "--env", "production", "--yes", change, lines=12)
+    stage.okto("bruno", "approve", part, "--env", "production", "--yes", change, talk=False)
     stage.okto("bruno", "approvals", part, "--env", "production")
 
 

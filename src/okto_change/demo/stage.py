@@ -39,23 +39,25 @@ class Stage:
         """Say a sentence or two."""
         self._write(f"\n{text}")
 
-    def okto(self, person: str, *arguments: str, expect: int = 0, lines: int | None = None) -> str:
-        """Run okto-change as ``person`` and show at most ``lines`` of its answer; return the answer, talk included.
+    def okto(
+        self, person: str, *arguments: str, expect: int = 0, lines: int | None = None, talk: bool = True
+    ) -> None:  # fmt: skip
+        """Run okto-change as ``person`` and show at most ``lines`` of its answer; ``talk``: progress too.
 
         Raises Mishap when it does not exit with ``expect``.
         """
         self._write(f"\n{person}$ okto-change {_shown(arguments)}")
         done = subprocess.run(
-            [*self._command, *arguments], cwd=self.world.clone(person), env=self.world.environ(), text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+            [*self._command, *arguments], cwd=self.world.clone(person), env=self.world.environ(),
+            encoding="utf-8", stdin=subprocess.DEVNULL, capture_output=True, check=False,
         )  # fmt: skip
+        said = done.stderr + done.stdout
         if done.returncode != expect:
             ended = f"okto-change {_shown(arguments)} ended with {done.returncode}, not {expect}"
-            raise Mishap(f"{ended}:\n{done.stdout}{self._logs()}")
-        self.show(done.stdout, lines=lines)
+            raise Mishap(f"{ended}:\n{said}{self._logs()}")
+        self.show(said if talk else done.stdout, lines=lines)
         if expect:
             self._write(f"    (exit code {expect})")
-        return done.stdout
 
     def publish(self, person: str, message: str) -> None:
         """Commit all of the person's clone and push it to the protected branch, as a merged pull request does."""
