@@ -141,4 +141,4 @@ def _is_line(text: str) -> bool:
 
 
 def _shown(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
+    return f"{text[:57]}..." if _is_line(text) else text

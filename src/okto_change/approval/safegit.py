@@ -23,7 +23,7 @@ PATIENCE = 60
 """seconds for a command on our own mirror"""
 NETWORK_PATIENCE = 180
 """seconds for a fetch or a push"""
-_SETTINGS = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.alternateRefsCommand=", "log.showRoot=true",
+_SETTINGS = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.alternateRefsCommand=true", "log.showRoot=true",
              "gc.autoDetach=false", "credential.interactive=false")  # fmt: skip
 _FIXED = {
     "LC_ALL": "C",
@@ -43,7 +43,7 @@ _NETWORK = {
     "GIT_ALLOW_PROTOCOL": "https:ssh:file",
     "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oForwardAgent=no",
 }
-_PADDING = ("hint:", "Please make sure", "and the repository exists")
+_PADDING = ("hint:", "warning:", "Please make sure", "and the repository exists")
 _KEPT = ("PATH", "TMPDIR")
 _KEPT_ONLINE = (
     "HOME", "USER", "LOGNAME", "SUDO_UID", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "SSH_AUTH_SOCK", "SSL_CERT_FILE",
@@ -148,7 +148,8 @@ def failure(message: str, said: str, *, where: object | None = None, hint: str |
             hint=f"run as its owner, or trust it: git config --global --add safe.directory {owner[1]}",
         )  # fmt: skip
     words = [line for line in said.splitlines() if line.strip() and not line.startswith(_PADDING)]
-    return GitFailed(f"{message}: {words[-1]}" if words else message, said=said, where=where, hint=hint)
+    reason = f": {words[0].removeprefix('fatal: ').removeprefix('error: ')}" if words else ""
+    return GitFailed(message + reason, said=said, where=where, hint=hint)
 
 
 def without_credentials(text: str) -> str:

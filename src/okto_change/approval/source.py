@@ -55,18 +55,15 @@ def _usable(url: str, top: Path) -> str:
     if _URL.fullmatch(url):
         return url
     path = top / url
-    if not url.startswith("-") and "://" not in url and "::" not in url and (_is_path(url) or path.is_dir()):
-        return str(path.resolve())
-    if _SCP.fullmatch(url):
-        return url
+    if not url.startswith("-") and "://" not in url and "::" not in url:
+        if url.startswith(("/", "./", "../")) or path.is_dir():
+            return str(path.resolve())
+        if _SCP.fullmatch(url):
+            return url
     raise WorkspaceError(
         f"the remote origin has a URL that is not used here: {without_credentials(url)[:100]}", where=top,
         hint="okto-change fetches over https, ssh or from a folder",
     )  # fmt: skip
-
-
-def _is_path(url: str) -> bool:
-    return url.startswith(("/", "./", "../"))
 
 
 def state_folder() -> Path:

@@ -102,6 +102,7 @@ _REASONS = (
     ("too open", "its file can be read by others", "run: chmod 600 {key}"),
     ("agent refused", "the agent refused to sign (a constrained key cannot)", "use another key with --key"),
     ("invalid format", "it is no OpenSSH key", "name an SSH key with --key"),
+    ("load public key", "it is no OpenSSH key", "name an SSH key with --key"),
     ("No private key", "its private half is neither in the file nor in an agent", "add it to an agent: ssh-add"),
     ("device not found", "its security key is not plugged in", "plug the security key in and try again"),
     ("Permission denied", "its file cannot be read", "look at the owner of {key}"),
@@ -122,4 +123,4 @@ def _unusable(key: Path | str, reason: str, hint: str) -> KeyUnusable:
 
 def _shown(key: Path | str) -> str:
     text = str(key)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return f"{text[:57]}..." if text.split(" ")[0] in ALGORITHMS else text

@@ -10,6 +10,8 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -36,8 +38,10 @@ _CONFIG = b"""\
 \tshowRoot = true
 """
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-UPLOAD = "git -c core.hooksPath=/dev/null upload-pack"
-RECEIVE = "git -c core.hooksPath=/dev/null -c receive.autogc=false receive-pack"
+# The other side of a fetch from the user's own clone runs there. Whose clone it is, git has judged when we found it.
+_THERE = "git -c core.hooksPath=/dev/null -c core.alternateRefsCommand=true -c 'safe.directory=*'"
+UPLOAD = f"{_THERE} upload-pack"
+RECEIVE = f"{_THERE} -c receive.autogc=false -c receive.denyCurrentBranch=refuse receive-pack"
 
 
 class Mirror:
@@ -71,7 +75,7 @@ class Mirror:
     def head_commit(self) -> str:
         """Return the commit at HEAD of the user's own clone, fetched now. Raises WorkspaceError if there is none."""
         with self.locked():
-            ran = self.network.attempt(*self._fetching(), "--", str(self.source.root), f"+HEAD:{HEAD}")
+            ran = self.network.attempt(*_fetching(local=True), "--", str(self.source.root), f"+HEAD:{HEAD}")
         if ran.code != 0:
             message, hint = "HEAD of the clone cannot be read", "commit something first"
             raise failure(message, ran.err, where=self.source.root, hint=hint)
@@ -125,14 +129,11 @@ class Mirror:
         ran = self.git.attempt("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
         return ran.lines()[0] if ran.code == 0 else None
 
-    def _fetching(self) -> tuple[str, ...]:
-        upload = () if self.source.url else (f"--upload-pack={UPLOAD}",)
-        return ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", *upload)
-
     def _fetch(self, place: str, exact: Sequence[str], optional: Sequence[str]) -> None:
         """Fetch branches into ``refs/okto/incoming``; an optional one is asked for by a pattern: it may be missing."""
         wanted = [f"+{ref}:{_incoming(ref)}" for ref in exact] + [f"+{ref}*:{_incoming(ref)}*" for ref in optional]
-        ran = self.network.attempt(*self._fetching(), "--prune", "--", place, *wanted)
+        fetching = _fetching(local=self.source.url is None)
+        ran = self.network.attempt(*fetching, "--prune", "--", place, *wanted)
         if ran.code == 0:
             return
         if "couldn't find remote ref" in ran.err:
@@ -207,14 +208,14 @@ def _create(folder: Path) -> None:
     if folder.is_dir():
         return
     folder.parent.mkdir(mode=0o700, exist_ok=True)
-    fresh = folder.with_name(f"{folder.name}.{os.getpid()}")
+    fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
     SafeGit(None).run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(fresh))
-    fresh.chmod(0o700)
     (fresh / "config").write_bytes(_CONFIG)
     try:
         fresh.rename(folder)
     except OSError as error:
         # Another process was faster; its mirror serves as well.
+        shutil.rmtree(fresh)
         if not folder.is_dir():
             raise WorkspaceError(f"{folder} cannot be made: {error.strerror}") from error
 
@@ -260,6 +261,11 @@ def _local_branch(origin: Source) -> str:
             hint="commit the policy to the branch main",
         )  # fmt: skip
     return found[0]
+
+
+def _fetching(*, local: bool) -> tuple[str, ...]:
+    upload = (f"--upload-pack={UPLOAD}",) if local else ()
+    return ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head", *upload)
 
 
 def _commit(value: str) -> str:
