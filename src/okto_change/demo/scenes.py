@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from okto_change.demo import example
-from okto_change.demo.stage import Stage
+from okto_change.demo.stage import Stage, few_rows
 
 STUCK = (
     "SELECT status, count(*) FROM settlements WHERE acquirer_id = 1 AND requested_at"
@@ -83,7 +83,7 @@ def take_back(stage: Stage) -> None:
 def rehearse(stage: Stage, change: str, *, lines: int | None) -> None:
     """Lock and dry-run a change for production and publish both; show ``lines`` lines of the dry run."""
     stage.okto("ana", "lock", change, "--env", "production", lines=6)
-    stage.okto("ana", "dry-run", change, "--env", "production", lines=lines, talk=False)
+    stage.okto("ana", "dry-run", change, "--env", "production", lines=lines, talk=False, short=few_rows)
 
 
 def decide(stage: Stage, part: str, change: str) -> None:

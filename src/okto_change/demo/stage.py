@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TextIO
 
@@ -40,9 +41,10 @@ class Stage:
         self._write(f"\n{text}")
 
     def okto(
-        self, person: str, *arguments: str, expect: int = 0, lines: int | None = None, talk: bool = True
+        self, person: str, *arguments: str, expect: int = 0, lines: int | None = None, talk: bool = True,
+        short: Callable[[str], str] = str,
     ) -> None:  # fmt: skip
-        """Run okto-change as ``person`` and show at most ``lines`` of its answer; ``talk``: progress too.
+        """Run okto-change as ``person`` and show ``lines`` of its answer, made ``short``; ``talk``: progress too.
 
         Raises Mishap when it does not exit with ``expect``.
         """
@@ -55,7 +57,7 @@ class Stage:
         if done.returncode != expect:
             ended = f"okto-change {_shown(arguments)} ended with {done.returncode}, not {expect}"
             raise Mishap(f"{ended}:\n{said}{self._logs()}")
-        self.show(said if talk else done.stdout, lines=lines)
+        self.show(short(said if talk else done.stdout), lines=lines)
         if expect:
             self._write(f"    (exit code {expect})")
 
@@ -93,6 +95,17 @@ class Stage:
     def _write(self, line: str) -> None:
         self._out.write(line + "\n")
         self._out.flush()
+
+
+def few_rows(page: str, most: int = 5) -> str:
+    """Return a page with at most ``most`` lines of each of its tables of rows."""
+    sections = page.split("\n\n")
+    return "\n\n".join(_cut(section, most) if section.startswith("ROWS of") else section for section in sections)
+
+
+def _cut(section: str, most: int) -> str:
+    lines = section.split("\n")
+    return "\n".join([*lines[: most + 1], "  ..."]) if len(lines) > most + 2 else section
 
 
 def _shown(arguments: tuple[str, ...]) -> str:
