@@ -71,7 +71,10 @@ def _do(job: Job, unit: Unit) -> Generator[Event, None, None]:
 
 
 def _preflight(job: Job) -> Generator[Event, None, None]:
-    before = [check for check in job.lock.checks if check.phase is Phase.BEFORE]
+    """Run the ``before`` checks that the first unit does not run itself, as the first thing in its own transaction."""
+    first = job.units[0]
+    own = first.before if isinstance(first, SqlUnit) else ()
+    before = [check for check in job.lock.checks if check.phase is Phase.BEFORE and check not in own]
     yield from _outside(job, before, Refused, "the check before the change failed, so nothing was run")
 
 

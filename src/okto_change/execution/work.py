@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from okto_change.database import accounting, state
 from okto_change.database.session import REPEATABLE_READ, Session
-from okto_change.errors import ConnectionLost, DatabaseError, NotReversible, StepFailed, Stuck, Unaccounted
+from okto_change.errors import ConnectionLost, DatabaseError, NotReversible, Refused, StepFailed, Stuck, Unaccounted
 from okto_change.execution import checks, images
 from okto_change.execution.job import Job
 from okto_change.execution.units import SqlUnit, bounds
@@ -159,7 +159,7 @@ def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None,
     capture = images.start(session, job.run, str(unit.number), job.covered(unit))
     invariants = [(check, session.texts(check.sql)[1]) for check in unit.invariants]
     for check in unit.before:
-        yield from _verdict(job, unit, check, checks.judge(check, session.texts(check.sql)[1]))
+        yield from _before(job, unit, check, session)
     for step in unit.steps:
         yield job.event(EventKind.STEP_STARTED, step.name, target=unit.target, unit=unit.number)
         yield from _run_step(job, unit, step, session)
@@ -174,6 +174,21 @@ def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None,
         writes={writes.table: [writes.inserted, writes.updated, writes.deleted] for writes in job.seen.writes[unit.number]},
     )  # fmt: skip
     return capture
+
+
+def _before(job: Job, unit: SqlUnit, check: Check, session: Session) -> Events:
+    """Judge a ``before`` check on the snapshot of the change; units after the first repeat what was told before the run."""
+    result = checks.judge(check, session.texts(check.sql)[1])
+    if unit.number > 1 and result.passed:
+        return
+    job.seen.checks[unit.number] += (result,)
+    yield check_event(job, result)
+    if not result.passed:
+        family = Refused if unit.number == 1 else StepFailed
+        raise family(
+            f"the check before the change failed, so nothing was run: {result.name!r} expected {result.expected}, "
+            f"found {result.found}", where=check.where,
+        )  # fmt: skip
 
 
 def _run_step(job: Job, unit: SqlUnit, step: SqlStep, session: Session) -> Events:

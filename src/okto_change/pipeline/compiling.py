@@ -100,14 +100,16 @@ def analyse_live(compiled: Compiled, found: Mapping[str, Found]) -> Analysis:
     ]  # fmt: skip
     if not parts:
         return compiled.analysis
-    worst = max((*parts, compiled.analysis), key=lambda part: part.risk.rank)
+    everything = (compiled.analysis, *parts)
     findings = {(f.code, str(f.where), f.message): f for part in parts for f in part.findings}
     statements = {(s.step, s.index): s for part in parts for s in part.statements}
     return replace(
         compiled.analysis,
         statements=tuple(statements.get((s.step, s.index), s) for s in compiled.analysis.statements),
-        findings=tuple(findings.values()), risk=worst.risk, risk_reasons=worst.risk_reasons,
-    )  # fmt: skip
+        findings=tuple(findings.values()),
+        risk=max((part.risk for part in everything), key=lambda risk: risk.rank),
+        risk_reasons=tuple(dict.fromkeys(reason for part in everything for reason in part.risk_reasons)),
+    )
 
 
 def only(plan: ChangePlan, target: str) -> ChangePlan:
