@@ -121,7 +121,7 @@ def parts_of(page: str) -> str:
 
 
 def steady(page: str, began: datetime) -> str:
-    """Return a page with what differs from run to run replaced, its layout kept: the moment of the run, and durations."""
+    """Return a page with what differs from run to run replaced, its layout kept: the moment, and durations."""
     seconds = int((datetime.now(UTC) - began).total_seconds()) + 2
     for moment in (began + timedelta(seconds=number) for number in range(-1, seconds)):
         page = page.replace(f"{moment:%H:%M:%S}", "09:41:07").replace(f"{moment:%Y-%m-%d}", "2026-11-22")
