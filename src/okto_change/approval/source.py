@@ -42,7 +42,8 @@ class Source:
 def find(root: Path) -> Source:
     """Return where the clone at ``root`` comes from. Raises WorkspaceError if it is none, or its URL cannot be used."""
     git = SafeGit(None, network=True)
-    ran = git.attempt("-C", str(root), "rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir")
+    asked = ("--path-format=absolute", "--show-toplevel", "--git-common-dir")
+    ran = git.attempt("-C", str(root.absolute()), "rev-parse", *asked)
     if ran.code != 0 or len(ran.lines()) != 2:
         raise failure(f"{root} is no git work tree", ran.err, hint="run this inside a clone of the change repository")
     top, common = map(Path, ran.lines())

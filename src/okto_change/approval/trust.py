@@ -122,8 +122,11 @@ class Mirror:
             yield
 
     def moved(self, ref: str, commit: str) -> None:
-        """Remember that we pushed ``commit`` to ``ref``."""
-        self.git.run("update-ref", _seen(ref), _commit(commit))
+        """Remember that we pushed ``commit`` to ``ref``, unless somebody's later push was seen already."""
+        with self.locked():
+            seen = self.tip(ref)
+            if seen is None or self.is_ancestor(seen, commit):
+                self.git.run("update-ref", _seen(ref), _commit(commit))
 
     def _resolve(self, name: str) -> str | None:
         ran = self.git.attempt("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")

@@ -29,8 +29,8 @@ class Workspace:
     @staticmethod
     def discover(path: Path) -> Path:
         """Return the root of the work tree that ``path`` lies in. Raises WorkspaceError outside of one."""
-        ran = SafeGit(None, network=True).attempt(
-            "-C", str(path), "rev-parse", "--path-format=absolute", "--show-toplevel")  # fmt: skip
+        git = SafeGit(None, network=True)
+        ran = git.attempt("-C", str(path.absolute()), "rev-parse", "--path-format=absolute", "--show-toplevel")
         if ran.code != 0 or not ran.lines():
             hint = "go to a clone of your change repository, or begin one: okto-change init"
             raise failure(f"{path} is not in a git work tree", ran.err, hint=hint)
@@ -39,6 +39,7 @@ class Workspace:
     @classmethod
     def begin(cls, path: Path) -> Workspace:
         """Return the work tree at ``path``, made with ``git init`` (branch ``main``) where there is none."""
+        path = path.absolute()
         path.mkdir(parents=True, exist_ok=True)
         git = SafeGit(None, network=True)
         ran = git.attempt("-C", str(path), "rev-parse", "--path-format=absolute", "--show-toplevel")
@@ -99,7 +100,8 @@ class Workspace:
             runner = self._repository().git
             return str(runner.execute(["git", *settings, command, *arguments], strip_newline_in_stdout=False))
         except GitCommandError as error:
-            raise failure(f"git {command} failed", str(error.stderr), where=self.root) from error
+            said = str(error.stderr).strip().removeprefix("stderr: ").strip("'")
+            raise failure(f"git {command} failed", said, where=self.root) from error
 
     def _repository(self) -> Repo:
         """Open the clone, asking git itself first: it knows whose repositories are safe to open."""

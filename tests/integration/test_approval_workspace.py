@@ -1,0 +1,107 @@
+"""The user's own clone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from okto_change.approval.safegit import GitFailed
+from okto_change.approval.workspace import Workspace
+from okto_change.errors import WorkspaceError
+from tests.integration.approval_repos import run
+from tests.plugins.people import GitRepo, Keys
+
+
+def test_the_root_is_found_from_any_folder(git_repo: GitRepo) -> None:
+    """Commands work from anywhere in the clone."""
+    (git_repo.path / "changes" / "a").mkdir(parents=True)
+    assert Workspace.discover(git_repo.path / "changes" / "a") == git_repo.path
+
+
+def test_a_relative_path_starts_where_the_person_stands(git_repo: GitRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Git runs elsewhere, but paths mean what they mean on the command line."""
+    monkeypatch.chdir(git_repo.path)
+    assert Workspace.discover(Path(".")) == git_repo.path
+    assert Workspace.begin(Path("new")).root == git_repo.path
+    monkeypatch.chdir(git_repo.path.parent)
+    assert Workspace.begin(Path("fresh")).root == git_repo.path.parent / "fresh"
+    assert (git_repo.path.parent / "fresh" / ".git").is_dir()
+
+
+def test_outside_of_a_clone_the_hint_is_init(tmp_path: Path, home: Path) -> None:
+    """A folder without git is not a change repository yet."""
+    with pytest.raises(WorkspaceError, match="is not in a git work tree") as caught:
+        Workspace.discover(tmp_path)
+    assert "okto-change init" in (caught.value.hint or "")
+
+
+def test_a_bare_repository_is_no_workspace(git_repo: GitRepo) -> None:
+    """There is nothing to work in."""
+    with pytest.raises(WorkspaceError, match="is not in a git work tree"):
+        Workspace.discover(git_repo.origin)
+
+
+def test_edits_of_every_kind_are_seen(git_repo: GitRepo) -> None:
+    """New, edited, staged and deleted files; elsewhere does not matter."""
+    workspace = Workspace(git_repo.path)
+    git_repo.commit("Add", {"changes/a/plan.yaml": "x\n", "changes/b/plan.yaml": "x\n", "changes/a/ö.sql": "x\n"})
+    assert not workspace.is_dirty("changes/a")
+    git_repo.write({"changes/a/new file": "x\n"})
+    git_repo.write({"changes/a/plan.yaml": "y\n"})
+    (git_repo.path / "changes/a/ö.sql").unlink()
+    git_repo.git("add", "changes/a/plan.yaml")
+    assert set(workspace.changed("changes/a")) == {"changes/a/new file", "changes/a/plan.yaml", "changes/a/ö.sql"}
+    assert not workspace.is_dirty("changes/b")
+    assert workspace.is_dirty("changes")
+
+
+def test_exactly_the_named_paths_are_committed(git_repo: GitRepo) -> None:
+    """What somebody staged for another commit stays staged."""
+    git_repo.write({"a": "1\n", "b": "1\n"})
+    git_repo.git("add", "b")
+    workspace = Workspace(git_repo.path)
+    commit = workspace.stage_and_commit(["a"], "Add a\n\nWith a body")
+    assert commit == git_repo.git("rev-parse", "HEAD") == workspace.head()
+    assert git_repo.git("show", "--name-only", "--format=%s", "HEAD") == "Add a\n\na"
+    assert git_repo.git("status", "--porcelain") == "A  b"
+
+
+def test_a_path_is_never_an_option(git_repo: GitRepo) -> None:
+    """A file called like an option is a file."""
+    git_repo.write({"--force": "1\n"})
+    Workspace(git_repo.path).stage_and_commit(["--force"], "Add it")
+    assert git_repo.git("ls-files") == "--force\nREADME.md"
+
+
+def test_a_failing_hook_of_the_user_stops_the_commit(git_repo: GitRepo) -> None:
+    """In their own clone people's own hooks apply."""
+    hook = git_repo.path / ".git" / "hooks" / "pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'spelling' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    git_repo.write({"a": "1\n"})
+    with pytest.raises(GitFailed, match="git commit failed: spelling"):
+        Workspace(git_repo.path).stage_and_commit(["a"], "Add a")
+
+
+def test_branch_and_head_are_told(git_repo: GitRepo, tmp_path: Path) -> None:
+    """Also when detached, and before the first commit."""
+    workspace = Workspace(git_repo.path)
+    assert workspace.current_branch() == "main"
+    git_repo.git("switch", "--quiet", "--detach")
+    assert workspace.current_branch() is None
+    run("git", "init", "--quiet", "--initial-branch=main", str(tmp_path / "empty"))
+    empty = Workspace(tmp_path / "empty")
+    assert (empty.head(), empty.current_branch()) == (None, "main")
+
+
+def test_configuration_is_read_as_data(git_repo: GitRepo, keys: Keys) -> None:
+    """Name, address and signing key; a GPG key's id is no key of ours."""
+    workspace = Workspace(git_repo.path)
+    assert workspace.user() == ("ana", "ana@example.org")
+    assert workspace.signing_key() == str(keys.ana.key)
+    git_repo.git("config", "user.signingkey", f"key::{keys.ana.public}")
+    assert Workspace(git_repo.path).signing_key() == keys.ana.public
+    git_repo.git("config", "user.signingkey", "0xDEADBEEF")
+    assert Workspace(git_repo.path).signing_key() is None
