@@ -75,8 +75,12 @@ def _with_inline(sheet: Sheet, entry: Entry, new: str) -> list[Splice]:
 def _with_block(sheet: Sheet, entry: Entry, value: Any) -> list[Splice]:
     old, indicator = entry.value, sheet.after_colon(entry)
     if old.is_block:
-        text = sheet.block(value, sheet.column(old.entries[0].start))
-        return [Splice(old.entries[0].start, sheet.eol(old.end), text.lstrip(" "))]
+        first = old.entries[0].start
+        if not sheet.leads(first):
+            return [Splice(first, sheet.eol(old.end), sheet.block(value, sheet.column(first)).lstrip(" "))]
+        least = sheet.column(entry.start) + (sheet.unit if isinstance(value, dict) else 0)
+        text = sheet.block(value, max(sheet.column(first), least))
+        return [Splice(sheet.line(first), sheet.eol(old.end), text)]
     if entry.key is None:
         text = sheet.block(value, sheet.column(entry.start) + 2).lstrip(" ")
         return [Splice(indicator, old.end, f" {text}")]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from okto_change.config import block, flow, sheet, tree
 from okto_change.config.keys import checked, diff, locate, placed, put, take
 from okto_change.config.sheet import Sheet, Splice
-from okto_change.config.tree import Node, Path, Spot
+from okto_change.config.tree import Entry, Node, Path, Spot
 from okto_change.errors import Conflict, EditError
 from okto_change.model.base import type_
 
@@ -80,10 +81,11 @@ def plan_undo(file: str, content: bytes, *, before: bytes, after: bytes, only_cl
 def _differences(path: Path, was: Node | None, left: Node | None, now: Node | None) -> Iterator[Difference]:
     if _same(was, left):
         return
-    if was is None or left is None or not _comparable(was, left, now):
+    old, ours, here = _members(was), _members(left), _members(now)
+    replaced = not old.keys() & ours.keys() and _same(left, now)
+    if was is None or left is None or replaced or not _comparable(was, left, now):
         yield Difference(path=path, before=was, after=left, now=now)
         return
-    old, ours, here = _members(was), _members(left), _members(now)
     for name in dict.fromkeys((*old, *ours)):
         yield from _differences((*path, name), old.get(name), ours.get(name), here.get(name))
 
@@ -195,22 +197,33 @@ def _ways_in(was: Sheet, now: Sheet, old: Spot, spot: Spot, index: int) -> Itera
     if old.container.flow or now.column(container.entries[0].start) != was.column(entry.start):
         return
     text = was.text[slice(*block.extent(was, entry))]
-    line = _old_line(was, now, old, spot, index)
-    if line is not None and now.text[line - 1 : line] in ("\n", ""):
-        yield [Splice(line, line, " " * was.column(entry.start) + text + now.newline)]
+    yield from _old_line(was, now, old, spot, " " * was.column(entry.start) + text)
     yield block.insert_text(now, container, index, text)
 
 
-def _old_line(was: Sheet, now: Sheet, old: Spot, spot: Spot, index: int) -> int | None:
-    """Return where the line of a removed entry stood, if the comment lines around it are still the same."""
-    before, here, at = old.container.entries, spot.container.entries, old.index or 0
-    start, end = was.line(old.entry.start), was.next_line(old.entry.end)
-    if at > 0 and index > 0 and here[index - 1].name == before[at - 1].name:
-        lead = was.text[was.next_line(before[at - 1].end) : start]
-        place = now.next_line(here[index - 1].end)
-        return place + len(lead) if now.text.startswith(lead, place) else None
-    if at + 1 < len(before) and index < len(here) and here[index].name == before[at + 1].name:
-        tail = was.text[end : was.line(before[at + 1].start)]
-        place = now.line(here[index].start) - len(tail)
-        return place if now.text[place : place + len(tail)] == tail and now.leads(here[index].start) else None
-    return None
+def _old_line(was: Sheet, now: Sheet, old: Spot, spot: Spot, text: str) -> Iterator[list[Splice]]:
+    """Yield the way to put ``text`` on its old line, if the lines between it and a neighbour are still the same."""
+    here = {entry.name: entry for entry in spot.container.entries}
+    entries, at = old.container.entries, old.index or 0
+    above = next((index for index in range(at - 1, -1, -1) if entries[index].name in here), None)
+    if above is not None:
+        lead = _between(was, entries[above : at + 1])
+        place = now.next_line(here[entries[above].name].end)
+        if now.text.startswith(lead, place) and (lead or now.text[place - 1 : place] == "\n"):
+            yield [Splice(place + len(lead), place + len(lead), text + now.newline)]
+        elif now.text[place:] + now.newline == lead:
+            yield [Splice(len(now.text), len(now.text), now.newline + text)]
+        return
+    below = next((index for index in range(at + 1, len(entries)) if entries[index].name in here), None)
+    if below is not None:
+        tail = _between(was, entries[at : below + 1])
+        place = now.line(here[entries[below].name].start) - len(tail)
+        if now.text.startswith(tail, place) and now.leads(here[entries[below].name].start):
+            yield [Splice(place, place, text + now.newline)]
+
+
+def _between(was: Sheet, entries: Sequence[Entry]) -> str:
+    """Return the lines between the first and the last of ``entries``, without those of the entries between them."""
+    return "".join(
+        was.text[was.next_line(one.end) : was.line(other.start)] for one, other in pairwise(entries)
+    )  # fmt: skip
