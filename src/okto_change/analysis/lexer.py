@@ -23,7 +23,7 @@ _TOKEN = re.compile(
         | (?:[0-9](?:_?[0-9])*+(?:\.(?!\.)(?:[0-9](?:_?[0-9])*+)?)?|\.[0-9](?:_?[0-9])*+)
           (?:[eE][+-]?[0-9](?:_?[0-9])*+)?)
     | (?P<fixed>::|:=|\.\.|[\[\](),;.:])
-    | (?P<op>[-+*/<>=~!@\#%^&|`?]++)
+    | (?P<op>[-+*/<>=~!@\#%^&|`?]{1,64}+)
     | (?P<other>.)
     """,
     re.VERBOSE | re.DOTALL,
@@ -148,7 +148,6 @@ def _operator(characters: str) -> str:
     """Cut at a comment, then drop trailing signs as PostgreSQL does: ``=-1`` is ``=`` and ``-1``."""
     for opening in ("--", "/*"):
         characters = characters.split(opening, 1)[0]
-    if not _MAY_END_IN_SIGN.search(characters):
-        while len(characters) > 1 and characters[-1] in "+-":
-            characters = characters[:-1]
-    return characters
+    if _MAY_END_IN_SIGN.search(characters):
+        return characters
+    return characters.rstrip("+-") or characters[:1]

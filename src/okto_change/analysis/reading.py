@@ -14,8 +14,8 @@ from okto_change.analysis.subject import Reading, Setting
 from okto_change.analysis.verbs import inner_writes, level, main_verb, words
 from okto_change.model import Found, Statement, StatementKind
 
-PARSE_LIMIT = 256 * 1024
-"""Characters; sqlglot needs about 4 s for a megabyte, a longer statement is read by tokens alone"""
+PARSE_LIMIT = 128 * 1024
+"""Characters; parsing takes up to a second by then, so a longer statement is read by tokens alone"""
 _PARSED = {kind for kind in StatementKind if kind not in (StatementKind.OTHER, StatementKind.TRANSACTION)}
 _TARGETING = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")
 _CONTROL = {"COMMIT", "ROLLBACK", "ABORT", "SAVEPOINT"}

@@ -1,4 +1,4 @@
-"""sqlglot's tree of one statement -> plain facts. The only module that knows sqlglot; import it inside functions only.
+"""sqlglot's tree of one statement -> plain facts. Import this module inside functions only: sqlglot is slow to import.
 
 The tree answers questions (which tables, which columns, what does the condition compare); it never produces SQL.
 """
@@ -6,7 +6,7 @@ The tree answers questions (which tables, which columns, what does the condition
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 import sqlglot
@@ -23,6 +23,9 @@ _ROOTS = (
     exp.Query, exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Alter, exp.Drop, exp.TruncateTable,
     exp.Comment, exp.Grant, exp.Revoke, exp.Copy, exp.Set,
 )  # fmt: skip
+Nodes = Sequence[Tree]
+"""Every node of a tree, the root first; walked once, since walking is what costs"""
+
 _TABLE_KINDS = ("TABLE", "VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE")
 _WRITERS = (exp.Insert, exp.Update, exp.Delete, exp.Merge)
 
@@ -51,50 +54,55 @@ def parse(text: str) -> Tree | None:
 
 def facts(root: Tree) -> Facts:
     """Return what a parsed statement says. Raises RecursionError for trees deeper than Python can walk."""
+    nodes = tuple(root.walk())
     condition = root.args.get("where") if isinstance(root, exp.Update | exp.Delete) else None
     test = condition.this if condition else None
     return Facts(
         root=type(root).__name__.lower(),
-        reads=_unique(table_name(table) for table in _read_tables(root)),
-        writes=_unique(table_name(table) for table in _written_tables(root)),
+        reads=_unique(table_name(table) for table in _read_tables(nodes)),
+        writes=_unique(table_name(table) for table in _written_tables(nodes)),
         altered=_unique(table_name(table) for table in _altered_tables(root)),
-        created=_unique(table_name(table) for table in _created_tables(root)),
-        columns=_unique(chain(_assigned_columns(root), _listed_columns(root))),
-        assigned=_unique(_assigned_columns(root)),
-        read_columns=_unique(_dotted(column) for column in root.find_all(exp.Column) if _is_read(column)),
-        own_columns=_own_columns(root, test),
+        created=_unique(table_name(table) for table in _created_tables(nodes)),
+        columns=_unique(chain(_assigned_columns(nodes), _listed_columns(nodes))),
+        assigned=_unique(_assigned_columns(nodes)),
+        read_columns=_unique(_dotted(node) for node in nodes if isinstance(node, exp.Column) and _is_read(node)),
+        own_columns=_own_columns(nodes, test),
         always_true=always_true(test) if test is not None else None,
-        null_comparisons=null_comparisons(root),
+        null_comparisons=null_comparisons(nodes),
         sources=sources(root),
         links=links(root, test),
-        unordered_limits=sum(1 for query in root.find_all(exp.Select) if _picks_any(query)),
+        unordered_limits=sum(isinstance(node, exp.Select) and _picks_any(node) for node in nodes),
     )
 
 
-def _read_tables(root: Tree) -> Iterator[exp.Table]:
-    others = {id(table) for table in (*_written_tables(root), *_created_tables(root), *_altered_tables(root))}
-    if isinstance(root, exp.Drop | exp.Comment | exp.Grant | exp.Revoke):
+def _read_tables(nodes: Nodes) -> Iterator[exp.Table]:
+    if isinstance(nodes[0], exp.Drop | exp.Comment | exp.Grant | exp.Revoke):
         return
-    for table in root.find_all(exp.Table):
-        if isinstance(table.this, exp.Identifier) and id(table) not in others and not is_cte(table):
-            yield table
+    others = {id(t) for t in (*_written_tables(nodes), *_created_tables(nodes), *_altered_tables(nodes[0]))}
+    for node in nodes:
+        named = isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier)
+        if named and id(node) not in others and not is_cte(node):
+            yield node
 
 
-def _written_tables(root: Tree) -> Iterator[exp.Table]:
+def _written_tables(nodes: Nodes) -> Iterator[exp.Table]:
+    root = nodes[0]
     if isinstance(root, exp.TruncateTable):
         yield from (table for table in root.expressions if isinstance(table, exp.Table))
     if isinstance(root, exp.Copy) and root.args.get("kind"):
         yield from _as_table(root.this)
-    for node in root.find_all(*_WRITERS):
-        if not isinstance(node.parent, exp.When):
+    for node in nodes:
+        if isinstance(node, _WRITERS) and not isinstance(node.parent, exp.When):
             yield from _as_table(node.this)
 
 
-def _created_tables(root: Tree) -> Iterator[exp.Table]:
+def _created_tables(nodes: Nodes) -> Iterator[exp.Table]:
+    root = nodes[0]
     if isinstance(root, exp.Create) and root.kind in ("TABLE", "VIEW"):
         yield from _as_table(root.this)
-    for into in root.find_all(exp.Into):
-        yield from _as_table(into.this)
+    for node in nodes:
+        if isinstance(node, exp.Into):
+            yield from _as_table(node.this)
 
 
 def _altered_tables(root: Tree) -> Iterator[exp.Table]:
@@ -113,15 +121,16 @@ def _as_table(node: object) -> Iterator[exp.Table]:
         yield inner
 
 
-def _assigned_columns(root: Tree) -> Iterator[str]:
-    for node in root.find_all(exp.Update, exp.OnConflict):
-        for item in node.expressions:
-            yield from _assigned_names(item)
+def _assigned_columns(nodes: Nodes) -> Iterator[str]:
+    for node in nodes:
+        if isinstance(node, exp.Update | exp.OnConflict):
+            for item in node.expressions:
+                yield from _assigned_names(item)
 
 
-def _listed_columns(root: Tree) -> Iterator[str]:
-    for node in root.find_all(exp.Insert, exp.Copy):
-        columns = node.this
+def _listed_columns(nodes: Nodes) -> Iterator[str]:
+    for node in nodes:
+        columns = node.this if isinstance(node, exp.Insert | exp.Copy) else None
         if isinstance(columns, exp.Schema):
             yield from (fold(part) for part in columns.expressions if isinstance(part, exp.Identifier))
         elif isinstance(columns, exp.Tuple):
@@ -150,10 +159,12 @@ def _is_read(column: exp.Column) -> bool:
     return not (isinstance(parent.parent, exp.Update | exp.OnConflict) and parent.arg_key == "expressions")
 
 
-def _own_columns(root: Tree, test: Tree | None) -> tuple[str, ...]:
+def _own_columns(nodes: Nodes, test: Tree | None) -> tuple[str, ...]:
     """Columns in the condition of an UPDATE or DELETE that can only be the target's: no other table, no subquery."""
-    others = root.args.get("from_") or root.args.get("using") or root.find(exp.Query)
-    if test is None or others:
+    root = nodes[0]
+    if test is None or root.args.get("from_") or root.args.get("using"):
+        return ()
+    if any(isinstance(node, exp.Query) for node in nodes):
         return ()
     alias = root.this.alias_or_name
     columns = [c for c in test.find_all(exp.Column) if isinstance(c.this, exp.Identifier)]
@@ -165,11 +176,7 @@ def _dotted(column: exp.Column) -> str:
 
 
 def _picks_any(query: exp.Select) -> bool:
-    return bool(query.args.get("limit")) and not query.args.get("order") and not _one_row_by_kind(query)
-
-
-def _one_row_by_kind(query: exp.Select) -> bool:
-    return not query.args.get("from_")
+    return bool(query.args.get("limit") and query.args.get("from_")) and not query.args.get("order")
 
 
 def _unique(names: Iterator[str]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 
 from sqlglot import exp
@@ -24,14 +24,15 @@ def always_true(test: Tree) -> str | None:
     return _shown(test) if _holds(test, 0) is True else None
 
 
-def null_comparisons(root: Tree) -> tuple[str, ...]:
-    """Return the comparisons with a NULL literal in the statement, SET items aside."""
-    found = [node for node in root.find_all(*_NULL_TESTS) if _with_null(node) and not _assigns(node)]
-    found += [node for node in root.find_all(exp.In) if any(isinstance(e, exp.Null) for e in node.expressions)]
-    return tuple(dict.fromkeys(_shown(node) for node in found))
+def null_comparisons(nodes: Sequence[Tree]) -> tuple[str, ...]:
+    """Return the comparisons with a NULL literal among a statement's nodes, SET items aside."""
+    found = [node for node in nodes if isinstance(node, (*_NULL_TESTS, exp.In)) and _with_null(node)]
+    return tuple(dict.fromkeys(_shown(node) for node in found if not _assigns(node)))
 
 
 def _with_null(node: Tree) -> bool:
+    if isinstance(node, exp.In):
+        return any(isinstance(item, exp.Null) for item in node.expressions)
     return isinstance(_plain(node.this), exp.Null) or isinstance(_plain(node.expression), exp.Null)
 
 

@@ -91,7 +91,7 @@ def test_commit_inside_a_do_block_is_transaction_control() -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        "BEGIN", "START TRANSACTION", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT s", "ROLLBACK TO s", "RELEASE s",
+        "BEGIN", "START TRANSACTION", "COMMIT", "END", "ROLLBACK", "ABORT", "ROLLBACK AND CHAIN", "COMMIT WORK",
         "PREPARE TRANSACTION 'x'", "COMMIT PREPARED 'x'", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
         "SET LOCAL TRANSACTION READ ONLY", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
     ],
@@ -104,14 +104,26 @@ def test_every_way_to_control_the_transaction_is_refused(sql: str) -> None:
 @pytest.mark.parametrize(
     ("sql", "code"),
     [
+        ("SAVEPOINT s", "OC401"), ("ROLLBACK TO s", "OC401"), ("ROLLBACK WORK TO SAVEPOINT s", "OC401"),
+        ("RELEASE s", "OC401"), ("RESET ALL", "OC403"), ("SET LOCAL ROLE auditor", "OC404"),
+    ],
+)  # fmt: skip
+def test_what_stays_inside_the_transaction_is_only_a_warning(sql: str, code: str) -> None:
+    """Savepoints, RESET and another role for the transaction end with it; the rehearsal shows whether they do harm."""
+    findings = analysis.analyse(plan(step(sql))).findings
+    assert [(finding.code, finding.severity) for finding in findings] == [(code, Severity.WARNING)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "code"),
+    [
         ("SET SESSION work_mem = '1GB'", "OC403"),
-        ("RESET ALL", "OC403"),
         ("SET ROLE auditor", "OC403"),
         ("SET SESSION AUTHORIZATION auditor", "OC403"),
         ("SELECT set_config('work_mem', '1GB', false)", "OC403"),
         ("SELECT set_config(name, '1', true) FROM x", "OC404"),
         ("DISCARD ALL", "OC403"),
-        ("SET LOCAL ROLE auditor", "OC404"),
+        ("SET LOCAL SESSION AUTHORIZATION auditor", "OC404"),
         ("SET LOCAL okto_change.run = ''", "OC404"),
         ("SET LOCAL standard_conforming_strings = off", "OC404"),
         ("DO $$ BEGIN PERFORM set_config('okto_change.run', '', true); END $$", "OC404"),
@@ -198,6 +210,11 @@ def test_column_that_may_be_of_another_table_is_not_called_unknown(sql: str) -> 
         ("(VALUES (1, 10), (2, 20)) v(id, fee)", "v.id = s.id", False),
         ("(VALUES (1, 10), (1, 20)) v(id, fee)", "v.id = s.id", True),
         ("(VALUES (1, 10)) v(id, fee)", "v.id = s.id", False),
+        ("(VALUES (1, 10), (1.0, 20)) v(id, fee)", "v.id = s.id", True),
+        ("(SELECT id, max(fee) OVER () AS fee FROM fees) f", "f.id = s.id", True),
+        ("(SELECT a, max(fee) AS fee FROM fees GROUP BY a, ROLLUP (b)) f", "f.a = s.id", True),
+        ("merchant m LEFT JOIN acquirer a ON a.id = m.acquirer_id", "m.id = s.merchant_id", False),
+        ("merchant m LEFT JOIN acquirer a ON a.id = 5 AND m.id = a.id", "s.amount > 0", True),
         ("acquirer", "merchant_id = id", True),
     ],
 )
@@ -211,6 +228,15 @@ def test_update_from_is_judged_by_unique_keys(source: str, condition: str, twice
     sql = f"UPDATE settlement s SET amount = 0 FROM {source} WHERE {condition}"
     codes = {finding.code for finding in analysis.analyse(plan(step(sql)), catalogue).findings}
     assert ("OC108" in codes) is twice
+
+
+def test_source_named_by_with_is_judged_by_its_query() -> None:
+    """A WITH query that groups by the joined column gives at most one partner; one that does not may give several."""
+    update = "UPDATE settlement s SET amount = f.fee FROM f WHERE f.id = s.id"
+    once = analysis.analyse(plan(step(f"WITH f AS (SELECT id, max(fee) AS fee FROM fees GROUP BY id) {update}")))
+    twice = analysis.analyse(plan(step(f"WITH f AS (SELECT id, fee FROM fees) {update}")))
+    assert "OC108" not in {finding.code for finding in once.findings}
+    assert "OC108" in {finding.code for finding in twice.findings}
 
 
 @pytest.mark.parametrize(

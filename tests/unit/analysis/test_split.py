@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from okto_change.analysis.split import split
@@ -48,6 +50,14 @@ def texts(sql: str) -> list[str]:
 def test_statements_are_cut_where_postgresql_cuts(sql: str, parts: list[str]) -> None:
     """Quotes, escapes, dollar quotes, nested comments, brackets and hints, as the server's own lexer reads them."""
     assert texts(sql) == parts
+
+
+@pytest.mark.parametrize("text", ["+" * 200_000, "(" * 50_000 + ")" * 50_000, "/* */" * 50_000, "E'\\''" * 30_000])
+def test_hostile_repetition_takes_linear_time(text: str) -> None:
+    """Neither operators nor brackets, comments and escapes make the splitter slow."""
+    began = time.monotonic()
+    texts(f"SELECT {text}")
+    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize(

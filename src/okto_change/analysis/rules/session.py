@@ -27,6 +27,12 @@ def _control(subject: Subject) -> Iterator[str]:
         yield f"the block's body says {listed(reading.control)}"
 
 
+def _within(subject: Subject) -> bool:
+    """Savepoints divide a transaction and cannot end it."""
+    words = subject.reading.words if subject.reading else ()
+    return words[:1] in (("SAVEPOINT",), ("RELEASE",)) or (words[:1] == ("ROLLBACK",) and "TO" in words[1:3])
+
+
 def _not_transactional(subject: Subject) -> Iterator[str]:
     if subject.reading and (shown := _outside(subject.reading)):
         yield f"{shown} cannot run inside a transaction"
@@ -60,11 +66,22 @@ def _session_setting(subject: Subject) -> Iterator[str]:
         yield f"{reading.words[0]} acts on the session"
 
 
+def _is_reset(subject: Subject) -> bool:
+    """RESET returns to the session's own values, so nothing of it stays behind."""
+    return subject.reading is not None and subject.reading.words[:1] == ("RESET",)
+
+
 def _guarded(subject: Subject) -> Iterator[str]:
     for setting in subject.reading.settings if subject.reading else ():
         if setting.local and _is_guarded(setting):
             known = setting.name != "?"
             yield f"{setting.name} is the runner's" if known else "set_config sets a name made at run time"
+
+
+def _only_role(subject: Subject) -> bool:
+    """Another role for the transaction shows in what was approved, and the rehearsal tries it."""
+    local = [s for s in subject.reading.settings if s.local and _is_guarded(s)] if subject.reading else []
+    return all(setting.name == "role" for setting in local)
 
 
 def _is_guarded(setting: Setting) -> bool:
@@ -124,9 +141,10 @@ def _select(subject: Subject) -> Iterator[str]:
 RULES = (
     Rule(
         code="OC401", title="transaction control", severity=Severity.ERROR, predicate=_control, scripts=True,
+        softened=_within,
         condition="a step begins, ends or divides a transaction, in a DO block too",
         effect="what runs before it could be committed without its checks, images and journal entry",
-        remedy="leave it out: the runner opens and ends the transaction; steps divide a plan",
+        remedy="leave it out: the runner opens and ends the transaction. Savepoints are only a WARNING",
     ),
     Rule(
         code="OC402", title="not in a transaction", severity=Severity.ERROR, predicate=_not_transactional, scripts=True,
@@ -136,15 +154,17 @@ RULES = (
     ),
     Rule(
         code="OC403", title="session setting", severity=Severity.ERROR, predicate=_session_setting, scripts=True,
+        softened=_is_reset,
         condition="a setting is changed by SET without LOCAL, or the session in another way",
         effect="it outlives the transaction: later steps, the undo, and behind a pooler other clients get it too",
-        remedy="SET LOCAL, or set_config with true as third argument",
+        remedy="SET LOCAL, or set_config with true as third argument. RESET is only a WARNING; it drops the limits too",
     ),
     Rule(
         code="OC404", title="the runner's setting", severity=Severity.ERROR, predicate=_guarded, scripts=True,
+        softened=_only_role,
         condition="a step changes who it runs as, its limits, its isolation, how its text is read, or our own settings",
         effect="the run would no longer be the one that was cleared and captured",
-        remedy="`timeouts:` in the plan sets the limits; the target's user in the policy says who runs it",
+        remedy="`timeouts:` in the plan sets the limits. Another role for the transaction is only a WARNING",
     ),
     Rule(
         code="OC405", title="triggers switched off", severity=Severity.WARNING, scripts=True,
