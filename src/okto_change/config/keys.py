@@ -94,7 +94,7 @@ def _add(now: Sheet, spot: Spot, path: Path, value: Any) -> Sheet:
 
 def _entangled(path: Path) -> EditError:
     return EditError(
-        f"{tree.say(path)} is written so that it cannot be changed without touching something else",
+        f"{tree.say(path) or 'the file'} is written so that it cannot be changed without touching something else",
         hint="edit the file by hand, or bring the lines around it into a usual form first",
     )
 

@@ -121,10 +121,9 @@ def _same(one: Node | None, other: Node | None) -> bool:
 def _restore(was: Sheet, left: Sheet, now: Sheet, item: Difference) -> tuple[Sheet, list[str]]:
     """Return the file with one key as it was, and remarks on what could not be exactly so."""
     if not item.path:
-        raise Conflict(
-            f"{now.file} was changed since, and the edit replaced all of it", where=now.file,
-            faults=(f"{now.file}: {item}",), hint="put the file right by hand",
-        )  # fmt: skip
+        start, end = _all(now)
+        whole = Splice(start, end, was.text[slice(*_all(was))])
+        return checked(now, [whole], tree.shape(was.root), ()), []
     spot = locate(now, item.path)
     if item.before is None:
         return take(now, spot, item.path), []
@@ -139,6 +138,11 @@ def _restore(was: Sheet, left: Sheet, now: Sheet, item: Difference) -> tuple[She
         except EditError:
             continue
     return put(now, spot, item.path, tree.plain(item.before)), []
+
+
+def _all(sheet: Sheet) -> tuple[int, int]:
+    root = sheet.root
+    return root.start, sheet.eol(root.end) if root.is_block else root.end
 
 
 def _ways_back(was: Sheet, left: Sheet, now: Sheet, spot: Spot, path: Path) -> Iterator[list[Splice]]:

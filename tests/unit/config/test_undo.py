@@ -164,6 +164,7 @@ def test_a_removed_key_in_a_reindented_section_is_written_anew() -> None:
         ("p: # empty\nq: 1\n", [(("p",), 5)], [], "# empty", "# full"),
         ("p: {a: 1, b: 2}\nq: 1\n", [(("p", "a"), 5)], [("p", "b")], "q: 1", "q: 2"),
         ("p: {a: 1}\nq: 1\n", [], [("p", "a")], "q: 1", "q: 2"),
+        ("# top\na: 1 # one\n# end\n", [], [("a",)], "# top", "# head"),
         ("p: [1, 2]\nq: 1\n", [], [("p", "0")], "q: 1", "q: 2"),
         ("a: 1\n\n# two\nb: 2\n\n# three\nc: 3\n", [], [("a",)], "c: 3", "c: 4"),
         ("a: 1\n\n# two\nb: 2\n\n# three\nc: 3\n", [], [("a",), ("b",)], "c: 3", "c: 4"),
