@@ -154,6 +154,8 @@ class Reader:
             self.faults.expected(node, what)
         elif len(text) > most:
             self.faults.add(node.where, f"expected {what} of at most {most} characters, found {len(text)}")
+        elif hidden := plaintext.problems(text):
+            self.faults.add(node.where, f"expected {what} as plain text: {hidden[0][1]}")
         elif pattern is not None and not re.fullmatch(pattern, text):
             self.faults.expected(node, what)
         else:
@@ -163,7 +165,7 @@ class Reader:
     def line(self, node: Node | None, what: str, *, most: int = 200, default: str = "") -> str:
         """Return text of one line without invisible characters, white space around it cut off."""
         text = self.text(node, what, most=most, default=default).strip()
-        if node is not None and any(mark in "\n\t" or not plaintext.visible(mark) for mark in text):
+        if node is not None and ("\n" in text or "\t" in text):
             self.faults.expected(node, f"{what} in one line")
             return default
         return text

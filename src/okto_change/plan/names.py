@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from okto_change.plaintext import visible
+
 CHANGE_ID = r"[a-z0-9][a-z0-9-]{2,79}"
 ENVIRONMENT = r"[a-z][a-z0-9-]{0,31}"
 TARGET = r"[a-z][a-z0-9_-]{0,62}"
@@ -42,7 +44,7 @@ def valid_config_path(path: str) -> bool:
 
 def table(text: str) -> str | None:
     """Return a table's name, schema first if written, folded to lower case unless quoted; None if it is no name."""
-    if not _TABLE.fullmatch(text):
+    if not _TABLE.fullmatch(text) or not all(map(visible, text)):
         return None
     parts = re.findall(_TABLE_PART, text)
     return ".".join(part[1:-1] if part.startswith('"') else part.lower() for part in parts)

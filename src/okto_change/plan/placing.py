@@ -26,10 +26,12 @@ _TOKEN = re.compile(
     | (?P<word>[A-Za-z_\u0080-\U0010ffff][{_WORD_PART}]*)
     | (?P<number>[0-9]+)
     | (?P<end>;)
+    | (?P<other>\S)
     """,
     re.VERBOSE | re.DOTALL,
 )
 _CONTINUED = re.compile(r"[ \t\f\v]*(?:--[^\n]*)?\n(?:\s|--[^\n]*\n)*'(?:[^'\\]|\\.|'')*(?:'|\Z)", re.DOTALL)
+_NEXT_LINE = re.compile(r"[ \t\f\v]*(?:--[^\n]*)?\n(?:\s|--[^\n]*\n)*(?=\x00)")
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _COPY_END = re.compile(r"^\\\.[ \t]*$", re.MULTILINE)
 _GLUED = re.compile(rf"[{_WORD_PART}'\"\x00]")
@@ -70,6 +72,10 @@ class _Statement:
         self.words.append(word.lower())
         self.copies = self.copies or (self.words[0] == "copy" and self.words[-2:] == ["from", "stdin"])
 
+    def begin(self) -> None:
+        """Note that something stands here, so that no later word is the statement's first."""
+        self.words = self.words or [""]
+
     @property
     def has_code_body(self) -> bool:
         """Whether dollar-quoted text in this statement is SQL or PL/pgSQL."""
@@ -96,6 +102,8 @@ class _Placer:
         self._finish(statement, end, end)
 
     def _token(self, token: re.Match[str], statement: _Statement, end: int, bodies: tuple[str, ...]) -> int:
+        if token.lastgroup not in {"word", "line", "block"}:
+            statement.begin()
         match token.lastgroup:
             case "mark":
                 self._mark(token, bodies)
@@ -108,9 +116,7 @@ class _Placer:
             case "escaped":
                 return self._escaped(token, end)
             case "string" | "quoted":
-                self._refuse(token.start(), token.end(), "inside quotes; leave the quotes out, a value brings its own")
-            case _:
-                pass
+                return self._quoted(token.start(), token.end(), end)
         return token.end()
 
     def _finish(self, statement: _Statement, at: int, end: int) -> int:
@@ -121,11 +127,9 @@ class _Placer:
 
     def _copy_data(self, at: int, end: int) -> int:
         line = self._text.find("\n", at, end)
-        if line < 0:
-            return end
-        last = _COPY_END.search(self._text, line + 1, end)
+        last = _COPY_END.search(self._text, line + 1, end) if line >= 0 else None
         stop = last.end() if last else end
-        self._refuse(line, stop, "inside COPY data; use INSERT ... VALUES for rows with parameters")
+        self._refuse(at, stop, "inside COPY data; use INSERT ... VALUES for rows with parameters")
         return stop
 
     def _comment(self, start: int, end: int) -> int:
@@ -150,7 +154,12 @@ class _Placer:
         stop = token.end()
         while more := _CONTINUED.match(self._text, stop, end):
             stop = more.end()
-        self._refuse(token.start(), stop, "inside quotes; leave the quotes out, a value brings its own")
+        return self._quoted(token.start(), stop, end)
+
+    def _quoted(self, start: int, stop: int, end: int) -> int:
+        self._refuse(start, stop, "inside quotes; leave the quotes out, a value brings its own")
+        if _NEXT_LINE.match(self._text, stop, end):
+            self.problems.append((stop, "a value on the next line would continue this string; put an operator between"))
         return stop
 
     def _refuse(self, start: int, end: int, why: str) -> None:

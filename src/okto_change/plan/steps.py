@@ -20,6 +20,7 @@ from okto_change.model import (
     Undo,
     Where,
 )
+from okto_change.plaintext import visible
 from okto_change.plan import data
 from okto_change.plan.names import TARGET, table, valid_config_path
 from okto_change.strictyaml import Node, Reader, suggestion
@@ -258,9 +259,9 @@ def _path(text: str, where: Where, reader: Reader) -> Path:
     while at < len(text) and (match := _SEGMENT.match(text, at)):
         parts.append(match[1] or match[2] or match[3])
         at = match.end()
-    if not parts or at != len(text):
+    if not parts or at != len(text) or not all(map(visible, text)):
         form = "a path like acquirers.north.timeout_ms (quote a key with dots)"
-        reader.faults.add(where, f"expected {form}, found '{text}'")
+        reader.faults.add(where, f"expected {form}, found {text!a}")
     return tuple(parts)
 
 
