@@ -69,6 +69,7 @@ class _Statement:
         self.copies = False
 
     def word(self, word: str) -> None:
+        """Note a word, and whether COPY data will follow the statement."""
         self.words.append(word.lower())
         self.copies = self.copies or (self.words[0] == "copy" and self.words[-2:] == ["from", "stdin"])
 
