@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -82,12 +81,3 @@ def shop(tmp_path: Path, server: Cluster, payments_template: str) -> Iterator[Sh
     yield Shop(world)
     for name in names.values():
         server.drop(name)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process is there."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

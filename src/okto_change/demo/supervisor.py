@@ -48,8 +48,7 @@ def main(spec: dict[str, Any]) -> int:
     finally:
         if not keep:
             _stop(server)
-            for folder in spec["remove"]:
-                shutil.rmtree(folder, ignore_errors=True)
+            _remove(spec["remove"])
     return 0
 
 
@@ -110,6 +109,16 @@ def _look_for_parent(seconds: float) -> bool:
     if os.read(0, 64).startswith(b"keep"):
         return True
     raise Ended
+
+
+def _remove(folders: list[str]) -> None:
+    """Remove folders, again for a while when something still writes into them."""
+    deadline = time.monotonic() + PATIENCE
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+        while os.path.lexists(folder) and time.monotonic() < deadline:
+            time.sleep(POLL)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _stop(server: subprocess.Popen[bytes] | None) -> None:

@@ -61,8 +61,9 @@ def _world(keep: str | None, out: TextIO) -> Iterator[tuple[servers.Server, Worl
     """Start a server and build a world; both go when the block is left or this process ends, unless kept."""
     with _signals_raise():
         folder = _new_folder(keep)
+        ours = [folder] if keep is None else [folder / part for part in PARTS]
         try:
-            with servers.running(folder=folder / "server", remove=[folder / part for part in PARTS]) as server:
+            with servers.running(folder=folder / "server", remove=ours) as server:
                 yield server, _built(folder, server, out)
         finally:
             with suppress(OSError):
