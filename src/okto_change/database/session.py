@@ -40,6 +40,8 @@ class Session:
 
     def __init__(self, target: str, connection: psycopg.Connection[Row]) -> None:
         self.target = target
+        self.tag = ""
+        """the command tag of the author's last statement, e.g. ``UPDATE 37``"""
         self._connection = connection
         self.identity = self._identify()
 
@@ -61,6 +63,7 @@ class Session:
         """Run one statement of the author's, byte for byte; return the rows of its command tag or None."""
         with self._cursor(text) as cursor:
             cursor.execute(text.encode())
+            self.tag = cursor.statusmessage or ""
             return cursor.rowcount if cursor.rowcount >= 0 else None
 
     def copy_in(self, text: str, data: str) -> int | None:
@@ -98,10 +101,14 @@ class Session:
         self.limit(timeouts or Timeouts())
 
     def limit(self, timeouts: Timeouts) -> None:
-        """Set the limits of the open transaction from here on; idle time is limited to a minute or more."""
+        """Set the limits of the open transaction from here on; idle time is limited to a minute or more.
+
+        Backslashes are plain in ordinary strings, whatever server or role say: the text was split and read so.
+        """
         self.run(
             f"SET LOCAL lock_timeout = {int(timeouts.lock)}; SET LOCAL statement_timeout = {int(timeouts.statement)};"
-            f" SET LOCAL idle_in_transaction_session_timeout = {max(int(timeouts.statement) * 2, 60_000)}"
+            f" SET LOCAL idle_in_transaction_session_timeout = {max(int(timeouts.statement) * 2, 60_000)};"
+            " SET LOCAL standard_conforming_strings = on"
         )
 
     def commit(self) -> None:

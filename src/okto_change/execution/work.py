@@ -197,6 +197,8 @@ def _run_step(job: Job, unit: SqlUnit, step: SqlStep, session: Session) -> Event
     for statement, bound in zip(statements, bounds(step, statements), strict=True):
         yield job.event(EventKind.STATEMENT_STARTED, step.name, index=statement.index, at=str(statement.where))
         result = _run_statement(statement, session)
+        if session.tag == "RESET":
+            session.limit(step.timeouts)  # RESET ALL has dropped them
         job.seen.statements[unit.number] += (result,)
         yield job.event(
             EventKind.STATEMENT_DONE, step.name, index=statement.index, rows=result.rows, milliseconds=result.milliseconds
@@ -217,6 +219,8 @@ def _run_statement(statement: Statement, session: Session) -> StatementResult:
             "the statement ended the transaction", where=statement.where,
             state="what ran up to here may be committed without images", hint="look at the tables and put them right by hand",
         )  # fmt: skip
+    if statement.kind.writes_rows and session.tag.startswith("SELECT"):
+        rows = None  # WITH ... UPDATE ... SELECT: the tag counts the rows shown, not those changed
     taken = sorted(set(accounting.locks_taken(session)) - held)
     return StatementResult(
         step=statement.step, index=statement.index, rows=rows, milliseconds=round((time.monotonic() - started) * 1000),
@@ -226,8 +230,9 @@ def _run_statement(statement: Statement, session: Session) -> StatementResult:
 
 def _demand_bound(statement: Statement, bound: RowBound | None, rows: int | None) -> None:
     if bound is not None and (rows is None or rows not in bound):
+        changed = "does not tell how many rows it changed" if rows is None else f"changed {rows} rows"
         raise Unaccounted(
-            f"the statement changed {rows} rows, the plan allows {bound}", where=statement.where,
+            f"the statement {changed}, the plan allows {bound}", where=statement.where,
             state="rolled back; nothing was changed", hint="find out why, then change `rows:` or the statement, and lock again",
         )  # fmt: skip
 

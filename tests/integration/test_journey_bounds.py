@@ -1,0 +1,53 @@
+"""Row bounds and limits hold whatever the statement looks like."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from okto_change.model import Result
+from tests.plugins.journey import Journey
+
+STEP = "  - name: the step\n    target: ledger\n    sql: change.sql\n    rows: {rows}\n"
+
+
+@pytest.fixture(autouse=True)
+def table(database: str) -> None:
+    """Give every test a table of three rows."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE t(id int PRIMARY KEY, a int); INSERT INTO t SELECT g, g FROM generate_series(1, 3) g")
+
+
+def values(database: str) -> list[int]:
+    """Return column ``a`` by key."""
+    with psycopg.connect(database) as connection:
+        return [row[0] for row in connection.execute("SELECT a FROM t ORDER BY id")]
+
+
+def test_a_statement_outside_its_bound_does_not_commit(journey: Journey, database: str) -> None:
+    """Three rows where the plan allows two: rolled back, and the message says both numbers."""
+    journey.write(STEP.format(rows=2), {"change.sql": "UPDATE t SET a = 0 WHERE id > 0;\n"})
+    outcome = journey.apply()
+    assert outcome.result is Result.ROLLED_BACK
+    assert "changed 3 rows, the plan allows 2" in outcome.summary
+    assert values(database) == [1, 2, 3]
+
+
+def test_the_rows_that_a_with_statement_shows_are_not_those_it_changed(journey: Journey, database: str) -> None:
+    """``WITH ... UPDATE ... SELECT count(*)`` shows one row and changes three; a bound of one must not let it pass."""
+    text = "WITH u AS (UPDATE t SET a = 0 WHERE id > 0 RETURNING id) SELECT count(*) FROM u;\n"
+    journey.write(STEP.format(rows=1), {"change.sql": text})
+    outcome = journey.apply()
+    assert outcome.result is Result.ROLLED_BACK
+    assert "does not tell how many rows" in outcome.summary
+    assert values(database) == [1, 2, 3]
+
+
+def test_reset_all_does_not_lift_the_limits_of_the_step(journey: Journey, database: str) -> None:
+    """RESET ALL inside a step drops the timeouts; they are set again before the next statement."""
+    text = "RESET ALL;\nUPDATE t SET a = 0 WHERE id = 1 AND pg_sleep(5) IS NOT NULL;\n"
+    journey.write(STEP.format(rows=1) + "    timeouts: {statement: 300ms}\n", {"change.sql": text})
+    outcome = journey.apply()
+    assert outcome.result is Result.ROLLED_BACK
+    assert "statement timeout" in outcome.summary
+    assert values(database) == [1, 2, 3]
