@@ -84,7 +84,8 @@ class Scene:
     def decisions(self, environment: str = "prod", change: str = CHANGE) -> tuple[Decision, ...]:
         """Return every decision as any command reads it."""
         mirror = self.mirror()
-        return examine(trust.read_policy(mirror), mirror.decision_files(change, environment))
+        policy = trust.read_policy(mirror)
+        return examine(policy, mirror.decision_files(change, environment))
 
     def on_approvals(self) -> GitRepo:
         """Return a second clone with the branch of decisions checked out, to tamper with it."""

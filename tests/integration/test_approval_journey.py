@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from okto_change.approval import policy as policies
+from okto_change.approval import trust
 from okto_change.approval.policy import Clearance
 from okto_change.errors import NotAuthorised
 from okto_change.model import Ballot, Lock
@@ -39,8 +40,9 @@ def take(scene: Scene, lock: Lock | None = None) -> Ballot:
 
 def clear(scene: Scene, lock: Lock | None = None) -> Clearance:
     """Clear as ``apply`` does, second opinion included."""
-    lock, mirror, policy = lock or lock_for(), scene.mirror(), scene.policy()
-    files = mirror.decision_files(lock.change, lock.environment, refs=policy.approvals_refs)
+    lock, mirror = lock or lock_for(), scene.mirror()
+    policy = trust.read_policy(mirror)
+    files = mirror.decision_files(lock.change, lock.environment)
     decisions = policies.examine(policy, files, second_opinion=True)
     return policies.clear(policy, lock, decisions, executor="bruno", now=datetime.now(UTC))
 
@@ -184,10 +186,26 @@ def test_decisions_beside_the_plan_count_too(approved: Scene) -> None:
     place = f"changes/{CHANGE}/approvals/prod"
     commit = approved.repo.commit("Keep", {f"{place}/{name}": content for name, content in files.items()})
     mirror, policy = approved.mirror(), approved.policy()
-    found = mirror.decision_files(CHANGE, "prod", refs=("refs/heads/okto-none",), commit=commit)
+    mirror.approvals_refs = ()
+    found = mirror.decision_files(CHANGE, "prod", commit=commit)
     assert {file.file for file in found} == {f"{place}/{name}" for name in files}
     taken = policies.ballot(policy, lock_for(), policies.examine(policy, found), datetime.now(UTC))
     assert taken.cleared
+
+
+def test_decisions_live_on_the_branches_that_the_policy_names(approved: Scene) -> None:
+    """A policy may name other branches; the first takes new decisions, all are read."""
+    text = policy_text(approved.keys.ana, approved.keys.bruno)
+    both = "[refs/heads/signed, refs/heads/okto-approvals]"
+    approved.repo.commit("Move", {POLICY: text.replace("[refs/heads/okto-approvals]", both)})
+    path = approved.decide(approved.keys.bruno, "reject", age=5)
+    approved.repo.git("fetch", "--quiet", "origin", "signed")
+    assert approved.repo.git("ls-tree", "-r", "--name-only", "FETCH_HEAD") == path
+    mirror = approved.mirror()
+    policy = trust.read_policy(mirror)
+    decisions = policies.examine(policy, mirror.decision_files(CHANGE, "prod"))
+    assert [decision.statement and decision.statement.decision for decision in decisions].count("reject") == 1
+    assert len(decisions) == 3
 
 
 def test_a_flood_of_files_is_refused_not_judged(approved: Scene) -> None:

@@ -19,15 +19,16 @@ _RACES = ("stale info", "fetch first", "non-fast-forward", "cannot lock ref", "f
 
 
 def publish(
-    mirror: Mirror, path: str, content: bytes, *, name: str, email: str, message: str, ref: str = trust.APPROVALS
-) -> str:
-    """Commit ``content`` as ``path`` on the branch ``ref`` and push it; return the commit's id.
+    mirror: Mirror, path: str, content: bytes, *, name: str, email: str, message: str
+) -> str:  # fmt: skip
+    """Commit ``content`` as ``path`` on the (first) branch of decisions and push it; return the commit's id.
 
     Tries again while others push first. A file that is there already, with the same bytes, is left as it is. ``name``
     and ``email`` are the commit's author and give no authority. Raises GitFailed, WorkspaceError.
     """
+    ref = mirror.approvals_refs[0]
     for attempt in range(TRIES):
-        mirror.refresh((trust.APPROVALS,) if ref == trust.APPROVALS else (trust.APPROVALS, ref))
+        mirror.refresh()
         tip = mirror.tip(ref)
         commit = _commit(mirror, tip, path, content, _identity(name, email), message)
         if commit == tip or _push(mirror, ref, tip, commit):

@@ -45,20 +45,25 @@ RECEIVE = f"{_THERE} -c receive.autogc=false -c receive.denyCurrentBranch=refuse
 
 
 class Mirror:
-    """A bare repository that only okto-change writes. ``protected_ref`` is the branch that trust is read from."""
+    """A bare repository that only okto-change writes.
+
+    ``protected_ref`` is the branch that trust is read from, ``approvals_refs`` are those of decisions: the usual one
+    until a policy was read that names others.
+    """
 
     def __init__(self, folder: Path, origin: Source, protected_ref: str) -> None:
         self.folder = folder
         self.source = origin
         self.protected_ref = protected_ref
+        self.approvals_refs: tuple[str, ...] = (APPROVALS,)
         self.git = SafeGit(folder)
         self.network = SafeGit(folder, network=True)
 
-    def refresh(self, approvals_refs: Sequence[str] = (APPROVALS,)) -> None:
+    def refresh(self) -> None:
         """Fetch the protected branch and those of decisions. Raises GitFailed; NotAuthorised if one went backwards."""
         with self.locked():
-            self._fetch(self.source.place, [self.protected_ref], approvals_refs)
-            for ref in (self.protected_ref, *approvals_refs):
+            self._fetch(self.source.place, [self.protected_ref], self.approvals_refs)
+            for ref in (self.protected_ref, *self.approvals_refs):
                 self._accept(ref)
 
     def commit(self, ref: str) -> str:
@@ -94,14 +99,14 @@ class Mirror:
         return tree.files(self.git, _commit(commit), prefix)
 
     def decision_files(
-        self, change: str, environment: str, *, refs: Sequence[str] = (APPROVALS,), commit: str | None = None
-    ) -> list[DecisionFile]:
+        self, change: str, environment: str, *, commit: str | None = None
+    ) -> list[DecisionFile]:  # fmt: skip
         """Return every decision file of a change in an environment: those that stand, then those that once stood.
 
-        They are read from the branches ``refs`` and, with ``commit``, from the change's own folder there.
+        They are read from the branches of decisions and, with ``commit``, from the change's own folder there.
         """
-        self._fetch_missing(refs)
-        places = [(tip, f"decisions/{change}/{environment}") for ref in refs if (tip := self.tip(ref))]
+        tips = [tip for ref in self.approvals_refs if (tip := self.tip(ref))]
+        places = [(tip, f"decisions/{change}/{environment}") for tip in tips]
         if commit is not None:
             places.append((_commit(commit), f"changes/{change}/approvals/{environment}"))
         return tree.decision_files(self.git, places)
@@ -149,11 +154,6 @@ class Mirror:
             hint=f"check the network and your access: git ls-remote {self.source.shown}",
         )  # fmt: skip
 
-    def _fetch_missing(self, refs: Sequence[str]) -> None:
-        others = [ref for ref in refs if ref != APPROVALS]
-        if others:
-            self.refresh((APPROVALS, *others))
-
     def _accept(self, ref: str) -> None:
         """Take what was fetched as seen, unless a branch of a remote went backwards or vanished."""
         new, old = self._resolve(_incoming(ref)), self._resolve(_seen(ref))
@@ -172,6 +172,7 @@ class Mirror:
 def read_policy(mirror: Mirror, commit: str | None = None) -> Policy:
     """Return the policy with the highest number at ``commit`` (default: the tip of the protected branch).
 
+    From then on the mirror reads decisions from the branches that the policy names.
     Raises WorkspaceError if there is none, PlanError if it cannot be read, NotAuthorised if it was written for another
     branch than the one it is trusted from.
     """
@@ -188,6 +189,9 @@ def read_policy(mirror: Mirror, commit: str | None = None) -> Policy:
             f"the policy says that {policy.protected_ref} is protected, but stands on {mirror.protected_ref}",
             where=policy.file, hint="make it the default branch of the remote, or correct the policy",
         )  # fmt: skip
+    if policy.approvals_refs != mirror.approvals_refs:
+        mirror.approvals_refs = policy.approvals_refs
+        mirror.refresh()
     return policy
 
 
