@@ -160,6 +160,17 @@ def test_a_second_process_continues_the_story_of_a_run(journal: Journal, install
     assert journal.states()["c", "production"].standing == ("r1", ("1",))
 
 
+def test_two_processes_that_write_of_one_run_cannot_contradict_each_other(journal: Journal, installed: str) -> None:
+    """What the first remembers is no longer true once the second has settled the run."""
+    for item in story()[:2]:
+        journal.append(item)
+    with session.connect("ledger", installed) as opened:
+        Journal(opened, actor="bruno").append(event(K.SETTLED, unit=1, fate="aborted"))
+    with pytest.raises(JournalBroken, match="'running' cannot go on with 'committed'"):
+        journal.append(story()[2])
+    assert journal.states()["c", "production"].standing is None
+
+
 def test_what_has_no_canonical_form_is_not_written(journal: Journal) -> None:
     """A float in an event is refused, and nothing stays open."""
     with pytest.raises(JournalBroken, match="cannot be written down"):
@@ -179,7 +190,6 @@ def test_moments_never_go_back(journal: Journal, owner: psycopg.Connection[Any])
         chain.columns(ahead)
         | {"number": 2, "content": ahead.content.decode(), "previous": ahead.previous, "hash": ahead.hash},
     )
-    journal._runs.clear()
     assert journal.append(story()[2]).at == ahead.at
     assert journal.verify() == ()
 

@@ -39,7 +39,7 @@ class Journal:
     def __init__(self, session: Session, *, actor: str) -> None:
         self._session = session
         self._actor = actor
-        self._runs: dict[str, lifecycle.Run] = {}
+        self._runs: dict[str, tuple[int, lifecycle.Run]] = {}
 
     def append(self, event: Event) -> Entry:
         """Write ``event`` as the next entry; on return it is on disk.
@@ -50,17 +50,15 @@ class Journal:
         if self._session.in_transaction:
             raise ValueError("the journal needs a session of its own")
         try:
-            known = self._known(event.run)
             self._session.begin(WAIT, isolation=READ_COMMITTED)
             try:
-                entry, run = self._write(event, known)
+                entry, run = self._write(event)
                 self._session.commit()
             finally:
                 self._session.rollback()
         except DatabaseError as error:
-            self._runs.pop(event.run, None)
             raise _unwritable(event, error) from error
-        self._runs[event.run] = run
+        self._runs[event.run] = entry.number, run
         return entry
 
     def entries(
@@ -109,11 +107,11 @@ class Journal:
 
     # ------------------------------------------------------------------ inside
 
-    def _write(self, event: Event, known: lifecycle.Run | None) -> tuple[Entry, lifecycle.Run]:
+    def _write(self, event: Event) -> tuple[Entry, lifecycle.Run]:
         self._session.query("journal_durable")
         self._session.query("journal_lock")
-        number, previous, at = self._session.query("journal_next")[0]
-        run = lifecycle.advance(known, event, actor=self._actor, at=at)
+        number, previous, at, last = self._session.query("journal_next", run=event.run)[0]
+        run = lifecycle.advance(self._known(event.run, last), event, actor=self._actor, at=at)
         entry = chain.compose(number, at, self._actor, event, previous or chain.GENESIS)
         self._session.query(
             "journal_append", **chain.columns(entry), number=entry.number, content=entry.content.decode("ascii"),
@@ -121,12 +119,13 @@ class Journal:
         )  # fmt: skip
         return entry, run
 
-    def _known(self, run: str) -> lifecycle.Run | None:
-        """Return the run's state so far: remembered, or replayed when another process began it."""
-        if run not in self._runs:
-            for state in lifecycle.replay(self.entries(run=run)).values():
-                self._runs.update({known.id: known for known in state.runs})
-        return self._runs.get(run)
+    def _known(self, run: str, last: int) -> lifecycle.Run | None:
+        """Return the run's state up to entry ``last``: remembered, or replayed when another process wrote of it too."""
+        number, known = self._runs.get(run, (0, None))
+        if number == last:
+            return known
+        states = lifecycle.replay(self.entries(run=run)).values()
+        return next(found for state in states for found in state.runs)
 
     def _guards(self) -> Iterator[str]:
         standing = {name for (name,) in self._session.query("journal_guards")}

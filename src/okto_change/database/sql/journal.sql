@@ -10,8 +10,10 @@ SELECT pg_catalog.pg_advisory_xact_lock(8028638781570183029)
 SET LOCAL synchronous_commit = on
 
 -- name: journal_next
--- Number and previous hash of the next entry, and its moment: the server's clock, never before the last entry's.
-SELECT coalesce(e.number, 0) + 1, e.hash, greatest(pg_catalog.clock_timestamp(), e.at)
+-- Number and previous hash of the next entry, its moment (the server's clock, never before the last entry's), and the number
+-- of the run's last entry, 0 without one.
+SELECT coalesce(e.number, 0) + 1, e.hash, greatest(pg_catalog.clock_timestamp(), e.at),
+       (SELECT coalesce(max(r.number), 0) FROM okto_change.entry AS r WHERE r.run = %(run)s)
 FROM (VALUES (1)) AS one (row)
 LEFT JOIN LATERAL (SELECT number, hash, at FROM okto_change.entry ORDER BY number DESC LIMIT 1) AS e ON true
 
