@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from okto_change.errors import JournalBroken
@@ -227,25 +227,23 @@ def run_in(state: State) -> Run:
 
 
 @pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("kind", [kind for kind in K if kind is not K.RUN_FINISHED])
-def test_every_arrow_outside_the_table_is_refused(state: State, kind: EventKind) -> None:
+def test_every_arrow_outside_the_table_is_refused(state: State) -> None:
     """The table is the whole truth: what is not in it raises."""
-    if (state, kind) in TRANSITIONS:
-        return
-    with pytest.raises(JournalBroken, match="cannot go on"):
-        advance(run_in(state), Event(kind=kind, run="a", change="c", environment="e"), actor="ana", at=START)
+    for kind in set(K) - {K.RUN_FINISHED} - {kind for known, kind in TRANSITIONS if known is state}:
+        with pytest.raises(JournalBroken, match="cannot go on"):
+            advance(run_in(state), Event(kind=kind, run="a", change="c", environment="e"), actor="ana", at=START)
 
 
 @pytest.mark.parametrize("state", State)
-@pytest.mark.parametrize("result", Result)
-def test_every_ending_outside_the_table_is_refused(state: State, result: Result) -> None:
+def test_every_ending_outside_the_table_is_refused(state: State) -> None:
     """A run ends only from where its result can be true."""
-    event = Event(kind=K.RUN_FINISHED, run="a", change="c", environment="e", data={"result": result.value})
-    if (state, result) in ENDINGS:
-        assert advance(run_in(state), event, actor="ana", at=START).state is ENDINGS[state, result][0]
-        return
-    with pytest.raises(JournalBroken, match="cannot go on"):
-        advance(run_in(state), event, actor="ana", at=START)
+    for result in Result:
+        event = Event(kind=K.RUN_FINISHED, run="a", change="c", environment="e", data={"result": result.value})
+        if (state, result) in ENDINGS:
+            assert advance(run_in(state), event, actor="ana", at=START).state is ENDINGS[state, result][0]
+            continue
+        with pytest.raises(JournalBroken, match="cannot go on"):
+            advance(run_in(state), event, actor="ana", at=START)
 
 
 def test_every_arrow_has_a_reason() -> None:
@@ -274,6 +272,7 @@ EVENTS = st.tuples(
 )
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(EVENTS, max_size=14))
 def test_no_story_however_told_claims_that_nothing_changed_while_units_stand(told: list[Told]) -> None:
     """Random events are refused or give a run whose final words its own facts bear out."""

@@ -242,7 +242,7 @@ def paths(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     return [found for name, item in items for found in [(*path, str(name)), *paths(item, (*path, str(name)))]]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 @given(MAPPINGS, NOTES, st.sampled_from(["\n", "\r\n"]), st.sampled_from(["f.yaml", "f.json"]), VALUES, st.data())
 def test_any_edit_of_any_file_is_undone_exactly(
     value: dict[str, Any], notes: list[str], newline: str, file: str, new: Any, data: st.DataObject

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from okto_change.errors import JournalBroken
@@ -223,6 +223,7 @@ ATTACKS: dict[str, Callable[[list[Row], int, int], list[Row]]] = {
 }  # fmt: skip
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(sorted(ATTACKS)), st.integers(3, 8), st.integers(0, 7), st.integers(0, 7))
 def test_no_tampering_in_the_middle_stays_unseen(attack: str, count: int, i: int, j: int) -> None:
     """Whatever is done to an entry that has one after it, verify says something."""
