@@ -169,6 +169,8 @@ class _Counting:
             return f"it expired at {ends:%Y-%m-%d %H:%MZ}"
         if environment.single_use and decision.id in self._situation.consumed:
             return "an earlier run used it; approvals count once"
+        if environment.policy_change == "void" and statement.policy_sha256 != bare(self._situation.policy.sha256):
+            return "it was given under another version of the policy"
         return self._other_evidence(statement)
 
     def _other_evidence(self, statement: Statement) -> str | None:

@@ -102,6 +102,7 @@ class Environment:
 
     ``submit`` names the groups whose members may submit (none: anybody known), ``veto`` those whose reject blocks
     (none: everybody who may approve). ``from_head`` lets the user's own HEAD stand in for the protected branch's plan.
+    ``policy_change`` says whether approvals given under another version of the policy count.
     """
 
     name: str
@@ -116,6 +117,7 @@ class Environment:
     execute: Execute = Execute()
     veto: tuple[str, ...] = ()
     single_use: bool = True
+    policy_change: Literal["void", "keep"] = "void"
 
     def target_entries(self) -> dict[str, dict[str, Any]]:
         """Return every target's entry for the lock, by name."""

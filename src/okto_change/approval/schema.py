@@ -103,10 +103,11 @@ class _Reader(Fields):
     def _environment(self, name: str, node: Node, groups: Mapping[str, Any]) -> Environment:
         part = self.fields(
             node, "targets",
-            "journal from_head max_approval_age dry_run demand submit execute veto single_use")  # fmt: skip
+            "journal from_head max_approval_age dry_run demand submit execute veto single_use policy_change")  # fmt: skip
         targets = {key: self._target(key, item) for key, item in self.named(part.get("targets"), NAME, "a target")}
         demand = self.fields(part.get("demand"), "", "rows touches")
         dry_run = self.choice(part.get("dry_run"), ("required", "optional"), "required")
+        policy_change = self.choice(part.get("policy_change"), ("void", "keep"), "void")
         return Environment(
             name=name, targets=targets, journal=self._journal(node, part.get("journal"), targets),
             from_head=self.boolean(part.get("from_head"), False), demand_rows=self.boolean(demand.get("rows"), False),
@@ -116,6 +117,7 @@ class _Reader(Fields):
             execute=self._execute(part.get("execute"), groups),
             submit=self.known(part.get("submit"), groups, "group"), veto=self.known(part.get("veto"), groups, "group"),
             single_use=self.boolean(part.get("single_use"), True),
+            policy_change="keep" if policy_change == "keep" else "void",
         )  # fmt: skip
 
     def _execute(self, node: Node | None, groups: Mapping[str, Any]) -> Execute:

@@ -12,11 +12,11 @@ from okto_change.approval.policy import Environment
 from okto_change.digest import sha256
 from okto_change.errors import OktoError, Refused
 from okto_change.model import Ballot, Decided, DecisionRequest, Irreversible, Lock
+from okto_change.pipeline.clearance import consumed
 from okto_change.pipeline.compiling import Compiled, compile_change, demand_lock, demand_sound
 from okto_change.pipeline.connections import open_journal
 from okto_change.pipeline.evidence import Report, from_files
 from okto_change.pipeline.repository import Repository
-from okto_change.pipeline.running import consumed
 
 Kind = Literal["submit", "approve", "reject"]
 Confirm = Callable[[DecisionRequest], bool]

@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-import getpass
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from okto_change import lifecycle
-from okto_change.approval import policy as policies
-from okto_change.approval.policy import Clearance, Environment
-from okto_change.errors import JournalBroken, NotAuthorised, Refused, Stuck, UsageError
+from okto_change.approval.policy import Environment
+from okto_change.errors import JournalBroken, Refused, Stuck, UsageError
 from okto_change.execution import runner
 from okto_change.execution.job import Job, new_run
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
-from okto_change.model import Entry, Event, EventKind, Lock, Outcome, Result
+from okto_change.model import Event, EventKind, Outcome, Result
 from okto_change.pipeline import settling
-from okto_change.pipeline.compiling import (
-    Compiled,
-    analyse_live,
-    compile_change,
-    demand_lock,
-    demand_sound,
-    differences,
-    lock_path,
-)
+from okto_change.pipeline.clearance import Actor, Source, clear, consumed, facts_now, read_source, who
+from okto_change.pipeline.compiling import analyse_live, demand_sound
 from okto_change.pipeline.connections import open_journal, open_targets
-from okto_change.pipeline.evidence import Report, collect, facts_sha256, find, from_files, new_job, tables_of
+from okto_change.pipeline.evidence import Report, find, new_job
 from okto_change.pipeline.repository import Repository
 
 Watch = Callable[[Event], None]
-
-
-@dataclass(frozen=True)
-class Source:
-    """The change as it will run: compiled at one commit, with the dry run stored there."""
-
-    commit: str
-    compiled: Compiled
-    lock: Lock
-    report: Report | None
-
-
-@dataclass(frozen=True)
-class Actor:
-    """Who runs the command: a person of the policy, or only a login of this machine (``person`` None)."""
-
-    name: str
-    person: str | None
 
 
 def apply(repo: Repository, change: str, environment: str, *, watch: Watch) -> Outcome:
@@ -110,27 +81,6 @@ def _unfinished(found: lifecycle.ChangeState, run: str) -> lifecycle.Run:
     )  # fmt: skip
 
 
-def read_source(repo: Repository, change: str, environment: str) -> Source:
-    """Compile the change at the commit that runs are pinned to, and demand that its lock says the same.
-
-    Raises Refused when the change is not there, NotAuthorised when the committed lock differs from its sources.
-    """
-    entry = repo.policy.environment(environment)
-    commit = repo.mirror.head_commit() if entry.from_head else repo.protected_commit
-    files = repo.committed_files(commit, change)
-    if not files:
-        where = "HEAD" if entry.from_head else f"the protected branch ({repo.mirror.protected_ref})"
-        raise Refused(f"{change} is not on {where}", where=change, hint="commit it, and merge it where runs are read from")
-    compiled = compile_change(repo.policy, change, environment, files)
-    try:
-        lock = demand_lock(compiled, files)
-    except Refused as error:
-        if not error.faults:
-            raise
-        raise NotAuthorised(error.message, where=error.where, faults=error.faults, hint=error.hint) from error
-    return Source(commit=commit, compiled=compiled, lock=lock, report=from_files(files, lock))
-
-
 def _stands(found: lifecycle.ChangeState, environment: str) -> Outcome:
     """Answer for a change that stands already. Raises Stuck for one that was cut off half-way."""
     run, units = found.standing or ("", ())
@@ -162,62 +112,6 @@ def cleared_job(repo: Repository, source: Source, targets: Targets, journal: Jou
     return job
 
 
-def clear(repo: Repository, source: Source, facts: str | None, used: frozenset[str], executor: str | None) -> Clearance:
-    """Return the clearance of a lock. Raises NotAuthorised with every reason and its step number."""
-    lock = source.lock
-    files = repo.mirror.decision_files(lock.change, lock.environment)
-    decisions = policies.examine(repo.policy, files, second_opinion=True)
-    try:
-        return policies.clear(
-            repo.policy, lock, decisions, executor=executor, now=datetime.now(UTC), facts_sha256=facts,
-            report_sha256=source.report.sha256 if source.report else None, consumed=used, commit=source.commit,
-        )  # fmt: skip
-    except NotAuthorised as error:
-        error.faults += changed_since(repo, source, decisions)
-        raise
-
-
-def changed_since(repo: Repository, source: Source, decisions: Sequence[policies.Decision]) -> tuple[str, ...]:
-    """Say what differs between this lock and the newest other version that somebody approved; () if there is none."""
-    lock = source.lock
-    stale = [
-        said for said in (decision.statement for decision in decisions)
-        if said and said.decision == "approve" and said.digest != lock.digest and said.environment == lock.environment
-    ]  # fmt: skip
-    if not stale:
-        return ()
-    newest = max(stale, key=lambda said: said.issued_at)
-    path = f"changes/{lock.change}/{lock_path(lock.environment)}"
-    approved = repo.mirror.find_version(path, newest.digest, commit=source.commit)
-    if approved is None:
-        return (f"{newest.signer} approved another version, which is not in this branch's history",)
-    return tuple(f"since {newest.signer} approved: {line}" for line in differences(approved, lock.content))
-
-
-def facts_now(source: Source, targets: Targets) -> str | None:
-    """Return the digest of the facts as they are now, over the tables that the stored dry run covers; None without one.
-
-    Raises NotAuthorised naming what changed since: what was approved is not what would run.
-    """
-    if source.report is None:
-        return None
-    reviewed = source.report.dry_run.facts
-    rehearsed = source.report.dry_run.rehearsal
-    found = collect(source.lock, targets, tables_of(source.lock, rehearsed))
-    if found != reviewed:
-        raise NotAuthorised(
-            "the target is not what the dry run saw", where=source.lock.environment,
-            faults=tuple(_drift(reviewed, found)),
-            hint=f"run `okto-change dry-run {source.lock.change} --env {source.lock.environment}` again and have it approved",
-        )  # fmt: skip
-    return facts_sha256(found)
-
-
-def consumed(entries: Iterable[Entry]) -> frozenset[str]:
-    """Return the decisions that earlier runs used up."""
-    return frozenset(item for entry in entries for item in entry.event.data.get("decisions", ()))
-
-
 @contextmanager
 def _open(repo: Repository, entry: Environment, actor: Actor) -> Iterator[tuple[Targets, Journal]]:
     with (
@@ -225,28 +119,6 @@ def _open(repo: Repository, entry: Environment, actor: Actor) -> Iterator[tuple[
         open_journal(entry, repo.environ, actor=actor.name) as journal,
     ):
         yield targets, journal
-
-
-def who(repo: Repository, entry: Environment) -> Actor:
-    """Return who this is: the person of the policy whose key signs here, else the login where the policy asks for nobody."""
-    try:
-        name = repo.signer().person
-    except NotAuthorised:
-        if entry.execute.groups:
-            raise
-        return Actor(name=f"login {getpass.getuser()}", person=None)
-    return Actor(name=name, person=name)
-
-
-def _drift(reviewed: Mapping[str, object], found: Mapping[str, object], path: str = "") -> list[str]:
-    lines = []
-    for name in sorted(reviewed.keys() | found.keys()):
-        old, new = reviewed.get(name), found.get(name)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            lines += _drift(old, new, f"{path}{name}: ")
-        elif old != new:
-            lines.append(f"{path}{name} was {old}, is {new}")
-    return lines
 
 
 def _expect(job: Job, report: Report) -> None:

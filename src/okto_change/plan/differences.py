@@ -33,6 +33,11 @@ def explain_difference(old: Lock | bytes, new: Lock | bytes) -> tuple[str, ...]:
     return (*lines[:MOST_LINES], *([f"and {rest} more differences"] if rest > 0 else []))
 
 
+def text_differences(label: str, old: bytes, new: bytes) -> tuple[str, ...]:
+    """Return which bytes of a text differ, a line for each run of changed lines; nothing if they are equal."""
+    return () if old == new else tuple(_texts(label, old, new))
+
+
 def _differences(label: str, old: Any, new: Any) -> Iterator[str]:
     if old == new:
         return

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
@@ -169,9 +169,11 @@ def policy_text(
     return start + head + (who or people()) + groups + environments + rules
 
 
-def make_policy(**parts: Any) -> Policy:
-    """Return a policy, any part of its text exchanged."""
-    return read(policy_text(**parts).encode(), ".okto-change/policy/0001.yaml")
+def make_policy(*, policy_change: Literal["void", "keep"] = "keep", **parts: Any) -> Policy:
+    """Return a policy, any part of its text exchanged; approvals given under other versions count unless ``void``."""
+    found = read(policy_text(**parts).encode(), ".okto-change/policy/0001.yaml")
+    environments = {name: replace(entry, policy_change=policy_change) for name, entry in found.environments.items()}
+    return replace(found, environments=environments)
 
 
 def make_lock(**fields: Any) -> Lock:

@@ -333,3 +333,18 @@ def test_every_approval_counts_for_the_moment_it_is_looked_at() -> None:
     """The same decisions are short an hour later."""
     assert take(GOOD, now=NOW + timedelta(minutes=58)).cleared
     assert not take(GOOD, now=NOW + timedelta(minutes=60)).cleared
+
+
+def test_an_approval_does_not_outlive_its_policy() -> None:
+    """Whoever approved saw who else must agree; under another version they have not, unless the environment keeps approvals."""
+    policy = make_policy(policy_change="void")
+    seen = [
+        SUBMIT,
+        make_file("bruno", "approve", "dba", policy_sha256=policy.sha256),
+        make_file("davi", "approve", "owners", policy_sha256=policy.sha256),
+    ]
+    assert take(seen, policy=policy).cleared
+    taken = take(GOOD, policy=policy)
+    assert not taken.cleared
+    assert [line.reason for line in taken.decisions][1:] == ["it was given under another version of the policy"] * 2
+    assert take(GOOD, policy=make_policy(policy_change="keep")).cleared

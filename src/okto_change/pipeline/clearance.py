@@ -1,0 +1,149 @@
+"""Who runs which bytes, and whether policy clears them: the change read at one commit, its facts as they are now."""
+
+from __future__ import annotations
+
+import getpass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from okto_change.approval import identity
+from okto_change.approval import policy as policies
+from okto_change.approval.policy import Clearance, Environment
+from okto_change.approval.statement import Statement
+from okto_change.errors import NotAuthorised, Refused
+from okto_change.execution.targets import Targets
+from okto_change.model import Entry, Lock
+from okto_change.pipeline.compiling import Compiled, compile_change, demand_lock, differences, lock_path
+from okto_change.pipeline.evidence import Report, collect, facts_sha256, from_files, tables_of
+from okto_change.pipeline.repository import Repository
+from okto_change.plan.differences import text_differences
+
+
+@dataclass(frozen=True)
+class Source:
+    """The change as it will run: compiled at one commit, with the dry run stored there."""
+
+    commit: str
+    compiled: Compiled
+    lock: Lock
+    report: Report | None
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who runs the command: a person of the policy, or only a login of this machine (``person`` None)."""
+
+    name: str
+    person: str | None
+
+
+def read_source(repo: Repository, change: str, environment: str) -> Source:
+    """Compile the change at the commit that runs are pinned to, and demand that its lock says the same.
+
+    Raises Refused when the change is not there, NotAuthorised when the committed lock differs from its sources.
+    """
+    entry = repo.policy.environment(environment)
+    commit = repo.mirror.head_commit() if entry.from_head else repo.protected_commit
+    files = repo.committed_files(commit, change)
+    if not files:
+        where = "HEAD" if entry.from_head else f"the protected branch ({repo.mirror.protected_ref})"
+        raise Refused(f"{change} is not on {where}", where=change, hint="commit it, and merge it where runs are read from")
+    compiled = compile_change(repo.policy, change, environment, files)
+    try:
+        lock = demand_lock(compiled, files)
+    except Refused as error:
+        if not error.faults:
+            raise
+        raise NotAuthorised(error.message, where=error.where, faults=error.faults, hint=error.hint) from error
+    return Source(commit=commit, compiled=compiled, lock=lock, report=from_files(files, lock))
+
+
+def who(repo: Repository, entry: Environment) -> Actor:
+    """Return who this is: the person of the policy whose key signs here, else the login where the policy asks for nobody."""
+    try:
+        signer = repo.signer()
+        identity.prove(signer)
+    except NotAuthorised:
+        if entry.execute.groups:
+            raise
+        return Actor(name=f"login {getpass.getuser()}", person=None)
+    return Actor(name=signer.person, person=signer.person)
+
+
+def clear(repo: Repository, source: Source, facts: str | None, used: frozenset[str], executor: str | None) -> Clearance:
+    """Return the clearance of a lock. Raises NotAuthorised with every reason and its step number."""
+    lock = source.lock
+    files = repo.mirror.decision_files(lock.change, lock.environment)
+    decisions = policies.examine(repo.policy, files, second_opinion=True)
+    try:
+        return policies.clear(
+            repo.policy, lock, decisions, executor=executor, now=datetime.now(UTC), facts_sha256=facts,
+            report_sha256=source.report.sha256 if source.report else None, consumed=used, commit=source.commit,
+        )  # fmt: skip
+    except NotAuthorised as error:
+        error.faults += changed_since(repo, source, decisions)
+        raise
+
+
+def changed_since(repo: Repository, source: Source, decisions: Sequence[policies.Decision]) -> tuple[str, ...]:
+    """Say what differs between this lock and the newest other version that somebody approved; () if there is none."""
+    lock = source.lock
+    said = [decision.statement for decision in decisions if decision.statement is not None]
+    given = [one for one in said if one.decision == "approve" and one.environment == lock.environment]
+    if not given:
+        return ()
+    newest = max(given, key=lambda one: one.issued_at)
+    if newest.digest == lock.digest:
+        return _policy_since(repo, newest)
+    path = f"changes/{lock.change}/{lock_path(lock.environment)}"
+    approved = repo.mirror.find_version(path, newest.digest, commit=source.commit)
+    if approved is None:
+        return (f"{newest.signer} approved another version, which is not in this branch's history",)
+    return tuple(f"since {newest.signer} approved: {line}" for line in differences(approved, lock.content))
+
+
+def _policy_since(repo: Repository, given: Statement) -> tuple[str, ...]:
+    """Say what differs between the policy in force and the one that an approval was given under."""
+    policy = repo.policy
+    if given.policy_sha256 == policy.sha256.removeprefix("sha256:"):
+        return ()
+    seen = repo.mirror.find_version(policy.file, given.policy_sha256, commit=repo.protected_commit)
+    if seen is None:
+        return (f"{given.signer} approved under another policy than {policy.file}",)
+    return tuple(f"since {given.signer} approved: {line}" for line in text_differences(policy.file, seen, policy.content))
+
+
+def facts_now(source: Source, targets: Targets) -> str | None:
+    """Return the digest of the facts as they are now, over the tables that the stored dry run covers; None without one.
+
+    Raises NotAuthorised naming what changed since: what was approved is not what would run.
+    """
+    if source.report is None:
+        return None
+    reviewed = source.report.dry_run.facts
+    rehearsed = source.report.dry_run.rehearsal
+    found = collect(source.lock, targets, tables_of(source.lock, rehearsed))
+    if found != reviewed:
+        raise NotAuthorised(
+            "the target is not what the dry run saw", where=source.lock.environment,
+            faults=tuple(_drift(reviewed, found)),
+            hint=f"run `okto-change dry-run {source.lock.change} --env {source.lock.environment}` again and have it approved",
+        )  # fmt: skip
+    return facts_sha256(found)
+
+
+def consumed(entries: Iterable[Entry]) -> frozenset[str]:
+    """Return the decisions that earlier runs used up."""
+    return frozenset(item for entry in entries for item in entry.event.data.get("decisions", ()))
+
+
+def _drift(reviewed: Mapping[str, object], found: Mapping[str, object], path: str = "") -> list[str]:
+    lines = []
+    for name in sorted(reviewed.keys() | found.keys()):
+        old, new = reviewed.get(name), found.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            lines += _drift(old, new, f"{path}{name}: ")
+        elif old != new:
+            lines.append(f"{path}{name} was {old}, is {new}")
+    return lines
