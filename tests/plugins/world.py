@@ -75,7 +75,7 @@ def shop(tmp_path: Path, server: Cluster, payments_template: str) -> Iterator[Sh
     world = build(tmp_path / "shop", databases)
     example.write_policy(world.clone("ana"), world.public_keys())
     (world.clone("ana") / "changes").mkdir()
-    (world.clone("ana") / "changes" / ".gitkeep").touch()
+    (world.clone("ana") / "changes" / "README.md").write_text("# Changes\n")
     world.publish("ana", "Begin a change repository")
     world.git("bruno", "pull", "--quiet")
     yield Shop(world)
