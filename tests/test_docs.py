@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -110,6 +111,23 @@ def test_readme_shows_a_real_dry_run(shop: Shop, shown: Shown) -> None:
     began = datetime.now(UTC)
     page = shop.okto("ana", "dry-run", example.RELEASE, "--env", "production").out
     shown.check("README.md", "dry-run", f"```text\n{parts_of(steady(page, began))}\n```\n")
+
+
+def test_the_change_of_the_tutorial_can_be_made(shop: Shop) -> None:
+    """Its plan goes through lock, dry run, apply and rollback in the sandbox."""
+    (plan,) = blocks("yaml", "tutorial.md")
+    made = json.loads(shop.okto("ana", "new", "Rename merchant seven", "--json").out)
+    folder = shop.change("ana", next(each.name for each in shop.change("ana", "").iterdir() if each.is_dir()))
+    assert folder.name in json.dumps(made)
+    for file in folder.iterdir():
+        file.unlink()
+    (folder / "plan.yaml").write_text(plan)
+    for name in ("lock", "dry-run"):
+        said = shop.okto("ana", name, "rename", "--env", "sandbox").out
+    assert "undo proven: 2 of 2 rows identical" in said
+    shop.world.publish("ana", "Rename merchant seven")
+    for name in ("apply", "rollback"):
+        shop.okto("ana", name, "rename", "--env", "sandbox")
 
 
 def parts_of(page: str) -> str:
