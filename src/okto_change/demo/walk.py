@@ -150,14 +150,14 @@ PAGE = """
 
 Everything is left running. To try things, in a shell of your own:
 
-    . {folder}/env.sh             # only sets variables
+    . {folder}/env.sh     # only sets variables
     cd {folder}/ana
     okto-change status
     okto-change show release-stuck
-    okto-change dry-run release-stuck --env production
-    okto-change submit release-stuck --env production
+    okto-change approvals release-stuck --env production      # its approval served the run above
     okto-change -C ../bruno approve release-stuck --env production
     okto-change apply release-stuck --env production
+    okto-change rollback release-stuck --env production
     okto-change audit log --env production
     {psql} service=production-ledger
 
