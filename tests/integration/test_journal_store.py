@@ -358,3 +358,11 @@ def test_every_column_of_the_journal_has_a_comment(owner: psycopg.Connection[Any
         " AND col_description(attrelid, attnum) IS NULL"
     ).fetchall()
     assert missing == []
+
+
+def test_a_database_where_nothing_ever_ran_has_an_empty_journal(session: Session) -> None:
+    """Reading it is no error; verifying it says that there is none, since somebody may have dropped it."""
+    journal = Journal(session, actor="ana")
+    assert list(journal.entries()) == []
+    (problem,) = journal.verify()
+    assert "there is no journal" in problem

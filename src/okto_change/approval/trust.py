@@ -98,6 +98,12 @@ class Mirror:
         """
         return tree.files(self.git, _commit(commit), prefix)
 
+    def folders(self, commit: str, prefix: str) -> tuple[str, ...]:
+        """Return the names of the folders right under ``prefix`` (ending in ``/``) at ``commit``, whatever is in them."""
+        found = tree.entries(self.git, _commit(commit), prefix)
+        parts = (blob.path.removeprefix(prefix).split("/") for blob in found)
+        return tuple(sorted({part[0] for part in parts if len(part) > 1}))
+
     def decision_files(
         self, change: str, environment: str, *, commit: str | None = None
     ) -> list[DecisionFile]:  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from okto_change import lifecycle
+from okto_change.database import state
 from okto_change.database.session import READ_COMMITTED, Session
 from okto_change.errors import ConnectionLost, DatabaseError, JournalBroken
 from okto_change.journal import chain
@@ -128,12 +129,17 @@ class Journal:
         return next(found for state in states for found in state.runs)
 
     def _guards(self) -> Iterator[str]:
+        if not state.is_installed(self._session):
+            yield "there is no journal: nothing was ever run here, or schema okto_change was dropped"
+            return
         standing = {name for (name,) in self._session.query("journal_guards")}
         for name, purpose in GUARDS.items():
             if name not in standing:
                 yield f"trigger {name} on okto_change.entry, which refuses {purpose}, was dropped, replaced or disabled"
 
     def _rows(self, **filters: str | None) -> Iterator[chain.Row]:
+        if not state.is_installed(self._session):
+            return
         wanted: dict[str, Any] = {"change": None, "environment": None, "run": None} | filters
         after = 0
         while True:

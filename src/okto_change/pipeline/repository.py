@@ -70,8 +70,7 @@ class Repository:
         raise UsageError(f"there is no change called {part!r}", where=CHANGES, hint=f"known: {known}")
 
     def _protected_changes(self) -> tuple[str, ...]:
-        paths = self.mirror.files(self.protected_commit, f"{CHANGES}/")
-        return tuple(sorted({path.split("/")[1] for path in paths if path.endswith("/plan.yaml")}))
+        return self.mirror.folders(self.protected_commit, f"{CHANGES}/")
 
     def worktree_files(self, change: str) -> dict[str, bytes]:
         """Return the files of a change as they lie in the working tree, by path relative to the change's folder."""

@@ -85,7 +85,9 @@ def _mask_card(found: re.Match[str]) -> str:
     shown = found.group()
     digits = re.sub("[ -]", "", shown)
     # Numbers that begin with 1 are mostly clocks in milliseconds; the one card brand there (UATP) has 15 digits.
-    if not 13 <= len(digits) <= 19 or not luhn(digits) or (digits[0] == "1" and len(digits) != 15):
+    # System identifiers of PostgreSQL clusters have 19 digits and begin with 7; no card of that length does.
+    clock, cluster = digits[0] == "1" and len(digits) != 15, digits[0] == "7" and len(digits) == 19
+    if clock or cluster or not 13 <= len(digits) <= 19 or not luhn(digits):
         return shown
     return digits[:6] + "*" * (len(digits) - 10) + digits[-4:]
 

@@ -62,6 +62,7 @@ def test_a_card_number_is_masked_however_it_is_written(number: str, shown: str) 
     [
         "4111111111111112",
         "1763770449000",
+        "7711117369708991439",
         "411111111111",
         "550e8400-e29b-41d4-a716-446655440000",
         "41111111-1111-1111-1111-111111111111",
@@ -73,7 +74,7 @@ def test_a_card_number_is_masked_however_it_is_written(number: str, shown: str) 
     ],
 )
 def test_other_numbers_are_not_taken_for_cards(number: str) -> None:
-    """Wrong check digit, clocks, identifiers, digests, decimals, and what is masked already."""
+    """Wrong check digit, clocks, system identifiers, identifiers, digests, decimals, and what is masked already."""
     assert mask(number) == number
 
 
