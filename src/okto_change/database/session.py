@@ -138,6 +138,11 @@ class Session:
         return self._connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE
 
     @property
+    def closed(self) -> bool:
+        """Whether the connection is gone: closed by us, or found broken."""
+        return self._connection.closed
+
+    @property
     def backend_pid(self) -> int:
         """The process that the protocol handshake named."""
         return self._connection.info.backend_pid

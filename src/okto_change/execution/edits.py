@@ -7,7 +7,7 @@ from typing import Any
 
 from okto_change.config import edit
 from okto_change.digest import sha256
-from okto_change.errors import EditError
+from okto_change.errors import EditError, Stuck
 from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit
 from okto_change.model import EditPreview, Event, EventKind, UndoProof
@@ -33,15 +33,15 @@ def do(job: Job, unit: EditUnit) -> Generator[Event, None, None]:
     shown, edited = preview(job, unit, content)
     _keep(job, unit, content, edited)
     yield job.event(EventKind.EDITING, step.name, **_mark(unit, found, shown.after_sha256))
-    store.replace(step.file, found, edited, validate=step.validate)
+    _swap(job, unit, found, edited)
+    job.seen.committed.add(unit.number)
     yield job.event(EventKind.COMMITTED, step.name, unit=unit.number, target=unit.target)
 
 
-def look(job: Job, unit: EditUnit, origin: str) -> None:
-    """Raise Conflict if the keys are no longer what run ``origin`` left."""
-    content, _ = job.targets.store(unit.target).read(unit.step.file)
+def look(job: Job, unit: EditUnit, origin: str, content: bytes) -> bytes:
+    """Return what undoing makes of ``content``. Raises Conflict if the keys are no longer what run ``origin`` left."""
     before, after = image(job, unit, origin)
-    edit.plan_undo(unit.step.file, content, before=before, after=after)
+    return edit.plan_undo(unit.step.file, content, before=before, after=after).content
 
 
 def undo(job: Job, unit: EditUnit, origin: str, *, only_clean: bool) -> Generator[Event, None, Left]:
@@ -52,8 +52,8 @@ def undo(job: Job, unit: EditUnit, origin: str, *, only_clean: bool) -> Generato
     result = edit.plan_undo(step.file, content, before=before, after=after, only_clean=only_clean)
     yield job.event(EventKind.EDITING, step.name, undo=True, **_mark(unit, found, sha256(result.content)))
     if result.content != content:
-        store.replace(step.file, found, result.content, validate=step.validate)
-    job.seen.undone.add(unit.number)
+        _swap(job, unit, found, result.content)
+    job.seen.taken_back(unit.number)
     yield job.event(EventKind.UNDONE, step.name, unit=unit.number, target=unit.target, left=len(result.conflicts))
     return result.conflicts
 
@@ -73,6 +73,18 @@ def image(job: Job, unit: EditUnit, origin: str) -> tuple[bytes, bytes]:
         raise EditError(f"no image of this edit in run {origin}", where=unit.step.file)
     before, after = rows[0]
     return bytes(before), bytes(after)
+
+
+def _swap(job: Job, unit: EditUnit, found: str, content: bytes) -> None:
+    """Swap the file. A second interrupt does not wait for the end of it: then nobody has seen whether it happened."""
+    try:
+        job.targets.store(unit.target).replace(unit.step.file, found, content, validate=unit.step.validate)
+    except KeyboardInterrupt as impatient:
+        raise Stuck(
+            "interrupted again while the file was being swapped", where=unit.step.file,
+            state="unknown: the file may or may not be the new one",
+            hint=f"run `okto-change status --env {job.lock.environment}`; nothing is edited twice",
+        ) from impatient  # fmt: skip
 
 
 def _keep(job: Job, unit: EditUnit, before: bytes, after: bytes) -> None:

@@ -20,8 +20,17 @@ class Seen:
     statements: dict[int, tuple[StatementResult, ...]] = field(default_factory=dict)
     writes: dict[int, tuple[TableWrites, ...]] = field(default_factory=dict)
     checks: dict[int, tuple[CheckResult, ...]] = field(default_factory=dict)
+    committed: set[int] = field(default_factory=set)
+    """numbers of the units that stand committed by this run, those of an earlier process too; taken back ones leave it"""
     undone: set[int] = field(default_factory=set)
     """numbers of the units that this run took back"""
+    failure: str | None = None
+    """what made the run fail, while what it had committed is taken back"""
+
+    def taken_back(self, unit: int) -> None:
+        """Note that a unit stands no more."""
+        self.committed.discard(unit)
+        self.undone.add(unit)
 
     def all_checks(self) -> tuple[CheckResult, ...]:
         """Every verdict, in order of the units."""

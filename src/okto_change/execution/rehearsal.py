@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from okto_change.database import measure, state
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import OktoError
-from okto_change.execution import edits, images, undoing, work
+from okto_change.execution import edits, images, transactions, undoing, work
 from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit, SqlUnit
 from okto_change.model import EditPreview, Event, Rehearsal, RowChange, UndoProof
@@ -33,11 +33,11 @@ def rehearse(job: Job) -> Generator[Event, None, Rehearsal]:
 
     Raises OktoError only for what makes a rehearsal impossible (no connection, another run holds the target).
     """
-    for attempt in range(1, work.ATTEMPTS + 1):
+    for attempt in range(1, transactions.ATTEMPTS + 1):
         try:
             return (yield from _once(job, Opened()))
-        except work.NotCovered as missed:
-            work.grow(job, missed, attempt)
+        except transactions.NotCovered as missed:
+            transactions.grow(job, missed, attempt)
         finally:
             job.targets.rollback()
     raise AssertionError("grow raises on the last attempt")
@@ -132,7 +132,7 @@ def _run_scripts(job: Job, unit: SqlUnit, session: Session) -> None:
     undoing.put_back(job, unit, session, job.run)
     missing = images.account(session, undo, ddl=True).missing
     if missing:
-        raise work.NotCovered(unit.target, missing)
+        raise transactions.NotCovered(unit.target, missing)
 
 
 def _merge(proofs: list[UndoProof]) -> UndoProof:

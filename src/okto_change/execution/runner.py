@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from okto_change.errors import Conflict, NotReversible, OktoError, Refused, Stuck
-from okto_change.execution import checks, edits, undoing, work
+from okto_change.errors import Conflict, OktoError, Refused, Stuck
+from okto_change.execution import checks, edits, outcomes, undoing, work
 from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit, SqlUnit, Unit
-from okto_change.model import Check, Event, EventKind, Outcome, Phase, Result
+from okto_change.model import Check, Event, EventKind, Outcome, Phase
 
 Run = Generator[Event, None, Outcome]
 
@@ -22,21 +22,21 @@ def apply(job: Job, *, done: frozenset[int] = frozenset()) -> Run:
     Ends with DONE, REFUSED (a ``before`` check, nothing ran), ROLLED_BACK (nothing changed), UNDONE (a later unit or an
     ``after`` check failed and what was committed was taken back) or STUCK.
     """
-    yield job.event(EventKind.RUN_STARTED, **job.authority, resumed=sorted(done))
-    committed = [unit for unit in job.units if unit.number in done]
+    yield job.event(EventKind.RUN_STARTED, **{**job.authority, "resumed": sorted(done)})
+    job.seen.committed |= done
     try:
-        if not committed:
+        if not done:
             yield from _preflight(job)
         for unit in job.units:
             if unit.number not in done:
                 yield from _do(job, unit)
-                committed.append(unit)
         yield from _after(job)
     except Stuck as error:
-        return (yield from _finish(job, _stuck(job, error)))
+        return (yield from _finish(job, outcomes.stuck(job, error)))
     except (OktoError, KeyboardInterrupt) as error:
-        return (yield from _finish(job, (yield from _compensate(job, committed, _plain(error)))))
-    return (yield from _finish(job, _done(job)))
+        job.seen.failure = _plain(error).message
+        return (yield from _finish(job, (yield from _compensate(job, _plain(error)))))
+    return (yield from _finish(job, outcomes.done(job)))
 
 
 def undo(job: Job, origin: str, done: frozenset[int], *, only_clean: bool = False) -> Run:
@@ -55,11 +55,11 @@ def undo(job: Job, origin: str, done: frozenset[int], *, only_clean: bool = Fals
     except Conflict as error:
         if not job.seen.undone:
             yield job.event(EventKind.CONFLICT, rows=len(error.faults))
-            return (yield from _finish(job, _conflict(job, error)))
-        return (yield from _finish(job, _undo_failed(job, origin, error)))
+            return (yield from _finish(job, outcomes.conflict(job, error)))
+        return (yield from _finish(job, outcomes.undo_failed(job, origin, error)))
     except (OktoError, KeyboardInterrupt) as error:
-        return (yield from _finish(job, _undo_failed(job, origin, _plain(error))))
-    return (yield from _finish(job, _undone(job, origin, left)))
+        return (yield from _finish(job, outcomes.undo_failed(job, origin, _plain(error))))
+    return (yield from _finish(job, outcomes.undone(job, origin, left)))
 
 
 def _do(job: Job, unit: Unit) -> Generator[Event, None, None]:
@@ -94,19 +94,21 @@ def _outside(job: Job, outside: list[Check], family: type[OktoError], words: str
             raise family(f"{words}: {result.name!r} expected {result.expected}, found {result.found}", where=check.where)
 
 
-def _compensate(job: Job, committed: list[Unit], error: OktoError) -> Generator[Event, None, Outcome]:
+def _compensate(job: Job, error: OktoError) -> Generator[Event, None, Outcome]:
+    """Take back what stands committed, last first; what goes wrong there is told beside the first error, not instead of it."""
     job.targets.rollback()
+    committed = [unit for unit in job.units if unit.number in job.seen.committed]
     if not committed:
         yield job.event(EventKind.ROLLED_BACK, reason=error.message)
-        return _rolled_back(job, error)
+        return outcomes.rolled_back(job, error)
     try:
         for unit in committed:
             undoing.demand_reversible(unit)
         yield job.event(EventKind.UNDO_STARTED, origin=job.run, reason=error.message)
         yield from undoing.take_back(job, committed, job.run, only_clean=False)
     except (OktoError, KeyboardInterrupt) as second:
-        return _half(job, error, _plain(second))
-    return _taken_back(job, error)
+        return outcomes.half(job, error, _plain(second))
+    return outcomes.taken_back(job, error)
 
 
 def _finish(job: Job, outcome: Outcome) -> Generator[Event, None, Outcome]:
@@ -115,80 +117,4 @@ def _finish(job: Job, outcome: Outcome) -> Generator[Event, None, Outcome]:
 
 
 def _plain(error: OktoError | KeyboardInterrupt) -> OktoError:
-    return error if isinstance(error, OktoError) else OktoError("interrupted from the keyboard")
-
-
-# ----------------------------------------------------------------------------------- how it ended, in words
-
-
-def _done(job: Job) -> Outcome:
-    return Outcome(
-        result=Result.DONE, run=job.run, summary=f"applied {job.lock.change} to {job.lock.environment}",
-        state="committed; every changed row has its image", writes=job.seen.all_writes(), checks=job.seen.all_checks(),
-        hint=f"take it back with: okto-change rollback {job.lock.change} --env {job.lock.environment}",
-    )  # fmt: skip
-
-
-def _rolled_back(job: Job, error: OktoError) -> Outcome:
-    refused = isinstance(error, Refused) and not isinstance(error, NotReversible)
-    return Outcome(
-        result=Result.REFUSED if refused else Result.ROLLED_BACK, run=job.run, summary=_with_place(error),
-        state="nothing was changed" if refused else "rolled back; nothing was changed", hint=error.hint,
-        writes=job.seen.all_writes(), checks=job.seen.all_checks(), conflicts=error.faults,
-    )  # fmt: skip
-
-
-def _taken_back(job: Job, error: OktoError) -> Outcome:
-    return Outcome(
-        result=Result.UNDONE, run=job.run, summary=_with_place(error),
-        state="what was committed before has been undone; everything is as it was", hint=error.hint,
-        checks=job.seen.all_checks(), conflicts=error.faults,
-    )  # fmt: skip
-
-
-def _half(job: Job, error: OktoError, second: OktoError) -> Outcome:
-    return Outcome(
-        result=Result.STUCK, run=job.run, summary=_with_place(error),
-        state=f"partly applied, and undoing it failed: {second.message}",
-        hint=second.hint or f"look at `okto-change status --env {job.lock.environment}`, then run rollback or resume",
-        conflicts=second.faults, checks=job.seen.all_checks(),
-    )  # fmt: skip
-
-
-def _stuck(job: Job, error: OktoError) -> Outcome:
-    return Outcome(
-        result=Result.STUCK, run=job.run, summary=_with_place(error), state=error.state, hint=error.hint,
-        checks=job.seen.all_checks(),
-    )  # fmt: skip
-
-
-def _conflict(job: Job, error: OktoError) -> Outcome:
-    return Outcome(
-        result=Result.CONFLICT, run=job.run, summary=error.message, state="nothing was changed", conflicts=error.faults,
-        hint="settle these rows by hand, or undo the rest with: "
-        f"okto-change rollback {job.lock.change} --env {job.lock.environment} --only-clean",
-    )  # fmt: skip
-
-
-def _undo_failed(job: Job, origin: str, error: OktoError) -> Outcome:
-    back = ", ".join(map(str, sorted(job.seen.undone)))
-    state = "the undo was rolled back; the change still stands as before"
-    if back:
-        state = f"partly undone: units {back} of run {origin} are back, the others still stand"
-    return Outcome(
-        result=Result.STUCK if back or isinstance(error, Stuck) else Result.ROLLED_BACK, run=job.run,
-        summary=f"the undo failed: {_with_place(error)}", state=error.state if isinstance(error, Stuck) else state,
-        hint=error.hint or "run rollback again when the cause is gone", conflicts=error.faults,
-    )  # fmt: skip
-
-
-def _undone(job: Job, origin: str, left: tuple[str, ...]) -> Outcome:
-    return Outcome(
-        result=Result.CONFLICT if left else Result.DONE, run=job.run, summary=f"took back run {origin}",
-        state="undone except the rows named" if left else "every row and key is back as it was", conflicts=left,
-        writes=job.seen.all_writes(),
-    )  # fmt: skip
-
-
-def _with_place(error: OktoError) -> str:
-    return error.message if error.where is None else f"{error.where}: {error.message}"
+    return error if isinstance(error, OktoError) else OktoError(f"interrupted by {error}" if str(error) else "interrupted")

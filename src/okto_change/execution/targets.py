@@ -18,10 +18,10 @@ class Targets:
         self._sessions: dict[str, Session] = {}
 
     def session(self, target: str) -> Session:
-        """Return the session of a database target, connecting on first use."""
+        """Return the session of a database target, connecting on first use and again when the connection is gone."""
         if target not in self._openers:
             raise UsageError(f"{target} is no database target of this environment", where=target)
-        if target not in self._sessions:
+        if target not in self._sessions or self._sessions[target].closed:
             self._sessions[target] = self._openers[target]()
         return self._sessions[target]
 

@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from okto_change.database import state
 from okto_change.database.session import READ_COMMITTED, Session
 from okto_change.errors import Conflict, DatabaseError, NotReversible, Stuck
-from okto_change.execution import edits, images, work
+from okto_change.execution import edits, images, interrupts, transactions
 from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit, SqlUnit, Unit
 from okto_change.model import Event, EventKind, ScriptUndo
@@ -26,19 +26,41 @@ def demand_reversible(unit: Unit) -> None:
 
 
 def look(job: Job, units: Sequence[Unit], origin: str, *, only_clean: bool) -> None:
-    """Try every undo and roll it back; raise Conflict with the rows and keys of all units."""
+    """Try every undo, last first, and roll all of it back; raise Conflict with the rows and keys of all units."""
     found: list[str] = []
-    for unit in reversed(units):
-        try:
-            match unit:
-                case EditUnit():
-                    edits.look(job, unit, origin)
-                case SqlUnit():
-                    _look_sql(job, unit, origin)
-        except Conflict as conflict:
-            found += conflict.faults or (conflict.message,)
+    contents: dict[tuple[str, str], bytes] = {}
+    try:
+        for unit in reversed(units):
+            try:
+                match unit:
+                    case EditUnit():
+                        _look_at_file(job, unit, origin, contents)
+                    case SqlUnit():
+                        put_back(job, unit, _looking(job, unit), origin, only_clean=only_clean)
+            except Conflict as conflict:
+                found += conflict.faults or (conflict.message,)
+    finally:
+        job.targets.rollback()
     if found and not only_clean:
         raise Conflict("somebody changed what this change left; undoing it would destroy that", faults=tuple(found))
+
+
+def _look_at_file(job: Job, unit: EditUnit, origin: str, contents: dict[tuple[str, str], bytes]) -> None:
+    """Look at one edit on the content that undoing the later ones leaves."""
+    place = unit.target, unit.step.file
+    if place not in contents:
+        contents[place], _ = job.targets.store(unit.target).read(unit.step.file)
+    contents[place] = edits.look(job, unit, origin, contents[place])
+
+
+def _looking(job: Job, unit: SqlUnit) -> Session:
+    """Return the target's session in one transaction for all units, so that each sees the later ones undone."""
+    session = job.targets.session(unit.target)
+    if session.in_transaction:
+        session.limit(unit.timeouts())
+    else:
+        session.begin(unit.timeouts(), isolation=READ_COMMITTED)
+    return session
 
 
 def take_back(job: Job, units: Sequence[Unit], origin: str, *, only_clean: bool) -> Generator[Event, None, Left]:
@@ -53,43 +75,39 @@ def take_back(job: Job, units: Sequence[Unit], origin: str, *, only_clean: bool)
     return left
 
 
-def _look_sql(job: Job, unit: SqlUnit, origin: str) -> None:
-    session = job.targets.session(unit.target)
-    try:
-        session.begin(unit.timeouts(), isolation=READ_COMMITTED)
-        put_back(job, unit, session, origin)
-    finally:
-        session.rollback()
-
-
 def _undo_sql(job: Job, unit: SqlUnit, origin: str, *, only_clean: bool) -> Generator[Event, None, Left]:
-    session = job.targets.session(unit.target)
-    with work.rolled_back_unless_committed(session):
-        yield job.event(EventKind.STEP_STARTED, unit.name, undo=True, unit=unit.number, target=unit.target)
-        try:
-            session.begin(unit.timeouts(), isolation=READ_COMMITTED)
-            state.target_lock(session, job.run)
-            left = put_back(job, unit, session, origin, only_clean=only_clean)
-            state.record_undone(session, run=origin, unit=str(unit.number), undone_by=job.run)
-            mark = state.backend(session)
-        except DatabaseError as error:
-            raise work.failed(unit, error) from error
-        yield job.event(EventKind.UNDO_COMMITTING, unit.name, unit=unit.number, target=unit.target, **work.marked(mark))
-        work.commit(job, unit.target, session, mark)
-        images.clean_up(session)
-        job.seen.undone.add(unit.number)
-        yield job.event(EventKind.UNDONE, unit.name, unit=unit.number, target=unit.target, left=len(left))
+    left = yield from transactions.retried(
+        job, unit, lambda session: _attempt(job, unit, session, origin, only_clean=only_clean)
+    )
+    return left
+
+
+def _attempt(job: Job, unit: SqlUnit, session: Session, origin: str, *, only_clean: bool) -> Generator[Event, None, Left]:
+    yield job.event(EventKind.STEP_STARTED, unit.name, undo=True, unit=unit.number, target=unit.target)
+    session.begin(unit.timeouts(), isolation=READ_COMMITTED)
+    transactions.hold(job, session)
+    left = put_back(job, unit, session, origin, only_clean=only_clean)
+    state.record_undone(session, run=origin, unit=str(unit.number), undone_by=job.run)
+    mark = state.backend(session)
+    yield job.event(
+        EventKind.UNDO_COMMITTING, unit.name, unit=unit.number, target=unit.target, **transactions.marked(mark)
+    )
+    transactions.commit(job, unit.target, session, mark)
+    job.seen.taken_back(unit.number)
+    yield job.event(EventKind.UNDONE, unit.name, unit=unit.number, target=unit.target, left=len(left))
+    transactions.tidy(job, unit.target)
     return left
 
 
 def put_back(job: Job, unit: SqlUnit, session: Session, origin: str, *, only_clean: bool = False) -> Left:
     """Undo one unit inside the open transaction; return what was left alone. Raises Conflict, DatabaseError, Stuck."""
-    if unit.scripts:
-        for script in unit.scripts:
-            _run_script(script, session)
-        return ()
-    keep_as = None if origin == job.run else job.run
-    return images.restore(session, origin, unit=str(unit.number), only_clean=only_clean, undo_run=keep_as).conflicts
+    with interrupts.allowed():
+        if unit.scripts:
+            for script in unit.scripts:
+                _run_script(script, session)
+            return ()
+        keep_as = None if origin == job.run else job.run
+        return images.restore(session, origin, unit=str(unit.number), only_clean=only_clean, undo_run=keep_as).conflicts
 
 
 def _run_script(script: ScriptUndo, session: Session) -> None:

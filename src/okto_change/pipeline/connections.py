@@ -9,7 +9,7 @@ from functools import partial
 from okto_change.approval.policy import Environment, FilesTarget, PostgresTarget
 from okto_change.config.store import FileStore
 from okto_change.database import session as database
-from okto_change.database import state
+from okto_change.database import state, turns
 from okto_change.database.session import Session
 from okto_change.errors import OktoError, PlanError
 from okto_change.execution.targets import Targets
@@ -58,9 +58,12 @@ def root(target: FilesTarget, environ: Mapping[str, str]) -> str:
 
 @contextmanager
 def open_journal(
-    environment: Environment, environ: Mapping[str, str], *, actor: str = "", install: bool = True
+    environment: Environment, environ: Mapping[str, str], *, actor: str = "", install: bool = True, turn: str | None = None
 ) -> Iterator[Journal]:
-    """Give the environment's journal on a connection of its own. Raises PlanError when its target is no database."""
+    """Give the environment's journal on a connection of its own, which holds the turn of change ``turn`` as long as it lives.
+
+    Raises PlanError when its target is no database, Refused when another command has the turn.
+    """
     target = environment.targets.get(environment.journal)
     if not isinstance(target, PostgresTarget):
         raise PlanError(
@@ -68,4 +71,6 @@ def open_journal(
             hint="set `journal:` of the environment to one of its postgres targets",
         )
     with connect(target, environ, install=install) as session:
+        if turn is not None:
+            turns.take(session, turn, environment.name)
         yield Journal(session, actor=actor)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 from okto_change import lifecycle
 from okto_change.approval.policy import Environment
-from okto_change.errors import JournalBroken, Refused, Stuck, UsageError
-from okto_change.execution import runner
+from okto_change.errors import ConnectionFailed, JournalBroken, Refused, Stuck, UsageError
+from okto_change.execution import interrupts, runner
 from okto_change.execution.job import Job, new_run
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
@@ -21,6 +21,7 @@ from okto_change.pipeline.evidence import Report, find, new_job
 from okto_change.pipeline.repository import Repository
 
 Watch = Callable[[Event], None]
+UNDOING = frozenset({lifecycle.State.UNDOING, lifecycle.State.UNDO_COMMITTING})
 
 
 def apply(repo: Repository, change: str, environment: str, *, watch: Watch) -> Outcome:
@@ -28,12 +29,12 @@ def apply(repo: Repository, change: str, environment: str, *, watch: Watch) -> O
     change = repo.resolve(change)
     source = read_source(repo, change, environment)
     actor = who(repo, source.compiled.environment)
-    with _open(repo, source.compiled.environment, actor) as (targets, journal):
+    with _open(repo, source.compiled.environment, actor, change) as (targets, journal):
         found = settling.settle(journal, targets, change, environment)
         if found.standing is not None:
             return _stands(found, environment)
         job = cleared_job(repo, source, targets, journal, actor)
-        return _loop(runner.apply(job), journal, watch)
+        return _loop(job, runner.apply(job), journal, watch)
 
 
 def rollback(repo: Repository, change: str, environment: str, *, only_clean: bool, watch: Watch) -> Outcome:
@@ -41,7 +42,7 @@ def rollback(repo: Repository, change: str, environment: str, *, only_clean: boo
     change = repo.resolve(change)
     entry = repo.policy.environment(environment)
     actor = who(repo, entry)
-    with _open(repo, entry, actor) as (targets, journal):
+    with _open(repo, entry, actor, change) as (targets, journal):
         found = settling.settle(journal, targets, change, environment)
         if found.standing is None:
             return Outcome(
@@ -51,34 +52,54 @@ def rollback(repo: Repository, change: str, environment: str, *, only_clean: boo
         run, units = found.standing
         lock = settling.lock_of(repo, journal, change, entry, run)
         job = new_job(lock, targets, entry.journal, person=actor.name)
-        return _loop(runner.undo(job, run, frozenset(map(int, units)), only_clean=only_clean), journal, watch)
+        return _loop(job, runner.undo(job, run, frozenset(map(int, units)), only_clean=only_clean), journal, watch)
 
 
 def resume(repo: Repository, run: str, *, watch: Watch) -> Outcome:
-    """Go on with a run that was cut off, at its first unit that is not committed. Raises UsageError for an unknown run."""
+    """Go on with a run that was cut off, at its first unit that is not committed.
+
+    Raises UsageError for an unknown run, Refused for one that has ended or was taking something back.
+    """
+    entry, started = _find(repo, run)
+    actor = who(repo, entry)
+    with _open(repo, entry, actor, started.change) as (targets, journal):
+        lost = _unfinished(settling.settle(journal, targets, started.change, entry.name), run)
+        lock = settling.lock_of(repo, journal, started.change, entry, run)
+        authority = dict(started.data) | {"person": actor.name, "decisions": []}
+        job = new_job(lock, targets, entry.journal, run=run, **authority)
+        return _loop(job, runner.apply(job, done=frozenset(map(int, lost.standing))), journal, watch)
+
+
+def _find(repo: Repository, run: str) -> tuple[Environment, Event]:
+    """Return the environment whose journal knows ``run``, and the run's first event; journals out of reach are named."""
+    silent = []
     for environment in sorted(repo.policy.environments):
         entry = repo.policy.environment(environment)
-        actor = who(repo, entry)
-        with _open(repo, entry, actor) as (targets, journal):
-            started = settling.find_run(journal, environment, run)
-            if started is None:
-                continue
-            lost = _unfinished(settling.settle(journal, targets, started.change, environment), run)
-            lock = settling.lock_of(repo, journal, started.change, entry, run)
-            authority = dict(started.data) | {"person": actor.name, "decisions": []}
-            job = new_job(lock, targets, entry.journal, run=run, **authority)
-            return _loop(runner.apply(job, done=frozenset(map(int, lost.standing))), journal, watch)
-    raise UsageError(f"no journal knows a run {run!r}", hint="`okto-change status` lists the runs")
+        try:
+            with open_journal(entry, repo.environ) as journal:
+                started = settling.find_run(journal, environment, run)
+        except ConnectionFailed as error:
+            silent.append(f"{environment}: {error.message}")
+            continue
+        if started is not None:
+            return entry, started
+    raise UsageError(f"no journal knows a run {run!r}", faults=tuple(silent), hint="`okto-change status` lists the runs")
 
 
 def _unfinished(found: lifecycle.ChangeState, run: str) -> lifecycle.Run:
     lost = next(known for known in found.runs if known.id == run)
-    if lost.origin is None and (not lost.finished or lost.result is Result.STUCK) and not lost.undone:
-        return lost
-    raise Refused(
-        f"run {run} is {lost.state.value}, there is nothing to resume", where=lost.change,
-        hint=f"okto-change status --env {lost.environment}",
-    )  # fmt: skip
+    place = f"{lost.change} --env {lost.environment}"
+    if lost.finished and lost.result is not Result.STUCK:
+        raise Refused(
+            f"run {run} is {lost.state.value}, there is nothing to resume", where=lost.change,
+            hint=f"okto-change status --env {lost.environment}",
+        )  # fmt: skip
+    if lost.origin is not None or lost.undone or lost.state in UNDOING:
+        raise Refused(
+            f"run {run} broke off while it took something back; that is not resumed but done again", where=lost.change,
+            hint=f"okto-change rollback {place}",
+        )  # fmt: skip
+    return lost
 
 
 def _stands(found: lifecycle.ChangeState, environment: str) -> Outcome:
@@ -113,10 +134,10 @@ def cleared_job(repo: Repository, source: Source, targets: Targets, journal: Jou
 
 
 @contextmanager
-def _open(repo: Repository, entry: Environment, actor: Actor) -> Iterator[tuple[Targets, Journal]]:
+def _open(repo: Repository, entry: Environment, actor: Actor, change: str) -> Iterator[tuple[Targets, Journal]]:
     with (
         open_targets(entry, repo.environ) as targets,
-        open_journal(entry, repo.environ, actor=actor.name) as journal,
+        open_journal(entry, repo.environ, actor=actor.name, turn=change) as journal,
     ):
         yield targets, journal
 
@@ -130,21 +151,42 @@ def _expect(job: Job, report: Report) -> None:
         job.coverage[targets.pop()] = {writes.table for writes in rehearsed.writes}
 
 
-def _loop(events: runner.Run, journal: Journal, watch: Watch) -> Outcome:
+def _loop(job: Job, events: runner.Run, journal: Journal, watch: Watch) -> Outcome:
     """Journal every event before the runner goes on to its effect. A journal that fails closes the runner: nothing commits."""
-    committed: list[str] = []
-    with closing(events):
+    told: list[str] = []
+    with interrupts.listening(), closing(events):
         while True:
             try:
                 event = next(events)
+                journal.append(event)
             except StopIteration as end:
                 outcome: Outcome = end.value
                 return outcome
-            if event.kind in (EventKind.COMMITTED, EventKind.UNDONE):
-                committed.append(f"{event.kind.value} {event.step}")
-            try:
-                journal.append(event)
             except JournalBroken as error:
-                error.state += f"; before that: {', '.join(committed)}" if committed else ""
-                raise
-            watch(event)
+                raise _untold(job, error, told) from error
+            except KeyboardInterrupt as again:
+                raise _torn(job, told) from again
+            if event.kind in (EventKind.COMMITTED, EventKind.UNDONE):
+                told.append(f"{event.kind.value} {event.step}")
+            with suppress(OSError):  # progress that nobody reads any more stops nothing
+                watch(event)
+
+
+def _untold(job: Job, error: JournalBroken, told: list[str]) -> JournalBroken:
+    """Return a journal's error, saying also what this run did before it and what had made it fail already."""
+    before = f"; before that: {', '.join(told)}" if told else ""
+    earlier = (f"the run itself had failed before: {job.seen.failure}",) if job.seen.failure else ()
+    return JournalBroken(
+        error.message, where=error.where, state=f"{error.state}{before}", hint=error.hint,
+        faults=(*error.faults, *earlier),
+    )  # fmt: skip
+
+
+def _torn(job: Job, told: list[str]) -> Stuck:
+    """Say what an interrupt leaves that came while an earlier one was still being answered."""
+    before = f"; before that: {', '.join(told)}" if told else "; before that nothing was committed"
+    return Stuck(
+        f"run {job.run} was interrupted again while it ended", where=job.lock.change,
+        state=f"what was open is rolled back, what was announced last may or may not have happened{before}",
+        hint=f"run `okto-change status --env {job.lock.environment}`; nothing is applied twice",
+    )  # fmt: skip

@@ -1,0 +1,130 @@
+"""How a run ended, in words that are true: what happened, what state things are in, what to do next. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from okto_change.errors import ConnectionFailed, NotReversible, OktoError, Refused, Stuck
+from okto_change.execution.job import Job
+from okto_change.execution.units import SqlUnit, Unit
+from okto_change.model import Outcome, Result
+
+
+def done(job: Job) -> Outcome:
+    """Everything is committed and every check held."""
+    final = [unit for unit in job.units if unit.irreversible is not None]
+    scripted = [unit for unit in job.units if isinstance(unit, SqlUnit) and unit.scripts]
+    state = "committed; every changed row and key has its image"
+    if final:
+        reasons = "; ".join(f"{unit.name} is irreversible: {unit.irreversible}" for unit in final)
+        state = f"committed; it cannot be taken back, {reasons}"
+    elif scripted:
+        state = f"committed; the undo of {_names(scripted)} is its author's script"
+    return Outcome(
+        result=Result.DONE, run=job.run, summary=f"applied {job.lock.change} to {job.lock.environment}", state=state,
+        writes=job.seen.all_writes(), checks=job.seen.all_checks(),
+        hint=None if final else f"take it back with: okto-change rollback {_place(job)}",
+    )  # fmt: skip
+
+
+def rolled_back(job: Job, error: OktoError) -> Outcome:
+    """Nothing was committed: refused before anything ran, or failed inside the first transaction."""
+    refused = isinstance(error, Refused | ConnectionFailed) and not isinstance(error, NotReversible)
+    return Outcome(
+        result=Result.REFUSED if refused else Result.ROLLED_BACK, run=job.run, summary=_with_place(error),
+        state="nothing was changed" if refused else "rolled back; nothing was changed", hint=error.hint,
+        writes=job.seen.all_writes(), checks=job.seen.all_checks(), conflicts=error.faults,
+    )  # fmt: skip
+
+
+def taken_back(job: Job, error: OktoError) -> Outcome:
+    """It failed after a commit, and everything that was committed was taken back."""
+    units = [unit for unit in job.units if unit.number in job.seen.undone]
+    scripted = [unit for unit in units if isinstance(unit, SqlUnit) and unit.scripts]
+    state = f"{_names(units)} had been committed and is undone again; every row and key is back as it was"
+    if scripted:
+        state = f"{_names(units)} had been committed and is undone again, {_names(scripted)} by its author's script"
+    return Outcome(
+        result=Result.UNDONE, run=job.run, summary=_with_place(error), state=state, hint=error.hint,
+        checks=job.seen.all_checks(), conflicts=error.faults,
+    )  # fmt: skip
+
+
+def half(job: Job, error: OktoError, second: OktoError) -> Outcome:
+    """It failed after a commit, and so did taking that back: both are told."""
+    state = f"{_stands(job)}; undoing it failed: {_with_place(second)}"
+    if isinstance(second, Stuck):
+        state += f"; {second.state}"
+    return Outcome(
+        result=Result.STUCK, run=job.run, summary=_with_place(error), state=state,
+        hint=f"look at `okto-change status --env {job.lock.environment}`, then run rollback"
+        + (f" ({second.hint})" if second.hint else ""),
+        conflicts=(*error.faults, *second.faults), checks=job.seen.all_checks(),
+    )  # fmt: skip
+
+
+def stuck(job: Job, error: Stuck) -> Outcome:
+    """Nobody can tell yet what became of the last effect; what was committed before it stands."""
+    before = f"; {_stands(job)}" if job.seen.committed else ""
+    return Outcome(
+        result=Result.STUCK, run=job.run, summary=_with_place(error), state=f"{error.state}{before}", hint=error.hint,
+        checks=job.seen.all_checks(),
+    )  # fmt: skip
+
+
+def conflict(job: Job, error: OktoError) -> Outcome:
+    """The undo would destroy later work, so it did nothing."""
+    return Outcome(
+        result=Result.CONFLICT, run=job.run, summary=error.message, state="nothing was changed", conflicts=error.faults,
+        hint=f"settle these by hand, or undo the rest with: okto-change rollback {_place(job)} --only-clean",
+    )  # fmt: skip
+
+
+def undo_failed(job: Job, origin: str, error: OktoError) -> Outcome:
+    """An undo that was asked for did not get to its end."""
+    back = ", ".join(unit.name for unit in job.units if unit.number in job.seen.undone)
+    result, state = Result.ROLLED_BACK, "the undo was rolled back; the change still stands as before"
+    if isinstance(error, Refused):
+        result, state = Result.REFUSED, "nothing was undone; the change still stands as before"
+    if back:
+        result, state = Result.STUCK, f"partly undone: {back} of run {origin} is back, the rest still stands"
+    if isinstance(error, Stuck):
+        result, state = Result.STUCK, f"{error.state}; {state}" if back else error.state
+    return Outcome(
+        result=result, run=job.run, summary=f"the undo failed: {_with_place(error)}", state=state,
+        hint=error.hint or "run rollback again when the cause is gone", conflicts=error.faults,
+    )  # fmt: skip
+
+
+def undone(job: Job, origin: str, left: tuple[str, ...]) -> Outcome:
+    """What stood is taken back, except what ``left`` names."""
+    units = [unit for unit in job.units if unit.number in job.seen.undone]
+    scripted = [unit for unit in units if isinstance(unit, SqlUnit) and unit.scripts]
+    state = "every row and key is back as it was"
+    if left:
+        state = "undone except the rows and keys named, which were left as they are"
+    elif scripted:
+        state = f"undone; {_names(scripted)} by its author's script"
+    return Outcome(
+        result=Result.CONFLICT if left else Result.DONE, run=job.run, summary=f"took back run {origin}", state=state,
+        conflicts=left, writes=job.seen.all_writes(),
+    )  # fmt: skip
+
+
+def _stands(job: Job) -> str:
+    standing = [unit for unit in job.units if unit.number in job.seen.committed]
+    back = [unit for unit in job.units if unit.number in job.seen.undone]
+    words = f"partly applied: {_names(standing)} is committed and stands"
+    return f"{words}, {_names(back)} is undone" if back else words
+
+
+def _names(units: Iterable[Unit]) -> str:
+    return ", ".join(f"{unit.name!r}" for unit in units)
+
+
+def _place(job: Job) -> str:
+    return f"{job.lock.change} --env {job.lock.environment}"
+
+
+def _with_place(error: OktoError) -> str:
+    return error.message if error.where is None else f"{error.where}: {error.message}"

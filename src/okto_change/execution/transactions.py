@@ -1,0 +1,144 @@
+"""One transaction on one target: tried again where that helps, committed once, asked about when the answer is lost."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, suppress
+from typing import TypeVar
+
+from okto_change.database import state
+from okto_change.database.session import Session
+from okto_change.errors import ConnectionLost, DatabaseError, StepFailed, Stuck, Unaccounted
+from okto_change.execution import images, interrupts
+from okto_change.execution.job import Job
+from okto_change.execution.units import SqlUnit
+from okto_change.model import Event, EventKind
+
+RETRIABLE = {"55P03", "40001", "40P01"}
+ATTEMPTS = 5
+FIRST_PAUSE = 0.2
+"""seconds before the second attempt; doubled for each one after it"""
+PATIENCE = 10.0
+"""seconds that a run which has committed something already waits for a target that another run holds"""
+T = TypeVar("T")
+
+
+class NotCovered(Exception):
+    """Accounting found writes to tables that capture did not cover; the transaction is rolled back and tried with them."""
+
+    def __init__(self, target: str, tables: frozenset[str]) -> None:
+        super().__init__(", ".join(sorted(tables)))
+        self.target = target
+        self.tables = tables
+
+
+def retried(
+    job: Job, unit: SqlUnit, attempt: Callable[[Session], Generator[Event, None, T]]
+) -> Generator[Event, None, T]:
+    """Run one transaction; on 55P03, 40001, 40P01 and on tables that capture missed, roll back and try again.
+
+    Five attempts at most, each one after the first announced. Raises StepFailed or a subclass with everything rolled
+    back, Stuck when nobody can tell whether a COMMIT arrived, ConnectionFailed.
+    """
+    for number in range(1, ATTEMPTS + 1):
+        session = job.targets.session(unit.target)
+        pause = FIRST_PAUSE * 2 ** (number - 1) * random.uniform(0.5, 1.5)  # noqa: S311
+        try:
+            with rolled_back_unless_committed(session):
+                return (yield from attempt(session))
+        except NotCovered as missed:
+            grow(job, missed, number)
+            reason, pause = f"also capturing {missed}", 0
+        except DatabaseError as error:
+            if error.sqlstate not in RETRIABLE or number == ATTEMPTS:
+                raise _failed(unit, error, number) from error
+            reason = error.message
+        yield job.event(EventKind.RETRYING, unit.name, reason=reason, attempt=number)
+        with interrupts.allowed():
+            time.sleep(pause)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def grow(job: Job, missed: NotCovered, attempt: int) -> None:
+    """Add the tables that accounting found; raise Unaccounted when the last attempt still missed some."""
+    known = job.coverage.setdefault(missed.target, set())
+    if attempt == ATTEMPTS or missed.tables <= known:
+        raise Unaccounted(f"rows changed in tables that cannot be captured: {missed}", where=missed.target) from missed
+    known |= missed.tables
+
+
+def _failed(unit: SqlUnit, error: DatabaseError, attempts: int) -> StepFailed:
+    """Say which unit a database error stopped, and how often it was tried."""
+    tried = f" (tried {attempts} times)" if attempts > 1 else ""
+    message = f"{unit.name}: {error.message}" if isinstance(error, ConnectionLost) else error.message
+    return StepFailed(
+        message + tried, where=error.where or unit.target, state="rolled back; nothing was changed", hint=error.hint
+    )
+
+
+@contextmanager
+def rolled_back_unless_committed(session: Session) -> Iterator[None]:
+    """Roll back what the body left open, also when the generator that runs it is closed; the first error stays the error."""
+    try:
+        yield
+    except BaseException:
+        try:
+            session.rollback()
+        except DatabaseError:
+            session.close()
+        raise
+
+
+def hold(job: Job, session: Session) -> None:
+    """Hold the target for this run until the transaction ends; a run that has committed something waits ten seconds for it."""
+    with interrupts.allowed():
+        state.target_lock(session, job.run, wait=PATIENCE if job.seen.committed or job.seen.undone else 0.0)
+
+
+def commit(job: Job, target: str, session: Session, mark: state.Backend) -> None:
+    """COMMIT; when the answer is lost, ask a fresh connection what became of the transaction.
+
+    Returns only if it is committed. Raises StepFailed if it is not, Stuck if nobody can tell.
+    """
+    try:
+        session.commit()
+    except ConnectionLost as lost:
+        _find_out(job, target, mark, lost)
+    except KeyboardInterrupt as impatient:
+        raise _unknown(job, target, "interrupted again while COMMIT was under way", "may or may not have arrived") from impatient
+
+
+def _find_out(job: Job, target: str, mark: state.Backend, lost: ConnectionLost) -> None:
+    try:
+        fate = state.settle(job.targets.fresh(target), mark, job.run)
+    except DatabaseError as error:
+        what = f"the connection broke at COMMIT and {target} cannot be asked: {error.message}"
+        raise _unknown(job, target, what, "may or may not have arrived") from lost
+    if fate == "in progress":
+        what = f"the connection broke at COMMIT and {target} still works on it"
+        raise _unknown(job, target, what, "is still in progress") from lost
+    if fate == "aborted":
+        raise StepFailed(
+            "the connection broke before COMMIT arrived", where=target, state="rolled back; nothing was changed",
+            hint="run the command again",
+        ) from lost  # fmt: skip
+
+
+def _unknown(job: Job, target: str, what: str, where: str) -> Stuck:
+    return Stuck(
+        what, where=target, state=f"unknown: the last COMMIT {where}",
+        hint=f"run `okto-change status --env {job.lock.environment}` in a minute; nothing is applied twice",
+    )  # fmt: skip
+
+
+def marked(mark: state.Backend) -> dict[str, int | str]:
+    """Return a transaction's identity as event data, for whoever must find out later what became of it."""
+    return {"xid": mark.xid, "pid": mark.pid, "started": mark.started}
+
+
+def tidy(job: Job, target: str) -> None:
+    """Drop the capture triggers that are left over. What cannot be dropped now is switched off, and a later run drops it."""
+    with suppress(DatabaseError):
+        images.clean_up(job.targets.session(target))
