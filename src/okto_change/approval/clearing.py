@@ -17,13 +17,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
+from operator import itemgetter
 
 from okto_change import digest
 from okto_change.approval.counting import Count, Situation, ballot, count, short
 from okto_change.approval.decisions import Decision
 from okto_change.approval.rulebook import Policy
 from okto_change.errors import NotAuthorised
-from okto_change.model import Ballot, Lock, Need
+from okto_change.model import Ballot, BallotLine, Lock, Need
 from okto_change.model.clearance import SEAL, Clearance
 
 STEPS = ("policy", "lock", "decisions", "rules", "submission", "veto", "approvals", "executor")
@@ -44,6 +45,7 @@ def clear(
     counted = count(situation, decisions)
     faults = _faults(situation, counted) + _executor(situation, counted, executor)
     if faults:
+        faults += _uncounted(situation, counted, decisions)
         raise NotAuthorised(
             f"{lock.change} is not cleared for {lock.environment}", faults=faults,
             hint=f"see who is missing: okto-change approvals {lock.change} --env {lock.environment}",
@@ -106,10 +108,25 @@ def _faults(situation: Situation, counted: Count) -> tuple[str, ...]:
     if not counted.rules:
         found.append(_fault("rules", "no rule of the policy matches, and without a rule nothing runs"))
     if not counted.submitters and not counted.asks_nothing:
-        found.append(_fault("submission", f"nobody who may has submitted {short(lock.digest)}"))
+        found.append(_fault("submission", f"nobody who may submit has submitted this version, {short(lock.digest)}"))
     found += [_fault("veto", f"rejected by {reason}") for reason in counted.vetoes]
     found += [_fault("approvals", _lack(need)) for need in counted.needs if not need.met]
     return tuple(found)
+
+
+def _uncounted(situation: Situation, counted: Count, decisions: Sequence[Decision]) -> tuple[str, ...]:
+    """Say why each person's latest approval of exactly this lock does not count."""
+    latest: dict[str, tuple[datetime, BallotLine]] = {}
+    for decision, line in zip(decisions, counted.lines, strict=True):
+        said = decision.statement
+        if said and decision.person and said.decision == "approve" and said.digest == situation.lock.digest:
+            latest[decision.person] = max(
+                latest.get(decision.person, (said.issued_at, line)), (said.issued_at, line), key=itemgetter(0)
+            )
+    return tuple(
+        f"the approval by {line.signer} does not count: {line.reason}"
+        for _, line in latest.values() if not line.counted
+    )  # fmt: skip
 
 
 def _executor(situation: Situation, counted: Count, executor: str | None) -> tuple[str, ...]:
@@ -138,8 +155,12 @@ def _lack(need: Need) -> str:
 
 
 def _ask(needs: Sequence[Need]) -> str:
-    people = dict.fromkeys(person for need in needs if not need.met for person in need.candidates)
-    return f"ask {_or(tuple(people))}" if people else "see who is in the groups that the policy asks for"
+    lacking = [need for need in needs if not need.met]
+    people = dict.fromkeys(person for need in lacking for person in need.candidates)
+    if people:
+        return f"ask {_or(tuple(people))}"
+    groups = ", ".join(need.group for need in lacking)
+    return f"nobody left in {groups} can give it; the policy decides who is" if lacking else "no other approval is missing"
 
 
 def _or(people: Sequence[str]) -> str:

@@ -61,7 +61,7 @@ def test_every_reason_is_given_with_its_step() -> None:
     """Nobody has to repair one thing to hear of the next."""
     found = faults(files=[make_file("carla", "reject", comment="no")], executor="davi")
     assert found == (
-        "step 5 (submission): nobody who may has submitted ca3d 163b ab05",
+        "step 5 (submission): nobody who may submit has submitted this version, ca3d 163b ab05",
         "step 6 (veto): rejected by carla: no",
         "step 7 (approvals): dba: 1 more (bruno or carla)",
         "step 7 (approvals): owners: 1 more (carla, davi or eva)",
