@@ -65,7 +65,7 @@ def dissect(tokens: Sequence[Token]) -> Anatomy | None:
     if verb not in _CLAUSES:
         return None
     marks = _marks(tokens, start, _CLAUSES[verb])
-    found = target(tokens[start:marks.get("SET", min(marks.values(), default=len(tokens)))])
+    found = target(tokens[start : marks.get("SET", min(marks.values(), default=len(tokens)))])
     if found is None or (verb == "UPDATE") != ("SET" in marks):
         return None
     if not all(_part(tokens, marks, keyword) for keyword in marks):

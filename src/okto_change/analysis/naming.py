@@ -47,5 +47,3 @@ def fold(node: object) -> str:
     if isinstance(node, exp.Identifier):
         return str(node.this) if node.args.get("quoted") else str(node.this).lower()
     return node.name.lower() if isinstance(node, exp.Expression) else ""
-
-

@@ -156,5 +156,3 @@ def _output(expression: Tree) -> str:
     if alias:
         return fold(alias)
     return fold(expression.this) if isinstance(expression, exp.Column) else str(expression.output_name)
-
-

@@ -83,5 +83,3 @@ def _locks_rows(tokens: Sequence[Token]) -> bool:
 
 def _slice(text: str, tokens: Tokens) -> str:
     return text[tokens[0].start : tokens[-1].end]
-
-

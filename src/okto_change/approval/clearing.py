@@ -160,7 +160,9 @@ def _ask(needs: Sequence[Need]) -> str:
     if people:
         return f"ask {_or(tuple(people))}"
     groups = ", ".join(need.group for need in lacking)
-    return f"nobody left in {groups} can give it; the policy decides who is" if lacking else "no other approval is missing"
+    return (
+        f"nobody left in {groups} can give it; the policy decides who is" if lacking else "no other approval is missing"
+    )
 
 
 def _or(people: Sequence[str]) -> str:

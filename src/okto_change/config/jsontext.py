@@ -118,4 +118,3 @@ def write(value: Any, *, spaced: bool, ascii_only: bool, indent: str | None) -> 
         return json.dumps(value, ensure_ascii=ascii_only, allow_nan=False, separators=separators, indent=indent)
     except (ValueError, TypeError) as error:
         raise EditError(f"the value cannot be written as JSON: {error}") from error
-

@@ -32,9 +32,7 @@ def put(now: Sheet, spot: Spot, path: Path, value: Any) -> Sheet:
         raise EditError(f"{tree.say(path)} has {written}, which a plain value would lose", hint="edit it by hand")
     inside, entry = spot.container, spot.entry
     splices = flow.replace(now, inside, entry, value) if inside.flow else block.replace(now, entry, value)
-    wanted = tree.with_entry(
-        tree.shape(now.root), spot.indexes, spot.index, None, tree.shape_of(value), insert=False
-    )
+    wanted = tree.with_entry(tree.shape(now.root), spot.indexes, spot.index, None, tree.shape_of(value), insert=False)
     return checked(now, splices, wanted, path)
 
 

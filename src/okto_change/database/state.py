@@ -40,6 +40,7 @@ class Applied:
 
     @property
     def stands(self) -> bool:
+        """Whether no run has taken it back."""
         return self.undone_by is None
 
 

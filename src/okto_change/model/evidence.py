@@ -48,7 +48,6 @@ class Lock:
     """path within the change's folder, sha256 in hexadecimal, size in bytes; in order of paths"""
 
 
-
 class Quality(StrEnum):
     """How far a figure can be trusted. Unknown never passes a rule."""
 
@@ -94,7 +93,7 @@ class StatementPreview:
 
 @type_
 class TableWrites:
-    """Rows one table gained, lost or changed in the transaction, from ``pg_stat_xact_all_tables`` deltas; ``imaged`` events captured."""
+    """Rows that one table gained, changed or lost in the transaction; ``imaged`` counts those that were captured."""
 
     table: str
     inserted: int

@@ -49,7 +49,7 @@ class Preview:
 
 @type_
 class Statement:
-    """One statement of a step. ``start`` and ``end`` are byte offsets in the step's rendered UTF-8 text; ``text`` is that slice."""
+    """One statement of a step: ``text`` is the slice from byte ``start`` to ``end`` of the step's rendered UTF-8 text."""
 
     step: str
     index: int
@@ -98,7 +98,6 @@ class Analysis:
     objects: tuple[str, ...]
 
 
-
 @type_
 class Column:
     """A live column; ``type`` as ``format_type`` prints it, ``generated``/``identity`` as in ``pg_attribute`` ('' if none)."""
@@ -113,7 +112,7 @@ class Column:
 
 @type_
 class Table:
-    """A relation as found. ``kind`` is ``pg_class.relkind``. ``key`` is the primary key, or a unique NOT NULL index; None if neither.
+    """A relation as found. ``kind`` is ``pg_class.relkind``; ``key`` the primary key, else a unique NOT NULL index, else None.
 
     ``unique`` lists every unique index's columns. ``children`` are partitions and inheritance children, ``referenced_by``
     tables whose foreign keys point here, both as qualified names. ``estimated_rows`` is ``reltuples`` (-1 unknown).
@@ -141,7 +140,7 @@ class Table:
 
 @type_
 class Found:
-    """The live catalogue, as far as a plan names it: names as written in the plan (folded, unquoted) to tables; missing -> None."""
+    """The live catalogue, as far as a plan names it: names as the plan has them (folded, unquoted) to tables, None if missing."""
 
     tables: Mapping[str, Table | None]
     functions: Mapping[str, str] = field(default_factory=dict)

@@ -163,6 +163,7 @@ class Risk(StrEnum):
 
     @property
     def rank(self) -> int:
+        """0 for low, 1 for medium, 2 for high."""
         return ("low", "medium", "high").index(self.value)
 
 

@@ -75,7 +75,6 @@ class Outcome:
     """each names a table, the row's key and what differs"""
 
 
-
 @type_
 class Entry:
     """A journal entry as stored. ``content`` is canonical JSON, ``hash`` = sha256 over previous hash and content."""

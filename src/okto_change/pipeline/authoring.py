@@ -68,7 +68,12 @@ def new(
     """Begin a change from a template. Raises UsageError when its folder exists, or for an unknown template or parameter."""
     author = _author(repo)
     change, files = scaffold.new_change_files(
-        title, date=datetime.now(UTC).date(), author=author, template=template, parameters=parameters or {}, incident=incident
+        title,
+        date=datetime.now(UTC).date(),
+        author=author,
+        template=template,
+        parameters=parameters or {},
+        incident=incident,
     )
     paths = _write_new(repo.root, {f"{CHANGES}/{change}/{path}": text for path, text in files.items()})
     return NewChange(change=change, paths=paths)
@@ -79,7 +84,11 @@ def check(repo: Repository, change: str, environment: str | None) -> CheckReport
     change = repo.resolve(change)
     files = repo.worktree_files(change)
     plan = read.load(change, files)
-    names = [environment] if environment else [name for name in sorted(repo.policy.environments) if _fits(repo, plan.steps, name)]
+    names = (
+        [environment]
+        if environment
+        else [name for name in sorted(repo.policy.environments) if _fits(repo, plan.steps, name)]
+    )
     if not names:
         return CheckReport(plan=plan, analysis=analysis.analyse(plan))
     compiled = [compile_change(repo.policy, change, name, files) for name in names]
@@ -87,7 +96,7 @@ def check(repo: Repository, change: str, environment: str | None) -> CheckReport
 
 
 def lock(repo: Repository, change: str, environment: str) -> LockWritten:
-    """Compile the working tree's change and write its lock. Raises Refused when a finding is an error; then nothing is written."""
+    """Compile the working tree's change and write its lock. Raises Refused for an error finding, with nothing written."""
     change = repo.resolve(change)
     files = repo.worktree_files(change)
     compiled = compile_change(repo.policy, change, environment, files)
@@ -132,7 +141,9 @@ def _write_new(root: Path, files: Mapping[str, str]) -> tuple[str, ...]:
     """Write files that must not exist yet; nothing is written when one does."""
     there = [path for path in files if (root / path).exists()]
     if there:
-        raise UsageError("these files exist already", faults=tuple(there), hint="nothing was overwritten; choose another name")
+        raise UsageError(
+            "these files exist already", faults=tuple(there), hint="nothing was overwritten; choose another name"
+        )
     for path, text in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8", newline="\n")

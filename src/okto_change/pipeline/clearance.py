@@ -47,16 +47,28 @@ def read_source(repo: Repository, change: str, environment: str) -> Source:
     commit = repo.mirror.head_commit() if entry.from_head else repo.protected_commit
     files = repo.committed_files(commit, change)
     if not files:
-        where = "HEAD" if entry.from_head else f"the protected branch ({repo.mirror.protected_ref})"
-        raise Refused(f"{change} is not on {where}", where=change, hint="commit it, and merge it where runs are read from")
+        raise _absent(repo, change, entry)
     compiled = compile_change(repo.policy, change, environment, files)
     try:
         lock = demand_lock(compiled, files)
     except Refused as error:
         if not error.faults:
             raise
-        raise NotAuthorised(error.message, where=error.where, faults=error.faults, hint=error.hint) from error
+        raise NotAuthorised(
+            error.message, where=error.where, faults=error.faults,
+            hint=f"see who changed it: git log -p {commit[:12]} -- changes/{change}; put it back, or {error.hint}",
+        ) from error  # fmt: skip
     return Source(commit=commit, compiled=compiled, lock=lock, report=from_files(files, lock))
+
+
+def _absent(repo: Repository, change: str, entry: Environment) -> Refused:
+    if entry.from_head:
+        message, hint = f"{change} is not in the commit at HEAD", "commit it, then run the command again"
+    else:
+        branch = repo.mirror.protected_ref.removeprefix("refs/heads/")
+        message = f"{change} is not on the protected branch {branch}, where {entry.name} reads what it runs"
+        hint = f"have it merged into {branch}, then run the command again"
+    return Refused(message, where=entry.name, hint=hint)
 
 
 def who(repo: Repository, entry: Environment) -> Actor:
@@ -111,7 +123,9 @@ def _policy_since(repo: Repository, given: Statement) -> tuple[str, ...]:
     seen = repo.mirror.find_version(policy.file, given.policy_sha256, commit=repo.protected_commit)
     if seen is None:
         return (f"{given.signer} approved under another policy than {policy.file}",)
-    return tuple(f"since {given.signer} approved: {line}" for line in text_differences(policy.file, seen, policy.content))
+    return tuple(
+        f"since {given.signer} approved: {line}" for line in text_differences(policy.file, seen, policy.content)
+    )
 
 
 def facts_now(source: Source, targets: Targets) -> str | None:

@@ -43,13 +43,15 @@ def lock_path(environment: str) -> str:
 
 
 def demand_lock(compiled: Compiled, files: Mapping[str, bytes]) -> Lock:
-    """Return the lock if the one that is there is byte for byte what the sources compile to; raise Refused saying what differs."""
+    """Return the lock if the one that is there is what the sources compile to; raise Refused saying which bytes differ."""
     lock = compiled.lock
     path = lock_path(lock.environment)
     place = f"changes/{lock.change}/{path}"
     command = f"okto-change lock {lock.change} --env {lock.environment}"
     if path not in files:
-        raise Refused("the change has no lock for this environment", where=place, hint=f"run `{command}` and commit the file")
+        raise Refused(
+            "the change has no lock for this environment", where=place, hint=f"run `{command}` and commit the file"
+        )
     if files[path] != lock.content:
         raise Refused(
             "the lock is not what the sources compile to", where=place, faults=differences(files[path], lock.content),
@@ -83,8 +85,12 @@ def demand_targets(plan: ChangePlan, environment: Environment) -> None:
             faults.append(f"{item.where}: target {item.target!r} is not in {environment.name}, which has {known}")
         elif target.kind != wanted:
             faults.append(f"{item.where}: target {item.target!r} is {target.kind}, {item.name!r} needs {wanted}")
-        elif isinstance(item, Check) and item.phase in (Phase.INSIDE, Phase.INVARIANT) and item.target not in sql_targets:
-            faults.append(f"{item.where}: {item.name!r} runs inside a transaction on {item.target}, but no SQL step has one there")
+        elif (
+            isinstance(item, Check) and item.phase in (Phase.INSIDE, Phase.INVARIANT) and item.target not in sql_targets
+        ):
+            faults.append(
+                f"{item.where}: {item.name!r} runs inside a transaction on {item.target}, but no SQL step has one there"
+            )
     if faults:
         raise PlanError(f"the plan does not fit environment {environment.name}", faults=tuple(faults))
 
@@ -129,4 +135,3 @@ def demand_sound(findings: tuple[Finding, ...], what: str) -> None:
             f"{what}: {len(errors)} finding{'s' if len(errors) > 1 else ''} must be mended first",
             faults=tuple(f"{f.where}: {f.code} {f.title}: {f.message}. {f.remedy}" for f in errors),
         )
-

@@ -58,7 +58,12 @@ def root(target: FilesTarget, environ: Mapping[str, str]) -> str:
 
 @contextmanager
 def open_journal(
-    environment: Environment, environ: Mapping[str, str], *, actor: str = "", install: bool = True, turn: str | None = None
+    environment: Environment,
+    environ: Mapping[str, str],
+    *,
+    actor: str = "",
+    install: bool = True,
+    turn: str | None = None,
 ) -> Iterator[Journal]:
     """Give the environment's journal on a connection of its own, which holds the turn of change ``turn`` as long as it lives.
 

@@ -10,10 +10,10 @@ from okto_change.approval import identity, publish, statement
 from okto_change.approval import policy as policies
 from okto_change.approval.policy import Environment
 from okto_change.digest import sha256
-from okto_change.errors import OktoError, Refused
+from okto_change.errors import OktoError, Refused, WorkspaceError
 from okto_change.model import Ballot, Decided, DecisionRequest, Irreversible, Lock
 from okto_change.pipeline.clearance import consumed
-from okto_change.pipeline.compiling import Compiled, compile_change, demand_lock, demand_sound
+from okto_change.pipeline.compiling import Compiled, compile_change, demand_lock, demand_sound, lock_path
 from okto_change.pipeline.connections import open_journal
 from okto_change.pipeline.evidence import Report, from_files
 from okto_change.pipeline.repository import Repository
@@ -32,7 +32,7 @@ def decide(
     """
     change = repo.resolve(change)
     repo.demand_clean(change)
-    files = repo.committed_files(repo.mirror.head_commit(), change)
+    files = _head_files(repo, change)
     compiled = compile_change(repo.policy, change, environment, files)
     lock = demand_lock(compiled, files)
     if decision != "reject":
@@ -47,7 +47,31 @@ def decide(
     content = _statement(repo, compiled, report, decision, comment, signer.person, role)
     file = _publish(repo, lock, signer, content)
     after = _count(repo, compiled.environment, lock, report)
-    return Decided(file=file, digest=lock.digest, missing=policies.missing(after))
+    missing = (*policies.missing(after), *_unmerged(repo, compiled.environment, lock))
+    return Decided(file=file, digest=lock.digest, missing=missing)
+
+
+def _head_files(repo: Repository, change: str) -> dict[str, bytes]:
+    """Return the files of a change in the commit at HEAD, which is what people decide on. Raises WorkspaceError."""
+    files = repo.committed_files(repo.mirror.head_commit(), change)
+    if not files:
+        raise WorkspaceError(
+            f"{change} is not in the commit at HEAD", where=repo.root, hint="git pull, or switch to its branch"
+        )
+    return files
+
+
+def _unmerged(repo: Repository, environment: Environment, lock: Lock) -> tuple[str, ...]:
+    """Say that the protected branch, from which runs are read, has no or another version of what is decided on."""
+    if environment.from_head:
+        return ()
+    branch = repo.mirror.protected_ref.removeprefix("refs/heads/")
+    found = repo.committed_files(repo.protected_commit, lock.change).get(lock_path(lock.environment))
+    if found == lock.content:
+        return ()
+    if found is None:
+        return (f"{branch}: this change is not merged there yet",)
+    return (f"{branch}: another version stands there, sha256 {sha256(found)[7:19]}; this one does not run unless merged",)
 
 
 def _publish(repo: Repository, lock: Lock, signer: identity.Identity, content: bytes) -> str:
@@ -66,7 +90,7 @@ def _publish(repo: Repository, lock: Lock, signer: identity.Identity, content: b
 def approvals(repo: Repository, change: str, environment: str) -> Ballot:
     """Return every decision on the change's lock: counted or not and why, what is missing, what blocks."""
     change = repo.resolve(change)
-    files = repo.committed_files(repo.mirror.head_commit(), change)
+    files = _head_files(repo, change)
     compiled = compile_change(repo.policy, change, environment, files)
     lock = demand_lock(compiled, files)
     return _count(repo, compiled.environment, lock, from_files(files, lock))
@@ -102,12 +126,17 @@ def _request(
         )  # fmt: skip
     return DecisionRequest(
         decision=decision, change=lock.change, environment=lock.environment, person=person, reason=compiled.plan.reason,
-        incident=compiled.plan.incident, lock=lock, dry_run=dry_run, ballot=counted, warnings=tuple(_warnings(lock, report)),
+        incident=compiled.plan.incident, lock=lock, dry_run=dry_run, ballot=counted,
+        warnings=(*_warnings(lock, report), *_unmerged(repo, compiled.environment, lock)),
     )  # fmt: skip
 
 
 def _warnings(lock: Lock, report: Report | None) -> list[str]:
-    lines = [f"step {s.name!r} is declared irreversible: {s.undo.reason}" for s in lock.steps if isinstance(s.undo, Irreversible)]
+    lines = [
+        f"step {s.name!r} is declared irreversible: {s.undo.reason}"
+        for s in lock.steps
+        if isinstance(s.undo, Irreversible)
+    ]
     if report is None:
         return [*lines, "there is no dry run of this lock"]
     rehearsed = report.dry_run.rehearsal
@@ -136,5 +165,3 @@ def _statement(
 
 def _done(decision: Kind) -> str:
     return {"submit": "submitted", "approve": "approved"}.get(decision, decision)
-
-

@@ -142,9 +142,7 @@ def new_job(lock: Lock, targets: Targets, journal: str, *, run: str | None = Non
     )
 
 
-def _page(
-    job: Job, live: Analysis, previews: tuple[StatementPreview, ...], rehearsed: Rehearsal | None
-) -> DryRun:
+def _page(job: Job, live: Analysis, previews: tuple[StatementPreview, ...], rehearsed: Rehearsal | None) -> DryRun:
     lock = job.lock
     edits = rehearsal.edit_previews(job)
     found = collect(lock, job.targets, tables_of(lock, rehearsed))
@@ -165,9 +163,7 @@ def _rehearse(job: Job, watch: Watch) -> Rehearsal:
             return result
 
 
-def _previews(
-    lock: Lock, live: Analysis, targets: Targets, found: Mapping[str, Found]
-) -> Iterator[StatementPreview]:
+def _previews(lock: Lock, live: Analysis, targets: Targets, found: Mapping[str, Found]) -> Iterator[StatementPreview]:
     """Look at each row-writing statement on its own; a count is exact only where no earlier statement can have moved it."""
     steps = {step.name: step for step in lock.steps}
     first = True

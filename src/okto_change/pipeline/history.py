@@ -163,4 +163,3 @@ def _folder(repo: Repository, target: FilesTarget) -> Diagnosis:
     if not folder.is_dir():
         return Diagnosis(name=name, ok=False, message=f"{folder} is no folder", hint="create it, or correct the policy")
     return Diagnosis(name=name, ok=True, message=f"{folder} is there")
-

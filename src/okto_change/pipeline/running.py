@@ -83,7 +83,9 @@ def _find(repo: Repository, run: str) -> tuple[Environment, Event]:
             continue
         if started is not None:
             return entry, started
-    raise UsageError(f"no journal knows a run {run!r}", faults=tuple(silent), hint="`okto-change status` lists the runs")
+    raise UsageError(
+        f"no journal knows a run {run!r}", faults=tuple(silent), hint="`okto-change status` lists the runs"
+    )
 
 
 def _unfinished(found: lifecycle.ChangeState, run: str) -> lifecycle.Run:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from okto_change.approval.policy import Environment
 from okto_change.database import state
 from okto_change.errors import Stuck
+from okto_change.execution import transactions
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
 from okto_change.lifecycle import ChangeState, Pending, replay
@@ -76,6 +77,7 @@ def _fate(targets: Targets, run: str, pending: Pending) -> str:
             f"run {run} is still committing unit {pending.unit} on {target}", where=target,
             state="unknown until that transaction ends", hint="wait a minute, then run the command again",
         )  # fmt: skip
+    transactions.tidy(targets, target)
     return fate
 
 

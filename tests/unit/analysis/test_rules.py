@@ -71,7 +71,7 @@ def test_no_undo_excuses_what_outlives_a_rollback() -> None:
         "EXECUTE 'SELECT setval(''s'', 1)';",
         "EXECUTE format('SELECT setval(%L, 1)', name);",
         "EXECUTE $q$SELECT pg_catalog.setval('s', 1)$q$;",
-        'PERFORM "setval"(\'s\', 1);',
+        "PERFORM \"setval\"('s', 1);",
     ],
 )
 def test_refused_function_is_found_inside_a_do_block(body: str) -> None:

@@ -100,7 +100,7 @@ def test_copy_takes_its_data_from_the_lines_below() -> None:
     ("sql", "message", "line"),
     [
         ("SELECT 1;\nSELECT 'a;\nb", "string is never closed", 2),
-        ("\n\nSELECT \"a", "quoted identifier is never closed", 3),
+        ('\n\nSELECT "a', "quoted identifier is never closed", 3),
         ("SELECT 1;\n/* /* */", "comment /* is never closed", 2),
         ("DO\n$x$ $$ $y$", "dollar quote $x$ is never closed", 2),
         ("SELECT (1\n;", "bracket ( is never closed", 1),

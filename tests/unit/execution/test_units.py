@@ -31,7 +31,9 @@ WHERE = Where(file="changes/x/plan.yaml", line=1)
 SCRIPT = ScriptUndo(source="undo.sql", sql="SELECT 1")
 
 
-def sql(name: str, target: str = "ledger", undo: Undo | None = None, touches: tuple[str, ...] | None = ("t",)) -> SqlStep:
+def sql(
+    name: str, target: str = "ledger", undo: Undo | None = None, touches: tuple[str, ...] | None = ("t",)
+) -> SqlStep:
     """Return a SQL step."""
     return SqlStep(
         name=name, target=target, source=f"{name}.sql", sql="", rows=None, touches=touches, undo=undo or AutoUndo(),
@@ -41,7 +43,9 @@ def sql(name: str, target: str = "ledger", undo: Undo | None = None, touches: tu
 
 def edit(name: str) -> EditStep:
     """Return a config edit."""
-    return EditStep(name=name, target="routing", file="a.yaml", set=(), remove=(), validate=None, undo=AutoUndo(), where=WHERE)
+    return EditStep(
+        name=name, target="routing", file="a.yaml", set=(), remove=(), validate=None, undo=AutoUndo(), where=WHERE
+    )
 
 
 def check(name: str, phase: Phase, target: str = "ledger") -> Check:
@@ -81,7 +85,12 @@ def test_a_unit_has_one_way_back() -> None:
 
 def test_checks_belong_to_the_first_the_last_or_every_unit_of_their_target() -> None:
     """``before`` opens a target, ``inside`` closes it, an invariant holds for every commit."""
-    checks = (check("b", Phase.BEFORE), check("i", Phase.INSIDE), check("v", Phase.INVARIANT), check("o", Phase.INSIDE, "other"))
+    checks = (
+        check("b", Phase.BEFORE),
+        check("i", Phase.INSIDE),
+        check("v", Phase.INVARIANT),
+        check("o", Phase.INSIDE, "other"),
+    )
     first, _, last = build(lock(sql("a"), edit("c"), sql("d"), checks=checks))
     assert isinstance(first, SqlUnit)
     assert isinstance(last, SqlUnit)
@@ -91,7 +100,9 @@ def test_checks_belong_to_the_first_the_last_or_every_unit_of_their_target() -> 
 
 
 @pytest.mark.parametrize(("second", "expected"), [(("u",), {"t", "u"}), (None, None), ((), {"t"})])
-def test_touches_are_known_only_if_every_step_declares_them(second: tuple[str, ...] | None, expected: set[str] | None) -> None:
+def test_touches_are_known_only_if_every_step_declares_them(
+    second: tuple[str, ...] | None, expected: set[str] | None
+) -> None:
     """One silent step makes the blast radius of the transaction unknown."""
     (unit,) = build(lock(sql("a"), sql("b", touches=second)))
     assert isinstance(unit, SqlUnit)

@@ -210,4 +210,3 @@ RULES = (
         remedy="read the rehearsal's table of writes, and declare `touches`",
     ),
 )  # fmt: skip
-
