@@ -104,6 +104,7 @@ class TableWrites:
 
     @property
     def total(self) -> int:
+        """Rows inserted, updated and deleted together."""
         return self.inserted + self.updated + self.deleted
 
 

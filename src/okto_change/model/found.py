@@ -27,6 +27,7 @@ class StatementKind(StrEnum):
 
     @property
     def writes_rows(self) -> bool:
+        """Whether its command tag counts changed rows, so that `rows` of the plan binds it."""
         return self in {
             StatementKind.INSERT, StatementKind.UPDATE, StatementKind.DELETE,
             StatementKind.MERGE, StatementKind.COPY, StatementKind.TRUNCATE,
@@ -135,6 +136,7 @@ class Table:
 
     @property
     def qualified(self) -> str:
+        """Schema and name, as people write them."""
         return f"{self.schema}.{self.name}"
 
 

@@ -65,7 +65,10 @@ class BallotLine:
 
 @type_
 class Ballot:
-    """Every decision on one lock, what is still needed, and what blocks (a rejection, a missing submit)."""
+    """Every decision on one lock, what is still needed, and what blocks (a rejection, a missing submit).
+
+    ``notes`` say what else stands between the lock and a run, e.g. that it is not merged.
+    """
 
     change: str
     environment: str
@@ -74,6 +77,7 @@ class Ballot:
     needs: tuple[Need, ...]
     cleared: bool
     blocks: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @type_
