@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import LiteralString, cast
-
 from psycopg import sql
 
 from okto_change.database.session import Session
@@ -32,7 +30,7 @@ def _statement(preview: Preview, table: Table, olds: list[str], news: list[str],
     ).format(
         values=sql.SQL(", ").join([sql.Identifier("okto_row"), *old, *map(sql.Identifier, news)]),
         table=sql.Identifier(table.schema, table.name),
-        select=sql.SQL(cast(LiteralString, preview.select)),
+        select=sql.SQL(preview.select),
         names=sql.SQL(", ").join(map(sql.Identifier, ["okto_row", *news])),
         limit=sql.Literal(limit),
     )
