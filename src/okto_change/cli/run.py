@@ -33,7 +33,7 @@ def _ask_to_apply(face: Face, change: str, environment: str) -> None:
     from okto_change import pipeline
     from okto_change.report import text
 
-    ballot = pipeline.approvals(face.repository(), change, environment)
+    ballot = pipeline.approvals(face.repository(), change, environment, to_run=True)
     # Without clearance there is nothing to confirm: apply refuses, and names each reason.
     if ballot.cleared:
         face.say(text.ballot, ballot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -12,7 +13,7 @@ from okto_change.approval.policy import Environment
 from okto_change.digest import sha256
 from okto_change.errors import OktoError, Refused, WorkspaceError
 from okto_change.model import Ballot, Decided, DecisionRequest, Irreversible, Lock
-from okto_change.pipeline.clearance import consumed
+from okto_change.pipeline.clearance import consumed, read_source
 from okto_change.pipeline.compiling import Compiled, compile_change, demand_lock, demand_sound, lock_path
 from okto_change.pipeline.connections import open_journal
 from okto_change.pipeline.evidence import Report, from_files
@@ -71,7 +72,9 @@ def _unmerged(repo: Repository, environment: Environment, lock: Lock) -> tuple[s
         return ()
     if found is None:
         return (f"{branch}: this change is not merged there yet",)
-    return (f"{branch}: another version stands there, sha256 {sha256(found)[7:19]}; this one does not run unless merged",)
+    return (
+        f"{branch}: another version stands there, sha256 {sha256(found)[7:19]}; this one does not run unless merged",
+    )
 
 
 def _publish(repo: Repository, lock: Lock, signer: identity.Identity, content: bytes) -> str:
@@ -87,13 +90,20 @@ def _publish(repo: Repository, lock: Lock, signer: identity.Identity, content: b
     return path
 
 
-def approvals(repo: Repository, change: str, environment: str) -> Ballot:
-    """Return every decision on the change's lock: counted or not and why, what is missing, what blocks."""
+def approvals(repo: Repository, change: str, environment: str, *, to_run: bool = False) -> Ballot:
+    """Return every decision on the change's lock: counted or not and why, what is missing, what blocks.
+
+    The lock is the one at HEAD, or with ``to_run`` the one that ``apply`` would run.
+    """
     change = repo.resolve(change)
+    if to_run:
+        source = read_source(repo, change, environment)
+        return _count(repo, source.compiled.environment, source.lock, source.report)
     files = _head_files(repo, change)
     compiled = compile_change(repo.policy, change, environment, files)
     lock = demand_lock(compiled, files)
-    return _count(repo, compiled.environment, lock, from_files(files, lock))
+    counted = _count(repo, compiled.environment, lock, from_files(files, lock))
+    return replace(counted, notes=_unmerged(repo, compiled.environment, lock))
 
 
 def _count(repo: Repository, environment: Environment, lock: Lock, report: Report | None) -> Ballot:

@@ -97,7 +97,7 @@ def decide(
     return Decided(file=f"bruno-{decision}-0123456789ab.signed", digest=samples.DIGEST, missing=())
 
 
-def approvals(repo: Any, change: str, environment: str) -> Ballot:
+def approvals(repo: Any, change: str, environment: str, *, to_run: bool = False) -> Ballot:
     """Not cleared, or cleared for a change called so."""
     return replace(samples.BALLOT, cleared=change == "cleared")
 

@@ -78,10 +78,14 @@ def decided(result: Decided, decision: str, look: Look) -> str:
     page = Page()
     page.line((SIGNED.get(decision, decision), GOOD), f"  {result.file}")
     page.line(("digest  ", DIM), result.digest, indent=2)
-    if result.missing:
+    if decision == "reject":
+        page.line(
+            ("it blocks the change where the policy gives you a veto; approving later takes it back", CARE), indent=2
+        )
+    elif result.missing:
         page.line("still missing:", indent=2)
         page.bullets(result.missing, style=CARE)
-    elif decision != "reject":
+    else:
         page.line(("nothing is missing: the change may be applied", GOOD), indent=2)
     return page.render(look)
 
@@ -97,7 +101,11 @@ def ballot(result: Ballot, look: Look) -> str:
         page.line(("no decision yet", CARE))
     _needs(page, result)
     page.gap()
-    page.line(("cleared: the change may be applied", GOOD) if result.cleared else ("not cleared", BAD))
+    may_run = (
+        ("cleared, as soon as it is merged", CARE) if result.notes else ("cleared: the change may be applied", GOOD)
+    )
+    page.line(may_run if result.cleared else ("not cleared", BAD))
+    page.bullets(result.notes, style=CARE)
     return page.render(look)
 
 
