@@ -15,10 +15,14 @@ FIRST_USER_OID = 16_384
 
 @type_
 class Sequence:
-    """Where a sequence stands: ``last`` None if it was never used or cannot be read."""
+    """Where a sequence stands: ``last`` None if it was never used or cannot be read.
+
+    ``filenode`` changes when it is restarted, by ALTER SEQUENCE or TRUNCATE, which ROLLBACK takes back; setval keeps it.
+    """
 
     name: str
     last: int | None
+    filenode: int
     ascending: bool
     cycles: bool
 
@@ -120,8 +124,8 @@ def sequences(session: Session) -> dict[int, Sequence]:
     """Return where every permanent sequence stands, by oid."""
     rows = session.query("account_sequences")
     return {
-        oid: Sequence(name=name, last=last, ascending=ascending, cycles=cycles)
-        for oid, name, last, ascending, cycles in rows
+        oid: Sequence(name=name, last=last, filenode=filenode, ascending=ascending, cycles=cycles)
+        for oid, name, last, filenode, ascending, cycles in rows
     }
 
 

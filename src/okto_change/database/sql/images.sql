@@ -164,14 +164,17 @@ HAVING pg_catalog.count(*) = i.indnkeyatts
 
 -- name: image_foreign_keys
 -- Foreign keys that point to these tables from tables that hold rows: child, parent, and for each pair of columns
--- the parent's, the child's and the operator that compares them.
+-- the parent's, the child's, the operator that compares them and the one that compares two parents.
 SELECT f.conname::text, f.conrelid, n.nspname::text, r.relname::text, f.confrelid,
-       (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(p.attnum, p.attname, c.attname, s.nspname, o.oprname) ORDER BY k.position)
-          FROM unnest(f.confkey, f.conkey, f.conpfeqop) WITH ORDINALITY AS k (parent, child, op, position)
+       (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(p.attnum, c.attname, s.nspname, o.oprname, ps.nspname, po.oprname)
+                                      ORDER BY k.position)
+          FROM unnest(f.confkey, f.conkey, f.conpfeqop, f.conppeqop) WITH ORDINALITY AS k (parent, child, op, pop, position)
           JOIN pg_catalog.pg_attribute AS p ON p.attrelid = f.confrelid AND p.attnum = k.parent
           JOIN pg_catalog.pg_attribute AS c ON c.attrelid = f.conrelid AND c.attnum = k.child
           JOIN pg_catalog.pg_operator AS o ON o.oid = k.op
-          JOIN pg_catalog.pg_namespace AS s ON s.oid = o.oprnamespace)
+          JOIN pg_catalog.pg_namespace AS s ON s.oid = o.oprnamespace
+          JOIN pg_catalog.pg_operator AS po ON po.oid = k.pop
+          JOIN pg_catalog.pg_namespace AS ps ON ps.oid = po.oprnamespace)
   FROM pg_catalog.pg_constraint AS f
   JOIN pg_catalog.pg_class AS r ON r.oid = f.conrelid AND r.relkind = 'r'
   JOIN pg_catalog.pg_namespace AS n ON n.oid = r.relnamespace
@@ -300,7 +303,7 @@ SELECT s.setting, s.source, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class
 -- Positions of sequences; null when never used, or not readable by this role.
 SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname),
        CASE WHEN pg_catalog.has_sequence_privilege(c.oid, 'SELECT, USAGE') THEN pg_catalog.pg_sequence_last_value(c.oid) END,
-       q.seqincrement > 0, q.seqcycle
+       pg_catalog.pg_relation_filenode(c.oid)::bigint, q.seqincrement > 0, q.seqcycle
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_sequence AS q ON q.seqrelid = c.oid

@@ -76,6 +76,11 @@ def is_refreshed(relation: Relation) -> bool:
     return relation.kind == "m" and (relation.counts != NONE or bool(relation.modes & EXCLUSIVE))
 
 
+def may_write_catalogue(relation: Relation) -> bool:
+    """Whether the relation was refreshed, or locked as TRUNCATE locks: reasons to write ``pg_class``."""
+    return is_refreshed(relation) or (_is_table(relation) and "AccessExclusiveLock" in relation.modes)
+
+
 def needs_strays(relations: Iterable[Relation]) -> bool:
     """Whether catalogue rows have to be looked at one by one."""
     return any(relation.system and relation.name in EXPLAINED and relation.counts != NONE for relation in relations)
@@ -183,9 +188,9 @@ def _moves(facts: Facts) -> Iterable[str]:
 
 def _set_back(facts: Facts) -> Iterable[str]:
     for relation, old, new in _sequences(facts):
-        if relation.oid in facts.restarted or new.cycles or old.last is None:
+        if new.filenode != old.filenode or new.cycles or old.last is None or new.last == old.last:
             continue
-        if new.last is None or (new.last < old.last) == new.ascending and new.last != old.last:
+        if new.last is None or (new.last < old.last) == new.ascending:
             yield f"sequence {new.name} was set from {_place(old.last)} to {_place(new.last)}"
 
 

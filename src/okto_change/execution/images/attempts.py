@@ -47,8 +47,9 @@ def guarded(
             capture = capturing.start(session, run, unit, tables, truncate_limit=truncate_limit)
             work()
             accounting = capturing.account(session, capture, ddl=ddl, touches=touches)
+            _demand_reversible(session, accounting, reversible)
             if not accounting.missing:
-                return _allowed(session, Attempt(capture=capture, accounting=accounting, tables=known), reversible)
+                return Attempt(capture=capture, accounting=accounting, tables=known)
             session.rollback()
             known |= accounting.missing
         raise Unaccounted(f"more tables every time: {', '.join(sorted(known))}", where=session.target)
@@ -57,11 +58,11 @@ def guarded(
         raise
 
 
-def _allowed(session: Session, attempt: Attempt, reversible: bool) -> Attempt:
-    if reversible and attempt.accounting.refusals:
+def _demand_reversible(session: Session, accounting: Accounting, reversible: bool) -> None:
+    # Before another attempt, not after it: what setval did stays, and the second time it would look unchanged.
+    if reversible and accounting.refusals:
         raise NotReversible(
-            "not automatically reversible", where=session.target, faults=attempt.accounting.refusals,
+            "not automatically reversible", where=session.target, faults=accounting.refusals,
             state="rolled back; nothing was changed",
             hint='give the step an undo script, or `undo: {irreversible: "reason"}` that the approver signs',
         )  # fmt: skip
-    return attempt

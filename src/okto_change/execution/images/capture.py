@@ -57,7 +57,10 @@ def start(
     leaves = [item for item in given if isinstance(item, Leaf)]
     words = [item for item in given if isinstance(item, str)]
     found = {leaf.oid: leaf for leaf in (*leaves, *coverage.cover(session, words))}
-    origin = session.query("image_origin", run=undoes, unit=unit) if undoes is not None else []
+    origin = []
+    if undoes is not None:
+        with pinned(session):
+            origin = session.query("image_origin", run=undoes, unit=unit)
     return begin(
         session, run, unit, found.values(), undoes=origin[0][0] if origin else None, truncate_limit=truncate_limit
     )
@@ -139,7 +142,8 @@ def _facts(session: Session, capture: Capture, *, ddl: bool) -> Facts:
     strays: tuple[str, ...] = ()
     if not ddl and accounts.needs_strays(relations):
         allowed = {relid for relid, events in images.items() if "t" in events}
-        allowed |= {relation.oid for relation in relations if accounts.is_refreshed(relation)}
+        uncovered = (relation for relation in relations if relation.oid not in capture.tables)
+        allowed |= {relation.oid for relation in uncovered if accounts.may_write_catalogue(relation)}
         strays = accounting.strays(session, allowed=allowed, covered=capture.tables)
     roots = {relation.above[-1] for relation in relations}
     return Facts(

@@ -51,28 +51,39 @@ def prepare(session: Session, table: Shape, captures: Sequence[int], number: int
     session.execute(
         compose(
             """CREATE TEMP TABLE {rows} ON COMMIT DROP AS
-               SELECT pg_catalog.row_number() OVER ()::integer AS id, t.* FROM ({source}) AS t; ANALYZE {rows}""",
-            rows=work.rows, source=source,
+               SELECT pg_catalog.row_number() OVER ()::integer AS id, t.* FROM ({source}) AS t;
+               CREATE INDEX ON {rows} (id); {indexes}; ANALYZE {rows}""",
+            rows=work.rows, source=source, indexes=joined((_index(work, key) for key in table.keys), "; "),
         )
     )  # fmt: skip
     find = _by_key(work, table.key) if table.key is not None else _by_content(work)
     session.execute(
         compose(
-            "CREATE TEMP TABLE {places} ON COMMIT DROP AS {find}; ANALYZE {places}", places=work.places, find=find
+            """CREATE TEMP TABLE {places} ON COMMIT DROP AS {find};
+               CREATE INDEX ON {places} (id); CREATE INDEX ON {places} (place); CREATE INDEX ON {places} (new);
+               ANALYZE {places}""",
+            places=work.places, find=find,
         )
-    )
+    )  # fmt: skip
     return work
 
 
+def _index(work: Work, key: Key) -> Part:
+    columns = joined(identifier(match.column.label) for match in key)
+    return compose("CREATE INDEX ON {rows} ({columns})", rows=work.rows, columns=columns)
+
+
 def _by_key(work: Work, key: Key) -> Part:
+    # The text is compared outside: as a join condition it would make the planner expect one row, and loop.
     return compose(
-        """SELECT n.id, t.ctid AS place, p.id AS new
-             FROM {rows} AS n
-             JOIN ONLY {table} AS t ON {found} AND {text} = n.image
+        """SELECT m.id, m.place, p.id AS new
+             FROM (SELECT n.*, t.ctid AS place, {text} AS now
+                     FROM {rows} AS n JOIN ONLY {table} AS t ON {found}
+                    WHERE n.n < 0 OFFSET 0) AS m
              LEFT JOIN {rows} AS p ON p.n > 0 AND {pair}
-            WHERE n.n < 0""",
+            WHERE m.now = m.image""",
         rows=work.rows, table=work.table.table, text=work.table.row_text("t"),
-        found=shape.matches("t", "n", key, labels="n"), pair=shape.matches("p", "n", key, labels="pn"),
+        found=shape.matches("t", "n", key, labels="n"), pair=shape.matches("p", "m", key, labels="pm"),
     )  # fmt: skip
 
 
@@ -193,19 +204,23 @@ def _depended_on(session: Session, works: Sequence[Work]) -> Iterable[Dirty]:
             yield Dirty(work=work, id=number, reason=reason)
 
 
-def _children(session: Session, work: Work, ours: Work | None, child: Part, columns: list[list[str]]) -> list[Row]:
+def _children(session: Session, work: Work, ours: Work | None, child: Part, columns: list[tuple[int, str, str, str, str, str]]) -> list[Row]:
     same = joined(
         (
             compose(
                 "n.{parent} {equal} k.{child}", parent=identifier(f"c{number}"), child=identifier(name),
                 equal=operator(space, sign),
             )
-            for number, _, name, space, sign in columns
+            for number, name, space, sign, _, _ in columns
         ),
         " AND ",
     )  # fmt: skip
     again = joined(
-        (compose("p.{c} IS NOT DISTINCT FROM n.{c}", c=identifier(f"c{number}")) for number, *_ in columns), " AND "
+        (
+            compose("p.{c} {equal} n.{c}", c=identifier(f"c{number}"), equal=operator(space, sign))
+            for number, _, _, _, space, sign in columns
+        ),
+        " AND ",
     )
     others = (
         compose("NOT EXISTS (SELECT FROM {places} AS a WHERE a.place = k.ctid)", places=ours.places)

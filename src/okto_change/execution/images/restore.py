@@ -46,7 +46,8 @@ def restore(
     those are left alone and the rest is undone. Waits for locks at most lock_timeout. The images of an undo are those
     of a run: ``restore(undo_run)`` redoes. Raises NotReversible when this role or the table cannot do it.
     """
-    origin = session.query("image_origin", run=run, unit=unit)
+    with pinned(session):
+        origin = session.query("image_origin", run=run, unit=unit)
     if not origin:
         raise NotReversible(f"there are no images of run {run}, unit {unit}", where=session.target)
     name, extra = undo_run or f"{run}/undo", frozenset[str]()
@@ -62,8 +63,8 @@ def restore(
 
 
 def _once(session: Session, origin: int, name: str, unit: str, extra: frozenset[str], *, only_clean: bool) -> Restored:
-    captures = net.family(session, origin)
     with pinned(session):
+        captures = net.family(session, origin)
         standing = net.standing(session, captures)
         oids = [item.relid for item in standing]
         leaves = coverage.leaves(session, oids + list(coverage.resolve(session, extra).values()))
@@ -151,30 +152,30 @@ def _demand_exact(session: Session, undo: Capture, origin: int, works: Sequence[
         raise _Uncovered(accounting.missing)
     if accounting.refusals:
         raise NotReversible("the undo cannot be accounted for", where=session.target, faults=accounting.refusals)
-    captures = net.family(session, origin)
-    if not left:
+    with pinned(session):
+        captures = net.family(session, origin)
         excess = net.standing(session, captures)
-    else:
-        expected = net.standing(session, [c for c in captures if c != undo.id])
-        excess = _beyond(session, undo, captures, expected, works)
+        if left:
+            excess = _beyond(session, undo, captures, works, excess)
+        named = _named(session, captures, excess)
     if excess:
         raise Conflict(
-            "undoing this change would change rows of others", where=session.target,
-            faults=_named(session, captures, excess), hint="settle these rows by hand",
+            "undoing this change would change rows of others", where=session.target, faults=named,
+            hint="settle these rows by hand",
         )  # fmt: skip
 
 
 def _beyond(
-    session: Session, undo: Capture, captures: Sequence[int], before: Sequence[net.Standing], works: Sequence[Work]
+    session: Session, undo: Capture, captures: Sequence[int], works: Sequence[Work], standing: Sequence[net.Standing]
 ) -> tuple[net.Standing, ...]:
     """Return tables where the undo did more or less than taking back the rows that were clean."""
     known = {work.table.relid for work in works}
-    done = {item.relid: item for item in net.standing(session, [undo.id])}
-    now = {item.relid: item for item in net.standing(session, captures)}
+    before = net.standing(session, [capture for capture in captures if capture != undo.id])
+    now = {item.relid: item for item in standing}
     return tuple(
-        now.get(relid, item)
-        for relid, item in done.items()
-        if relid not in known or not _shrank(item, before, now.get(relid))
+        now.get(item.relid, item)
+        for item in net.standing(session, [undo.id])
+        if item.relid not in known or not _shrank(item, before, now.get(item.relid))
     )
 
 
@@ -220,20 +221,18 @@ def proof(session: Session, capture: Capture) -> UndoProof:
     recorded.
     """
     mark = capture.mark
-    rows = sum(max(item.excess, item.missing) for item in net.standing(session, [capture.id], mark=mark))
     accounting = capturing.account(session, capture, ddl=True)
     capture.mark = mark
-    left = net.standing(session, net.family(session, capture.id))
-    uncovered = accounting.missing if capturing.records(session, capture) else frozenset()
+    with pinned(session):
+        rows = sum(max(item.excess, item.missing) for item in net.standing(session, [capture.id], mark=mark))
+        captures = net.family(session, capture.id)
+        left = net.standing(session, captures)
+        named = _named(session, captures, left)
+        uncovered = accounting.missing if capturing.records(session, capture) else frozenset()
+    wrong = sum(max(item.excess, item.missing) for item in left)
+    reason = None
     if uncovered:
         reason = f"the undo writes to tables that were not captured: {', '.join(sorted(uncovered))}"
-        return UndoProof(proven=False, rows=rows, identical=0, reason=reason)
-    if not left:
-        return UndoProof(proven=True, rows=rows, identical=rows)
-    wrong = sum(max(item.excess, item.missing) for item in left)
-    with pinned(session):
-        named = _named(session, net.family(session, capture.id), left)
-    return UndoProof(
-        proven=False, rows=rows, identical=max(rows - wrong, 0),
-        reason=f"{wrong} rows are not as they were: {'; '.join(named[:5])}",
-    )  # fmt: skip
+    elif wrong:
+        reason = f"{wrong} rows are not as they were: {'; '.join(named[:5])}"
+    return UndoProof(proven=reason is None, rows=rows, identical=max(rows - wrong, 0), reason=reason)

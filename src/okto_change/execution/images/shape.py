@@ -72,6 +72,11 @@ class Shape:
         return tuple(column for column in self.columns if not column.generated)
 
     @property
+    def keys(self) -> tuple[Key, ...]:
+        """Every unique index on plain columns, the best key first."""
+        return ((self.key,) if self.key is not None else ()) + self.unique
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Column names, in order of a row's text."""
         return tuple(column.name for column in self.columns)

@@ -56,7 +56,7 @@ def put_back(session: Session, works: Sequence[Work]) -> None:
     changes = {work.table.relid: _changed_columns(session, work) for work in works}
     for work in works:
         if any(column.identity == "a" for column in changes[work.table.relid]):
-            _as_two(session, work)  # GENERATED ALWAYS cannot be updated, but inserted
+            _as_two(session, work, changes)  # GENERATED ALWAYS cannot be updated, but inserted
     try:
         with session.savepoint():
             session.execute(_statement(works, changes))
@@ -64,11 +64,13 @@ def put_back(session: Session, works: Sequence[Work]) -> None:
         if error.sqlstate not in CLASHES:
             raise
         for work in works:
-            _as_two(session, work)
+            _as_two(session, work, changes)
         session.execute(_statement(works, changes))
 
 
-def _as_two(session: Session, work: Work) -> None:
+def _as_two(session: Session, work: Work, changes: dict[int, tuple[ColumnShape, ...]]) -> None:
+    """Make every pair of a table a delete and an insert."""
+    changes[work.table.relid] = ()
     session.execute(compose("UPDATE {places} SET new = NULL WHERE new IS NOT NULL", places=work.places))
 
 
