@@ -179,6 +179,14 @@ class ChangeState:
         return None
 
     @property
+    def applied(self) -> str | None:
+        """The run that applied the change and stands whole, also after an undo that stopped at a conflict; else None."""
+        if self.standing is None:
+            return None
+        run = next(run for run in self.runs if run.id == self.standing[0])
+        return run.id if run.result is Result.DONE and self.standing[1] == run.committed else None
+
+    @property
     def unresolved(self) -> tuple[str, Pending] | None:
         """The run whose announced commit or file swap is not known to have happened, and that announcement."""
         return next(((run.id, run.pending) for run in reversed(self.runs) if run.pending), None)

@@ -7,12 +7,14 @@ from okto_change.cli.face import Face, any_environment_option, change_argument, 
 
 @command("okto-change status --env production")
 @any_environment_option
-def status(face: Face, environment: str | None) -> None:
+def status(face: Face, environment: str | None) -> int:
     """Show where each change stands."""
     from okto_change import pipeline
-    from okto_change.report import data, text
+    from okto_change.report import data, text, verdict
 
-    face.emit(pipeline.status(face.repository(), environment), text.status, data.status)
+    found = pipeline.status(face.repository(), environment)
+    face.emit(found, text.status, data.status)
+    return verdict.status_code(found)
 
 
 @command("okto-change show stuck-settlements")

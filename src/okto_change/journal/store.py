@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from okto_change import lifecycle
-from okto_change.database import state
+from okto_change.database import state, turns
 from okto_change.database.session import READ_COMMITTED, Session
 from okto_change.errors import ConnectionLost, DatabaseError, JournalBroken
 from okto_change.journal import chain
@@ -83,6 +83,11 @@ class Journal:
     ) -> dict[tuple[str, str], lifecycle.ChangeState]:
         """Return (change, environment) -> where it stands, from the entries alone."""
         return lifecycle.replay(self.entries(change, environment))
+
+    def at_work(self, change: str, environment: str) -> str | None:
+        """Say which command changes where a change stands right now: process, user, since when; None if none does."""
+        held = turns.holder(self._session, change, environment)
+        return held[1] if held else None
 
     def head(self) -> chain.Head | None:
         """Return number and hash of the last entry, None if the journal is empty: what an anchor keeps elsewhere."""

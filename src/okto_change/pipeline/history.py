@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from okto_change.approval.policy import Environment, FilesTarget, PostgresTarget
 from okto_change.database import doctor as physician
-from okto_change.errors import OktoError
+from okto_change.errors import DatabaseError, OktoError
+from okto_change.journal.store import Journal
 from okto_change.lifecycle import ChangeState, State, left_by, replay
 from okto_change.model import (
     AuditReport,
@@ -23,14 +25,30 @@ from okto_change.pipeline.repository import CHANGES, Repository
 from okto_change.plan import read
 from okto_change.plan.compile import parse_lock
 
+UNKNOWN = "unknown"
+"""the state of whatever is in a journal that cannot be read"""
+
 
 def status(repo: Repository, environment: str | None) -> tuple[ChangeStatus, ...]:
-    """Return where every change stands, by the journals of one or all environments, latest first."""
-    names = [environment] if environment else sorted(repo.policy.environments)
+    """Return where every change stands, by the journals of one or all environments, latest first.
+
+    Of several environments, one whose journal is out of reach gives a line in state ``unknown``.
+    """
+    if environment:
+        return tuple(_statuses(repo, repo.policy.environment(environment)))
     found: list[ChangeStatus] = []
-    for name in names:
-        found += _statuses(repo, repo.policy.environment(name))
-    return tuple(found)
+    for name in sorted(repo.policy.environments):
+        try:
+            found += _statuses(repo, repo.policy.environment(name))
+        except DatabaseError as error:
+            found.append(_unknown(name, error))
+    return tuple(sorted(found, key=lambda one: (one.at is None, one.at and one.at.timestamp()), reverse=True))
+
+
+def _unknown(environment: str, error: DatabaseError) -> ChangeStatus:
+    return ChangeStatus(
+        change="every change", environment=environment, title="", state=UNKNOWN, detail=error.message, next=error.hint
+    )
 
 
 def show(repo: Repository, change: str) -> ChangeView:
@@ -72,15 +90,26 @@ def doctor(repo: Repository, environment: str) -> tuple[Diagnosis, ...]:
 
 def _statuses(repo: Repository, entry: Environment) -> list[ChangeStatus]:
     with open_journal(entry, repo.environ, install=False) as journal:
-        states = replay(journal.entries(environment=entry.name))
-    return [_told(repo, state) for _, state in sorted(states.items(), reverse=True)]
+        states = replay(journal.entries(environment=entry.name)).values()
+        told = [_told(repo, state, _busy(journal, state)) for state in states]
+    return sorted(told, key=lambda one: one.at or datetime.min.replace(tzinfo=UTC), reverse=True)
 
 
-def _told(repo: Repository, found: ChangeState) -> ChangeStatus:
-    run = found.run or found.latest
+def _busy(journal: Journal, found: ChangeState) -> str | None:
+    """Say who works on the change now, if its latest run has told no end; an ended run needs no question."""
+    if found.latest is None or found.latest.finished:
+        return None
+    return journal.at_work(found.change, found.environment)
+
+
+def _told(repo: Repository, found: ChangeState, busy: str | None) -> ChangeStatus:
+    run = found.latest if busy else found.run or found.latest
     detail, following = _next(found)
+    state = _state(found)
+    if busy and run is not None:
+        state, detail, following = run.state.value, f"a command works on it right now ({busy})", None
     return ChangeStatus(
-        change=found.change, environment=found.environment, title=_title(repo, found.change), state=_state(found),
+        change=found.change, environment=found.environment, title=_title(repo, found.change), state=state,
         run=run.id if run else None, at=run.last_at if run else None, digest=run.digest if run else None,
         detail=detail, next=following,
     )  # fmt: skip
@@ -101,8 +130,11 @@ def _next(found: ChangeState) -> tuple[str | None, str | None]:
     if found.standing is None:
         return (found.run.reason if found.run else None), None
     run, units = found.standing
-    detail = f"units {', '.join(units)} of run {run} stand committed"
-    if found.state is State.APPLIED:
+    stand = "unit {} of run {} stands committed" if len(units) == 1 else "units {} of run {} stand committed"
+    detail = stand.format(", ".join(units), run)
+    if found.state is State.CONFLICT:
+        detail += "; an undo stopped where somebody changed what it left, and names what when it is tried again"
+    if found.applied or found.state is State.CONFLICT:
         return detail, f"okto-change rollback {place}"
     return detail, f"okto-change resume {run}, or okto-change rollback {place}"
 

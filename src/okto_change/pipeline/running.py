@@ -107,7 +107,7 @@ def _unfinished(found: lifecycle.ChangeState, run: str) -> lifecycle.Run:
 def _stands(found: lifecycle.ChangeState, environment: str) -> Outcome:
     """Answer for a change that stands already. Raises Stuck for one that was cut off half-way."""
     run, units = found.standing or ("", ())
-    if found.state is lifecycle.State.APPLIED:
+    if found.applied is not None:
         return Outcome(
             result=Result.ALREADY_APPLIED, run=run, state="nothing was changed now",
             summary=f"{found.change} is applied in {environment} already, by run {run}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from okto_change.model import DryRun, Finding, Irreversible, Outcome, Result, Severity
+from okto_change.model import ChangeStatus, DryRun, Finding, Irreversible, Outcome, Result, Severity
 
 OUTCOME_CODES = {
     Result.DONE: 0,
@@ -26,6 +26,11 @@ def outcome_code(outcome: Outcome, *, undo: bool = False) -> int:
     if undo and outcome.result is Result.UNDONE:
         return 0
     return OUTCOME_CODES[outcome.result]
+
+
+def status_code(found: Iterable[ChangeStatus]) -> int:
+    """Return 1 if where something stands is unknown, else 0."""
+    return 1 if any(place.state == "unknown" for place in found) else 0
 
 
 def findings_code(findings: Iterable[Finding]) -> int:

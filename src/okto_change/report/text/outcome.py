@@ -14,7 +14,7 @@ RESULT_STYLE = {Result.DONE: GOOD, Result.ALREADY_APPLIED: GOOD, Result.NOTHING_
 
 STATE_STYLE = {
     "applied": GOOD, "undone": DIM, "rolled back": DIM, "running": CARE, "committing": CARE, "undoing": CARE,
-    "committing the undo": CARE, "partly applied": BAD, "stuck": BAD, "conflict": BAD,
+    "committing the undo": CARE, "unknown": BAD, "partly applied": BAD, "stuck": BAD, "conflict": BAD,
 }  # fmt: skip
 
 SHORT = 60
@@ -27,7 +27,7 @@ def outcome(result: Outcome, look: Look) -> str:
     page = Page()
     page.line((result.result.value.upper(), RESULT_STYLE.get(result.result, BAD)), f"  {result.summary}")
     if result.conflicts:
-        page.heading("CONFLICTS")
+        page.heading("CONFLICTS" if result.result is Result.CONFLICT else "REASONS")
         page.bullets(result.conflicts, style=BAD)
     if result.writes:
         parts.add_writes(page, result.writes)
@@ -42,7 +42,7 @@ def status(found: Sequence[ChangeStatus], look: Look) -> str:
     """Return where each change stands in each environment, and the command that takes it on."""
     page = Page()
     if not found:
-        page.line(("no change here yet; begin with: okto-change new TITLE", DIM))
+        page.line(("no change was ever run here; for one that is proposed: okto-change show CHANGE", DIM))
     for place in found:
         style = STATE_STYLE.get(place.state.split(" (")[0], STRONG)
         when = "" if place.at is None else f"  {units.moment(place.at)}"
