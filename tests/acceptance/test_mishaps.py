@@ -36,7 +36,7 @@ def test_an_unknown_change_or_environment(shop_with_change: Shop) -> None:
     """The known ones are listed."""
     said = explained(shop_with_change, "check", "no-such-thing", code=2, words="no-such-thing")
     assert LIMIT in said
-    explained(shop_with_change, "lock", LIMIT, "--env", "prodction", code=1, words="production")
+    explained(shop_with_change, "lock", LIMIT, "--env", "prodction", code=2, words="production")
 
 
 def test_outside_of_a_repository(shop_with_change: Shop, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from okto_change.approval.sshkeys import PublicKey
-from okto_change.errors import PlanError
+from okto_change.errors import PlanError, UsageError
 from okto_change.model.base import type_
 
 
@@ -162,10 +162,10 @@ class Policy:
     rules: tuple[Rule, ...]
 
     def environment(self, name: str) -> Environment:
-        """Return an environment; raises PlanError that lists the known ones."""
+        """Return an environment; raises UsageError that lists the known ones."""
         if name not in self.environments:
             known = ", ".join(sorted(self.environments)) or "none"
-            raise PlanError(
+            raise UsageError(
                 f"there is no environment {name!r} in the policy",
                 where=self.file,
                 hint=f"environments: {known}; the policy counts as it stands on {self.protected_ref}",

@@ -157,7 +157,7 @@ class Mirror:
             )  # fmt: skip
         raise failure(
             f"{self.source.shown} cannot be read", ran.err,
-            hint=f"check the network and your access: git ls-remote {self.source.shown}",
+            hint="check the network and your access: git ls-remote origin",
         )  # fmt: skip
 
     def _accept(self, ref: str) -> None:
@@ -255,7 +255,7 @@ def _protected(folder: Path, origin: Source) -> str:
 def _default_branch(origin: Source) -> str:
     ran = SafeGit(None, network=True).attempt("ls-remote", "--symref", "--", origin.place, "HEAD")
     if ran.code != 0:
-        hint = f"check the network and your access: git ls-remote {origin.shown}"
+        hint = "check the network and your access: git ls-remote origin"
         raise failure(f"{origin.shown} cannot be read", ran.err, hint=hint)
     named = [line.split("\t")[0].removeprefix("ref: ") for line in ran.lines() if line.startswith("ref: ")]
     if not named:

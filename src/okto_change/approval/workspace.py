@@ -6,6 +6,7 @@ Configuration is read as data. Nothing from outside reaches git as an option: pa
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root
         self._open: Repo | None = None
+        self._made: tuple[Path, ...] = ()
 
     @staticmethod
     def discover(path: Path) -> Path:
@@ -40,7 +42,12 @@ class Workspace:
     def begin(cls, path: Path) -> Workspace:
         """Return the work tree at ``path``, made with ``git init`` (branch ``main``) where there is none."""
         path = path.absolute()
-        path.mkdir(parents=True, exist_ok=True)
+        fresh = tuple(folder for folder in (path, *path.parents) if not folder.exists())
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            hint = "choose another folder"
+            raise WorkspaceError(f"{path} cannot be made: {error.strerror}", hint=hint) from error
         git = SafeGit(None, network=True)
         ran = git.attempt("-C", str(path), "rev-parse", "--path-format=absolute", "--show-toplevel")
         if ran.code == 0 and ran.lines():
@@ -48,7 +55,17 @@ class Workspace:
         made = git.attempt("init", "--quiet", "--initial-branch=main", "--", str(path))
         if made.code != 0:
             raise failure(f"git cannot make a repository in {path}", made.err, hint="choose another folder")
-        return cls(path.resolve())
+        workspace = cls(path.resolve())
+        workspace._made = (path / ".git", *fresh)
+        return workspace
+
+    def abandon(self) -> None:
+        """Remove the repository and the folders that ``begin`` made, those with something in them excepted."""
+        for place in self._made:
+            if place.name == ".git":
+                shutil.rmtree(place, ignore_errors=True)
+            elif not any(place.iterdir()):
+                place.rmdir()
 
     def is_dirty(self, prefix: str) -> bool:
         """Whether anything under ``prefix`` differs from HEAD: edited, staged, deleted or not added yet."""

@@ -59,12 +59,16 @@ def show_json(value: object) -> None:
 
 
 def show(text: str) -> None:
-    """Write to stdout; a reader that is gone (``| head``) is no error and does not change the exit code."""
+    """Write to stdout; a reader that is gone (``| head``) is no error, a full disk is told. Neither changes the exit code."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except OSError:
+    except BrokenPipeError:
         silence()
+    except OSError as error:
+        silence()
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"warning: the answer could not be written: {error.strerror}; what was done stands\n")
 
 
 def silence() -> None:

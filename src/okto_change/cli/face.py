@@ -139,7 +139,7 @@ def _face(options: dict[str, Any]) -> Face:
     return Face(
         directory=Path(directory or outer.get("directory") or "."),
         key=key or outer.get("key"),
-        json=options.pop("as_json"),
+        json=bool(options.pop("as_json") or outer.get("json")),
         verbose=bool(options.pop("verbose") or outer.get("verbose")),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -111,11 +112,12 @@ class Journey(click.Group):
 @click.version_option(__version__, "--version", prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.option("-C", "directory", metavar="DIR", type=click.Path(), help="Work in the change repository at DIR.")
 @click.option("--key", metavar="FILE", type=click.Path(), help="The SSH key that says who you are.")
+@click.option("--json", "as_json", is_flag=True, help="Write one JSON object to stdout.")
 @click.option("-v", "--verbose", is_flag=True, help="Tell more: every event, and the causes of an error.")
 @click.pass_context
-def okto_change(ctx: click.Context, directory: str | None, key: str | None, verbose: bool) -> None:
+def okto_change(ctx: click.Context, directory: str | None, key: str | None, as_json: bool, verbose: bool) -> None:
     """Change production safely: plans in git, signed by people, rehearsed with their undo, every row accounted for."""
-    ctx.obj = {"directory": directory, "key": key, "verbose": verbose}
+    ctx.obj = {"directory": directory, "key": key, "json": as_json, "verbose": verbose}
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
@@ -123,6 +125,7 @@ def okto_change(ctx: click.Context, directory: str | None, key: str | None, verb
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; return the exit code. Every error becomes a message, none a traceback."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _open_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
@@ -134,3 +137,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         return boundary.report(error, given)
     return code if isinstance(code, int) else 0
+
+
+def _open_closed() -> None:
+    """Point standard streams that were closed (``>&-``) nowhere: nothing else may take their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115

@@ -30,14 +30,23 @@ def init(
     Raises UsageError where one of the files exists already, KeyUnusable without a public key.
     """
     workspace = Workspace.begin(path.absolute())
+    try:
+        return _write_new(Repository(workspace.root), _first_files(workspace, name, person, key, sandbox))
+    except OktoError:
+        workspace.abandon()
+        raise
+
+
+def _first_files(
+    workspace: Workspace, name: str | None, person: str | None, key: str | None, sandbox: bool
+) -> dict[str, str]:
     login, email = workspace.user()
-    files = scaffold.init_files(name or workspace.root.name) | {
+    return scaffold.init_files(name or workspace.root.name) | {
         f"{POLICY}0001.yaml": policies.template(
             repo=str(uuid.uuid4()), person=_person(person or login), key=_public_key(workspace, key), email=email or None,
             sandbox=sandbox,
         )
     }  # fmt: skip
-    return _write_new(workspace.root, files)
 
 
 def _person(name: str) -> str:
@@ -75,7 +84,7 @@ def new(
         parameters=parameters or {},
         incident=incident,
     )
-    paths = _write_new(repo.root, {f"{CHANGES}/{change}/{path}": text for path, text in files.items()})
+    paths = _write_new(repo, {f"{CHANGES}/{change}/{path}": text for path, text in files.items()})
     return NewChange(change=change, paths=paths)
 
 
@@ -105,9 +114,7 @@ def lock(repo: Repository, change: str, environment: str) -> LockWritten:
     old = files.get(path)
     changed = old != compiled.lock.content
     if changed:
-        place = repo.root / CHANGES / change / path
-        place.parent.mkdir(exist_ok=True)
-        place.write_bytes(compiled.lock.content)
+        repo.write(f"{CHANGES}/{change}/{path}", compiled.lock.content)
     return LockWritten(
         lock=compiled.lock, path=f"{CHANGES}/{change}/{path}", changed=changed,
         differences=differences(old, compiled.lock.content) if old is not None and changed else (),
@@ -115,13 +122,20 @@ def lock(repo: Repository, change: str, environment: str) -> LockWritten:
 
 
 def _author(repo: Repository) -> str:
-    """Return the person to name as author: whose key is at hand, else git's user by name or address."""
+    """Return the person to name as author: whose key is at hand, else git's user by name or address; raises UsageError."""
     try:
         return repo.signer().person
     except OktoError:
         name, email = repo.workspace.user()
         people = repo.policy.people.values()
-        return next((p.name for p in people if email in p.emails or name == p.name), name or "me")
+        found = next((p.name for p in people if email in p.emails or name == p.name), None)
+    if found is None:
+        raise UsageError(
+            "who are you? Neither a key at hand nor git's user.name or user.email is somebody's in the policy",
+            where=repo.policy.file, faults=(f"people: {', '.join(repo.policy.people)}",),
+            hint="name your key with --key FILE, or set git's user.name",
+        )  # fmt: skip
+    return found
 
 
 def _fits(repo: Repository, steps: tuple[object, ...], environment: str) -> bool:
@@ -137,14 +151,13 @@ def _joined(analyses: list[Analysis]) -> Analysis:
     return replace(worst, findings=tuple(findings.values()))
 
 
-def _write_new(root: Path, files: Mapping[str, str]) -> tuple[str, ...]:
+def _write_new(repo: Repository, files: Mapping[str, str]) -> tuple[str, ...]:
     """Write files that must not exist yet; nothing is written when one does."""
-    there = [path for path in files if (root / path).exists()]
+    there = [path for path in files if (repo.root / path).exists()]
     if there:
         raise UsageError(
             "these files exist already", faults=tuple(there), hint="nothing was overwritten; choose another name"
         )
     for path, text in files.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text, encoding="utf-8", newline="\n")
+        repo.write(path, text.encode())
     return tuple(files)

@@ -26,7 +26,7 @@ class Compiled:
 def compile_change(policy: Policy, change: str, environment: str, files: Mapping[str, bytes]) -> Compiled:
     """Return the change compiled for ``environment``; the same files and policy give the same bytes.
 
-    Raises PlanError with every fault of the plan, and for an unknown environment or target.
+    Raises PlanError with every fault of the plan and for an unknown target, UsageError for an unknown environment.
     """
     entry = policy.environment(environment)
     plan = render.render(read.load(change, files), environment)

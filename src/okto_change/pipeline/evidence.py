@@ -55,7 +55,7 @@ def dry_run(repo: Repository, change: str, environment: str, *, static: bool, wa
     files = repo.worktree_files(change)
     compiled = compile_change(repo.policy, change, environment, files)
     lock = demand_lock(compiled, files)
-    with open_targets(compiled.environment, repo.environ) as targets:
+    with open_targets(compiled.environment, repo.environ, install=not static) as targets:
         found = find(compiled, targets)
         live = analyse_live(compiled, found)
         demand_sound(live.findings, "this change cannot be rehearsed")
@@ -63,9 +63,7 @@ def dry_run(repo: Repository, change: str, environment: str, *, static: bool, wa
         job = new_job(lock, targets, compiled.environment.journal)
         rehearsed = None if static else _rehearse(job, watch)
         result = _page(job, live, previews, rehearsed)
-    path = repo.root / "changes" / change / report_path(environment)
-    path.parent.mkdir(exist_ok=True)
-    path.write_bytes(to_file(result))
+    repo.write(f"changes/{change}/{report_path(environment)}", to_file(result))
     return result
 
 

@@ -75,11 +75,20 @@ class Repository:
     def worktree_files(self, change: str) -> dict[str, bytes]:
         """Return the files of a change as they lie in the working tree, by path relative to the change's folder."""
         folder = self.root / CHANGES / change
+        if not (folder / "plan.yaml").exists():
+            raise WorkspaceError(
+                f"{change} is on the protected branch, but not in this working tree", where=folder,
+                hint="git pull, or switch to a branch that has it",
+            )  # fmt: skip
         paths = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
         total = 0
         for path in paths:
             if path.is_symlink() or not path.is_file():
-                raise PlanError("only plain files belong into a change", where=path.relative_to(self.root))
+                kind = "a symbolic link" if path.is_symlink() else "no plain file"
+                raise PlanError(
+                    f"only plain files belong into a change, this is {kind}", where=path.relative_to(self.root),
+                    hint="put a copy of the file itself there, or remove it",
+                )  # fmt: skip
             total += path.stat().st_size
             if total > LARGEST_CHANGE:
                 raise PlanError(
@@ -93,6 +102,15 @@ class Repository:
         prefix = f"{CHANGES}/{change}/"
         return {name.removeprefix(prefix): content for name, content in self.mirror.files(commit, prefix).items()}
 
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file of the working tree, making its folders; ``path`` is relative to the root. Raises WorkspaceError."""
+        place = self.root / path
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+        except OSError as error:
+            raise unwritable(path, error) from error
+
     def demand_clean(self, change: str) -> None:
         """Raise WorkspaceError if files of the change differ from HEAD: only what is committed can be decided on."""
         if self.workspace.is_dirty(f"{CHANGES}/{change}"):
@@ -100,6 +118,14 @@ class Repository:
                 "the change has uncommitted edits", where=f"{CHANGES}/{change}",
                 hint=f"git add {CHANGES}/{change} && git commit, then run the command again",
             )  # fmt: skip
+
+
+def unwritable(path: str, error: OSError) -> WorkspaceError:
+    """Return the error for a file of the working tree that the system does not let us write."""
+    return WorkspaceError(
+        f"{path} cannot be written: {error.strerror or type(error).__name__}", state="no target was changed",
+        hint="look at that path: its permissions, free space, and whether a file stands where a folder belongs",
+    )  # fmt: skip
 
 
 def _matching(part: str, known: tuple[str, ...]) -> tuple[str, ...]:

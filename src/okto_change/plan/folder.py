@@ -17,6 +17,9 @@ MOST_FILES = 500
 GENERATED = ("locks/", "dryruns/", "approvals/", "runs/")
 """written by okto-change itself, never part of the sources"""
 
+UNREADABLE = "-- not readable"
+"""stands for the text of a file that is none, whose fault is noted, so that nothing calls it empty too"""
+
 
 def sources(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the files that the author wrote, by path."""
@@ -53,7 +56,7 @@ def texts(change: str, files: Mapping[str, bytes], faults: Faults) -> dict[str, 
         text, problems = plaintext.decode(content)
         for line, problem in problems:
             faults.add(Where(file=file, line=line), problem)
-        found[path] = text
+        found[path] = text or (UNREADABLE if problems else "")
     return found
 
 

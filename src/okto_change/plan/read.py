@@ -24,7 +24,8 @@ def load(change: str, files: Mapping[str, bytes]) -> ChangePlan:
     if not valid_change_id(change):
         raise PlanError(
             f"{change!a} is no id of a change",
-            hint="use 3 to 80 lower-case letters, digits and hyphens, like 2026-11-22-release-stuck-settlements",
+            where=f"changes/{change}",
+            hint="rename the folder: 3 to 80 lower-case letters, digits and hyphens, like 2026-11-22-release-stuck-settlements",
         )
     sources = folder.sources(files)
     folder.limits(change, sources)

@@ -8,7 +8,7 @@ import pytest
 
 from okto_change.approval.rulebook import FilesTarget, PostgresTarget
 from okto_change.approval.schema import read
-from okto_change.errors import PlanError
+from okto_change.errors import PlanError, UsageError
 from tests.unit.approval.helpers import ENVIRONMENTS, GROUPS, PEOPLE, RULES, make_policy, people, policy_text
 
 
@@ -47,7 +47,7 @@ def test_times_and_switches_have_safe_defaults() -> None:
 
 def test_an_unknown_environment_names_the_known_ones() -> None:
     """A typing error on the command line costs a second, not a search."""
-    with pytest.raises(PlanError) as caught:
+    with pytest.raises(UsageError) as caught:
         make_policy().environment("production")
     assert "prod, sandbox, staging" in (caught.value.hint or "")
 
