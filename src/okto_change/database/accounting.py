@@ -44,6 +44,10 @@ class Ledger:
     sequences: Mapping[int, Sequence]
 
 
+EMPTY = Ledger(counters={}, world=World(tracking=("", ""), relations=(0, "0")), sequences={})
+"""Before capture has begun."""
+
+
 @type_
 class Relation:
     """A relation that the transaction wrote to or holds a writing lock on; ``counts`` since the ledger was opened.

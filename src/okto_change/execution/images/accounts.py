@@ -187,7 +187,7 @@ def _moves(facts: Facts) -> Iterable[str]:
 
 
 def _set_back(facts: Facts) -> Iterable[str]:
-    for relation, old, new in _sequences(facts):
+    for _, old, new in _sequences(facts):
         if new.filenode != old.filenode or new.cycles or old.last is None or new.last == old.last:
             continue
         if new.last is None or (new.last < old.last) == new.ascending:

@@ -31,11 +31,13 @@ class Capture:
     run: str
     unit: str
     tables: dict[int, Leaf]
-    before: Ledger
+    before: Ledger = accounting.EMPTY
     triggers: dict[tuple[int, str], tuple[str, str]] = field(default_factory=dict)
     """(table, trigger) -> place of its catalogue row and its mode, as we made it"""
     search_path: str = ""
     mark: int | None = None
+    refusals: tuple[str, ...] = ()
+    """what the accounts found that no image can take back"""
 
     @property
     def trigger_names(self) -> tuple[str, str]:
@@ -76,10 +78,7 @@ def begin(
     with pinned(session) as former:
         quiet(session)
         number, xid = session.query("image_begin", run=run, unit=unit, undoes=undoes)[0]
-        capture = Capture(
-            id=number, run=run, unit=unit, tables=tables, before=Ledger(counters={}, world=accounting.world(session), sequences={}),
-            search_path=former["search_path"],
-        )  # fmt: skip
+        capture = Capture(id=number, run=run, unit=unit, tables=tables, search_path=former["search_path"])
         _arm(session, capture, xid, truncate_limit)
         capture.triggers = _trigger_rows(session, capture)
         capture.before = accounting.open_ledger(session)
@@ -128,6 +127,7 @@ def account(
         declared = None if touches is None else _declared(session, capture, touches)
         result = accounts.judge(facts, ddl=ddl, declared=declared)
         capture.mark = session.query("image_mark", capture=capture.id)[0][0]
+        capture.refusals = result.refusals
         _keep_shapes(session, capture, facts.images.keys() | result.refreshed)
     return result
 

@@ -13,6 +13,8 @@ from okto_change.model.base import type_
 NAMED = 100
 """conflicts of each kind and table that are named; the rest is counted"""
 TEMPORARY = "pg_temp"
+Pair = tuple[int, str, str, str, str, str]
+"""a column of a foreign key: number in the parent, name in the child, operators (schema, name) parent = child, parent = parent"""
 
 
 @type_
@@ -204,7 +206,7 @@ def _depended_on(session: Session, works: Sequence[Work]) -> Iterable[Dirty]:
             yield Dirty(work=work, id=number, reason=reason)
 
 
-def _children(session: Session, work: Work, ours: Work | None, child: Part, columns: list[tuple[int, str, str, str, str, str]]) -> list[Row]:
+def _children(session: Session, work: Work, ours: Work | None, child: Part, columns: list[Pair]) -> list[Row]:
     same = joined(
         (
             compose(

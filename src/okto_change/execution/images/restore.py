@@ -220,9 +220,9 @@ def proof(session: Session, capture: Capture) -> UndoProof:
     The undo may be ``restore`` or a script of the author's that ran while ``capture``, or a capture that undoes it, still
     recorded.
     """
-    mark = capture.mark
+    mark, refusals = capture.mark, capture.refusals
     accounting = capturing.account(session, capture, ddl=True)
-    capture.mark = mark
+    capture.mark, capture.refusals = mark, refusals
     with pinned(session):
         rows = sum(max(item.excess, item.missing) for item in net.standing(session, [capture.id], mark=mark))
         captures = net.family(session, capture.id)
@@ -235,4 +235,6 @@ def proof(session: Session, capture: Capture) -> UndoProof:
         reason = f"the undo writes to tables that were not captured: {', '.join(sorted(uncovered))}"
     elif wrong:
         reason = f"{wrong} rows are not as they were: {'; '.join(named[:5])}"
+    elif refusals:
+        reason = f"rows are as they were, but more than rows changed: {'; '.join(refusals)}"
     return UndoProof(proven=reason is None, rows=rows, identical=max(rows - wrong, 0), reason=reason)
