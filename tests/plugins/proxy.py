@@ -22,6 +22,7 @@ class OnCommit(Enum):
     HOLD = "pass it on, hold the answer until release()"
     LOSE_ANSWER = "pass it on, cut when the answer comes"
     LOSE_REQUEST = "cut instead of passing it on"
+    LATE = "cut the client, pass it on after `late` seconds"
 
 
 class Proxy:
@@ -31,6 +32,8 @@ class Proxy:
         self.on_commit = OnCommit.PASS
         self.delay = 0.0
         """seconds before each chunk in either direction"""
+        self.late = 2.0
+        """seconds that a COMMIT stays on its way when it is LATE"""
         self.refusing = False
         """whether new connections are closed at once"""
         self.commits = 0
@@ -87,6 +90,10 @@ class Proxy:
         if self.on_commit is OnCommit.LOSE_REQUEST:
             pair.close()
             return False
+        if self.on_commit is OnCommit.LATE:
+            pair.cut_client()
+            time.sleep(self.late)
+            return True
         pair.committing = self.on_commit is not OnCommit.PASS
         return True
 
@@ -115,6 +122,11 @@ class _Pair:
             (self._server, self._client, self._answer),
         ):
             threading.Thread(target=self._pump, args=(source, sink, may_pass), daemon=True).start()
+
+    def cut_client(self) -> None:
+        """Break the client's connection only; the server hears nothing of it yet."""
+        with suppress(OSError):
+            self._client.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Break both connections."""

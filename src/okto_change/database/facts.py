@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from okto_change.database import catalog
+from okto_change.database.composing import compose, identifier, joined
 from okto_change.database.session import READ_COMMITTED, Session
 from okto_change.digest import sha256
 from okto_change.model import Table
+from okto_change.model.base import type_
 
 KINDS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
 
@@ -29,6 +31,48 @@ def collect(session: Session, tables: Iterable[str]) -> dict[str, Any]:
         "server_major": identity.server_version // 10_000,
         "tables": {name: table and _fact(table, definitions[table.oid]) for name, table in found.items()},
     }
+
+
+@type_
+class Place:
+    """A table that holds rows. ``identity`` changes when it is rewritten, made anew, or gains or loses columns."""
+
+    schema: str
+    name: str
+    identity: str
+    columns: tuple[str, ...]
+
+
+def fingerprint(session: Session) -> dict[str, str]:
+    """Return object -> sha256 of all that defines it, for every object but the system's and ours.
+
+    Relations, columns, constraints, indexes, triggers, rules, policies, routines, types, schemas, extensions and the
+    rest, with owners, privileges and comments. In an open transaction it sees what that has changed. Raises DatabaseError.
+    """
+    with _empty_search_path(session):
+        rows = session.query("fingerprint")
+    return {name: sha256(definition.encode("utf-8", "surrogateescape")) for name, definition in rows}
+
+
+def places(session: Session) -> dict[str, Place]:
+    """Return every table that holds rows, by qualified name, as the open transaction sees it."""
+    return {
+        f"{schema}.{name}": Place(schema=schema, name=name, identity=identity, columns=tuple(columns or ()))
+        for schema, name, identity, columns in session.query("fingerprint_places")
+    }
+
+
+def contents(session: Session, place: Place) -> tuple[int, str]:
+    """Return the number of rows of a table and a sum over their hashes, in which their order plays no role."""
+    row = joined(identifier(column) for column in place.columns)
+    found: tuple[int, str] = session.execute(
+        compose(
+            "SELECT pg_catalog.count(*), coalesce(pg_catalog.sum(pg_catalog.hashtextextended(ROW({row})::text, 0)), 0)::text"
+            " FROM ONLY {table}",
+            row=row, table=identifier(place.schema, place.name),
+        )
+    )[0]  # fmt: skip
+    return found
 
 
 def _fact(table: Table, definition: str) -> dict[str, Any]:

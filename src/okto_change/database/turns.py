@@ -1,4 +1,4 @@
-"""Whose turn it is: while one command changes where a change stands in an environment, every other one is told who does."""
+"""Whose turn it is: while one command works on a change in an environment, every other one is told who does."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ WAIT = 2.0
 """seconds; the server needs a moment to notice that a killed process is gone"""
 
 
-def take(session: Session, change: str, environment: str, *, wait: float = WAIT) -> None:
-    """Hold the turn for ``change`` until ``session`` is closed or broken; wait ``wait`` seconds for it.
+def take(session: Session, change: str, environment: str) -> None:
+    """Hold the turn for ``change`` until ``session`` is closed or broken; wait two seconds for it.
 
     To be asked of the journal's database, on a session that lives as long as the command. It keeps two terminals from
     settling, resuming or undoing the same run, between its transactions too. Raises Refused naming who holds it.
     """
     key = _key(change, environment)
     session.query("turn_keepalive")
-    deadline = time.monotonic() + wait
+    deadline = time.monotonic() + WAIT
     while not session.query("turn_take", key=key)[0][0]:
         if time.monotonic() >= deadline:
             raise _taken(session, change, environment)
@@ -47,7 +47,7 @@ def _taken(session: Session, change: str, environment: str) -> Refused:
     pid, facts = found
     return Refused(
         f"another command works on {change} in {environment} right now ({facts})", where=session.target,
-        hint=f"wait until it has ended; if its machine is gone for good: SELECT pg_terminate_backend({pid}) on {session.target}",
+        hint=f"wait until it has ended; if its machine is gone for good, end it: SELECT pg_terminate_backend({pid})",
     )  # fmt: skip
 
 

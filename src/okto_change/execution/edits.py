@@ -68,7 +68,7 @@ def prove(unit: EditUnit, before: bytes, after: bytes) -> UndoProof:
 
 def image(job: Job, unit: EditUnit, origin: str) -> tuple[bytes, bytes]:
     """Return the file's content before and after the edit of run ``origin``."""
-    rows = job.targets.session(job.journal).query("edit_image", run=origin, unit=unit.number)
+    rows = job.targets.ready(job.journal).query("edit_image", run=origin, unit=unit.number)
     if not rows:
         raise EditError(f"no image of this edit in run {origin}", where=unit.step.file)
     before, after = rows[0]
@@ -88,7 +88,7 @@ def _swap(job: Job, unit: EditUnit, found: str, content: bytes) -> None:
 
 
 def _keep(job: Job, unit: EditUnit, before: bytes, after: bytes) -> None:
-    job.targets.session(job.journal).query(
+    job.targets.ready(job.journal).query(
         "edit_keep", run=job.run, unit=unit.number, target=unit.target, file=unit.step.file, before=before, after=after
     )
 

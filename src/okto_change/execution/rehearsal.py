@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from okto_change.database import measure, state
 from okto_change.database.session import REPEATABLE_READ, Session
-from okto_change.errors import OktoError
-from okto_change.execution import edits, images, transactions, undoing, work
+from okto_change.errors import OktoError, Unaccounted
+from okto_change.execution import catalogue, edits, images, transactions, undoing, work
 from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit, SqlUnit
 from okto_change.model import EditPreview, Event, Rehearsal, RowChange, UndoProof
@@ -23,6 +23,8 @@ class Opened:
     started: float = field(default_factory=time.monotonic)
     before: dict[str, tuple[dict[str, int | None], int]] = field(default_factory=dict)
     """sequence positions and WAL position of each target before its transaction"""
+    definitions: dict[str, catalogue.Before] = field(default_factory=dict)
+    """what targets were like whose definitions the plan or its undo may change"""
     captures: dict[int, images.Capture] = field(default_factory=dict)
     contents: dict[tuple[str, str], bytes] = field(default_factory=dict)
     edits: dict[int, tuple[EditPreview, bytes, bytes]] = field(default_factory=dict)
@@ -33,14 +35,17 @@ def rehearse(job: Job) -> Generator[Event, None, Rehearsal]:
 
     Raises OktoError only for what makes a rehearsal impossible (no connection, another run holds the target).
     """
+    compared: dict[str, set[str]] = {}
     for attempt in range(1, transactions.ATTEMPTS + 1):
         try:
-            return (yield from _once(job, Opened()))
+            return (yield from _once(job, _open(job, compared)))
         except transactions.NotCovered as missed:
             transactions.grow(job, missed, attempt)
+        except catalogue.NotCompared as moved:
+            compared.setdefault(moved.target, set()).update(moved.tables)
         finally:
             job.targets.rollback()
-    raise AssertionError("grow raises on the last attempt")
+    raise Unaccounted("every rehearsal moves other tables than the one before", where=job.lock.change)
 
 
 def edit_previews(job: Job, opened: Opened | None = None) -> tuple[EditPreview, ...]:
@@ -63,8 +68,11 @@ def _once(job: Job, opened: Opened) -> Generator[Event, None, Rehearsal]:
                 case EditUnit():
                     _edit(job, unit, opened)
                 case SqlUnit():
-                    opened.captures[unit.number] = yield from work.perform(job, unit, _open(job, unit, opened))
+                    session = job.targets.session(unit.target)
+                    opened.captures[unit.number] = yield from work.perform(job, unit, session)
         rows = _rows(job, opened)
+        for target, before in opened.definitions.items():
+            catalogue.demand_compared(job.targets.session(target), target, before)
         proof = _prove(job, opened)
     except OktoError as error:
         failure = error.message if error.where is None else f"{error.where}: {error.message}"
@@ -76,13 +84,19 @@ def _once(job: Job, opened: Opened) -> Generator[Event, None, Rehearsal]:
     )  # fmt: skip
 
 
-def _open(job: Job, unit: SqlUnit, opened: Opened) -> Session:
-    session = job.targets.session(unit.target)
-    if unit.target not in opened.before:
-        opened.before[unit.target] = measure.sequences(session), measure.wal_position(session)
-        session.begin(unit.timeouts(), isolation=REPEATABLE_READ)
+def _open(job: Job, compared: Mapping[str, set[str]]) -> Opened:
+    """Begin a transaction on every database target of the plan. Raises Refused when a run holds one of them."""
+    opened = Opened()
+    sql = [unit for unit in job.units if isinstance(unit, SqlUnit)]
+    for target in dict.fromkeys(unit.target for unit in sql):
+        units = [unit for unit in sql if unit.target == target]
+        session = job.targets.ready(target)
+        opened.before[target] = measure.sequences(session), measure.wal_position(session)
+        session.begin(units[0].timeouts(), isolation=REPEATABLE_READ)
         state.target_lock(session, job.run)
-    return session
+        if catalogue.concerns(units):
+            opened.definitions[target] = catalogue.look(session, compared.get(target, ()))
+    return opened
 
 
 def _edit(job: Job, unit: EditUnit, opened: Opened) -> None:
@@ -110,7 +124,11 @@ def _prove(job: Job, opened: Opened) -> UndoProof:
                 proofs.append(edits.prove(unit, *opened.edits[unit.number][1:]))
             case SqlUnit():
                 proofs.append(_prove_sql(job, unit, opened))
-    return _merge(proofs)
+    proof = _merge(proofs)
+    for target, before in opened.definitions.items():
+        if proof.proven:
+            proof = catalogue.prove(job.targets.session(target), before, proof)
+    return proof
 
 
 def _prove_sql(job: Job, unit: SqlUnit, opened: Opened) -> UndoProof:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from okto_change.config.store import FileStore
 from okto_change.database.session import Session
-from okto_change.errors import OktoError, UsageError
+from okto_change.errors import ConnectionLost, OktoError, UsageError
 
 
 class Targets:
@@ -24,6 +24,15 @@ class Targets:
         if target not in self._sessions or self._sessions[target].closed:
             self._sessions[target] = self._openers[target]()
         return self._sessions[target]
+
+    def ready(self, target: str) -> Session:
+        """Return the session of ``target`` outside a transaction, after a look whether it still answers; else connect anew."""
+        session = self.session(target)
+        try:
+            session.run("SELECT")
+        except ConnectionLost:
+            return self.fresh(target)
+        return session
 
     def fresh(self, target: str) -> Session:
         """Drop the session of ``target``, whatever its condition, and connect anew."""

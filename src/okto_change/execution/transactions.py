@@ -13,6 +13,7 @@ from okto_change.database.session import Session
 from okto_change.errors import ConnectionLost, DatabaseError, StepFailed, Stuck, Unaccounted
 from okto_change.execution import images, interrupts
 from okto_change.execution.job import Job
+from okto_change.execution.targets import Targets
 from okto_change.execution.units import SqlUnit
 from okto_change.model import Event, EventKind
 
@@ -43,7 +44,7 @@ def retried(
     back, Stuck when nobody can tell whether a COMMIT arrived, ConnectionFailed.
     """
     for number in range(1, ATTEMPTS + 1):
-        session = job.targets.session(unit.target)
+        session = job.targets.ready(unit.target)
         pause = FIRST_PAUSE * 2 ** (number - 1) * random.uniform(0.5, 1.5)  # noqa: S311
         try:
             with rolled_back_unless_committed(session):
@@ -138,7 +139,7 @@ def marked(mark: state.Backend) -> dict[str, int | str]:
     return {"xid": mark.xid, "pid": mark.pid, "started": mark.started}
 
 
-def tidy(job: Job, target: str) -> None:
+def tidy(targets: Targets, target: str) -> None:
     """Drop the capture triggers that are left over. What cannot be dropped now is switched off, and a later run drops it."""
     with suppress(DatabaseError):
-        images.clean_up(job.targets.session(target))
+        images.clean_up(targets.session(target))

@@ -59,6 +59,7 @@ def _looking(job: Job, unit: SqlUnit) -> Session:
     if session.in_transaction:
         session.limit(unit.timeouts())
     else:
+        session = job.targets.ready(unit.target)
         session.begin(unit.timeouts(), isolation=READ_COMMITTED)
     return session
 
@@ -95,7 +96,7 @@ def _attempt(job: Job, unit: SqlUnit, session: Session, origin: str, *, only_cle
     transactions.commit(job, unit.target, session, mark)
     job.seen.taken_back(unit.number)
     yield job.event(EventKind.UNDONE, unit.name, unit=unit.number, target=unit.target, left=len(left))
-    transactions.tidy(job, unit.target)
+    transactions.tidy(job.targets, unit.target)
     return left
 
 

@@ -49,7 +49,7 @@ def _attempt(job: Job, unit: SqlUnit, session: Session) -> Events:
     transactions.commit(job, unit.target, session, mark)
     job.seen.committed.add(unit.number)
     yield job.event(EventKind.COMMITTED, unit.name, unit=unit.number, target=unit.target)
-    transactions.tidy(job, unit.target)
+    transactions.tidy(job.targets, unit.target)
 
 
 # ----------------------------------------------------------------------------- inside the transaction
@@ -197,7 +197,7 @@ def check_event(job: Job, result: CheckResult) -> Event:
 
 def read_only(job: Job, check: Check) -> checks.Rows:
     """Run a check's query in a read-only transaction of its own; return its rows as text."""
-    session = job.targets.session(check.target)
+    session = job.targets.ready(check.target)
     try:
         session.begin(read_only=True)
         return _ask(session, check)

@@ -1,0 +1,90 @@
+"""Did an undo bring the definitions back, and the rows that DDL moved? Compared in the rehearsal's own transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from okto_change.database import facts
+from okto_change.database.facts import Place
+from okto_change.database.session import Session
+from okto_change.execution.units import SqlUnit
+from okto_change.model import StatementKind, UndoProof
+
+NAMED = 10
+"""differences that a reason names"""
+UNSEEN = frozenset({StatementKind.DDL, StatementKind.OTHER})
+"""Statements that may change definitions, which images of rows do not show."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """What a target was like before the plan ran: every object's sha256, where rows lie, and what the compared tables hold."""
+
+    objects: Mapping[str, str]
+    places: Mapping[str, Place]
+    contents: Mapping[str, tuple[int, str]]
+
+
+class NotCompared(Exception):
+    """DDL rewrote or dropped tables whose rows were not read before; the rehearsal is done again with them."""
+
+    def __init__(self, target: str, tables: frozenset[str]) -> None:
+        super().__init__(", ".join(sorted(tables)))
+        self.target = target
+        self.tables = tables
+
+
+def concerns(units: Iterable[SqlUnit]) -> bool:
+    """Whether any of these units may change definitions, or is undone by a script, which may do anything."""
+    return any(unit.scripts or any(s.kind in UNSEEN for s in unit.statements) for unit in units)
+
+
+def look(session: Session, compared: Iterable[str]) -> Before:
+    """Read what the open transaction sees now; rows only of the ``compared`` tables."""
+    places = facts.places(session)
+    contents = {name: facts.contents(session, places[name]) for name in compared if name in places}
+    return Before(objects=facts.fingerprint(session), places=places, contents=contents)
+
+
+def demand_compared(session: Session, target: str, before: Before) -> None:
+    """Raise NotCompared for tables that are dropped, renamed, rewritten or have other columns now, and were not read before."""
+    now = facts.places(session)
+    moved = {name for name, place in before.places.items() if name not in now or now[name].identity != place.identity}
+    if tables := frozenset(moved - before.contents.keys()):
+        raise NotCompared(target, tables)
+
+
+def prove(session: Session, before: Before, proof: UndoProof) -> UndoProof:
+    """Return ``proof`` if everything is as it was, else why it is none."""
+    found = differences(session, before)
+    if not found:
+        return proof
+    more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+    return UndoProof(
+        proven=False, rows=proof.rows, identical=proof.identical,
+        reason=f"the undo leaves the database different: {'; '.join(found[:NAMED])}{more}",
+    )  # fmt: skip
+
+
+def differences(session: Session, before: Before) -> tuple[str, ...]:
+    """Name every object and compared table that is not as it was."""
+    now = facts.fingerprint(session)
+    gone = [f"{name} is gone" for name in sorted(before.objects.keys() - now.keys())]
+    left = [f"{name} was left behind" for name in sorted(now.keys() - before.objects.keys())]
+    both = sorted(now.keys() & before.objects.keys())
+    other = [f"{name} is not as it was" for name in both if now[name] != before.objects[name]]
+    return (*left, *gone, *other, *_rows(session, before))
+
+
+def _rows(session: Session, before: Before) -> Iterable[str]:
+    now = facts.places(session)
+    for name, (count, total) in sorted(before.contents.items()):
+        place = before.places[name]
+        if name not in now or not set(place.columns) <= set(now[name].columns):
+            continue  # the table or a column is gone, which is told already
+        found, again = facts.contents(session, place)
+        if found != count:
+            yield f"{name} has {found} rows, it had {count}"
+        elif again != total:
+            yield f"rows of {name} have other values than before"

@@ -1,0 +1,145 @@
+"""The runner is killed with SIGKILL at every moment that matters; the next command finds out, says so, and nothing happens twice."""
+
+from __future__ import annotations
+
+import pytest
+
+from okto_change.errors import Refused, Stuck, UsageError
+from okto_change.model import Result
+from tests.plugins.journey import EDIT, FIRST, STEPS, Bank
+
+
+def paid(bank: Bank) -> int:
+    """Return how often the first account was paid, on the ledger."""
+    return int(bank.sql("SELECT balance - 100 FROM accounts WHERE id = 1")[0][0])
+
+
+def settled(bank: Bank) -> list[str]:
+    """Return the fates that later commands wrote into the journal."""
+    return [str(e.event.data["fate"]) for e in bank.journey.journal() if e.event.kind.value == "settled"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "moment", "applied"),
+    [
+        pytest.param("run started", "before", None, id="before anything"),
+        pytest.param("run started", "after", None, id="after the start was written"),
+        pytest.param("statement done", "after", None, id="inside the transaction"),
+        pytest.param("committing", "after", "aborted", id="between the announcement and COMMIT"),
+        pytest.param("committed", "before", "committed", id="right after COMMIT"),
+        pytest.param("run finished", "before", "", id="before the end was written"),
+    ],
+)
+def test_a_killed_apply_is_found_out_by_the_next_apply(bank: Bank, kind: str, moment: str, applied: str | None) -> None:
+    """Not applied: apply runs it now. Applied: apply says so and stops. Either way it is applied once, and can be undone."""
+    bank.plan(FIRST)
+    bank.journey.killed("apply", kind, moment)
+    if applied in (None, "aborted"):
+        assert bank.unchanged() and paid(bank) == 0
+        assert bank.journey.apply().result is Result.DONE
+    else:
+        assert paid(bank) == 1
+        with pytest.raises(Stuck, match="broke off") as caught:
+            bank.journey.apply()
+        assert "units committed so far: 1" in caught.value.state and "resume" in str(caught.value.hint)
+    assert settled(bank) == ([applied] if applied else [])
+    assert paid(bank) == 1
+    assert bank.journey.rollback().result is Result.DONE
+    assert bank.unchanged()
+
+
+def test_status_after_a_kill_says_what_stands_and_what_to_do(bank: Bank) -> None:
+    """Killed inside, it is rolled back; killed in doubt, status asks for nothing but says which command finds out."""
+    bank.plan(FIRST)
+    bank.journey.killed("apply", "statement done", "after")
+    assert bank.journey.status().state == "rolled back (no end was written)"
+    bank.journey.killed("apply", "committed", "before")
+    status = bank.journey.status()
+    assert status.state.startswith("committing") and "okto-change apply" in str(status.next)
+    with pytest.raises(Stuck):
+        bank.journey.apply()
+    status = bank.journey.status()
+    assert status.state == "partly applied (no end was written)" and "units 1" in str(status.detail)
+
+
+@pytest.mark.parametrize(
+    ("kind", "moment", "nth"),
+    [
+        pytest.param("committed", "after", 1, id="between the first unit and the edit"),
+        pytest.param("editing", "after", 1, id="between the announcement and the file swap"),
+        pytest.param("committed", "before", 2, id="right after the file swap"),
+        pytest.param("committing", "after", 2, id="between the second announcement and COMMIT"),
+        pytest.param("committed", "before", 3, id="right after the last COMMIT"),
+        pytest.param("run finished", "before", 1, id="before the end was written"),
+    ],
+)
+def test_resume_goes_on_at_the_first_unit_that_is_not_committed(bank: Bank, kind: str, moment: str, nth: int) -> None:
+    """No unit is done twice, in the databases or in the file; afterwards the change is applied and can be taken back."""
+    bank.plan(STEPS)
+    bank.journey.killed("apply", kind, moment, nth=nth)
+    with pytest.raises(Stuck) as caught:
+        bank.journey.apply()
+    run = str(caught.value.message).split()[1]
+    done = bank.journey.resume(run)
+    assert (done.result, done.run) == (Result.DONE, run)
+    assert paid(bank) == 1
+    assert bank.sql("SELECT balance FROM accounts WHERE id = 1", bank.second) == [(101,)]
+    assert bank.file.read_text().count("timeout_ms: 8000") == 1
+    assert bank.journey.status().state == "applied"
+    assert bank.journey.apply().result is Result.ALREADY_APPLIED
+    with pytest.raises(Refused, match="nothing to resume"):
+        bank.journey.resume(run)
+    assert bank.journey.rollback().result is Result.DONE and bank.unchanged()
+
+
+@pytest.mark.parametrize(
+    ("kind", "moment", "nth"),
+    [
+        pytest.param("undo started", "after", 1, id="before anything"),
+        pytest.param("undo committing", "after", 1, id="between the announcement and COMMIT"),
+        pytest.param("undone", "before", 1, id="right after the first COMMIT"),
+        pytest.param("editing", "after", 1, id="between the announcement and the file swap"),
+        pytest.param("undone", "before", 2, id="right after the file swap"),
+        pytest.param("run finished", "before", 1, id="before the end was written"),
+    ],
+)
+def test_a_killed_rollback_is_finished_by_the_next_rollback(bank: Bank, kind: str, moment: str, nth: int) -> None:
+    """Units that are back stay back, the others follow; nothing is taken back twice."""
+    bank.plan(STEPS)
+    assert bank.journey.apply().result is Result.DONE
+    bank.journey.killed("rollback", kind, moment, nth=nth)
+    again = bank.journey.rollback()
+    assert again.result is (Result.NOTHING_TO_UNDO if kind == "run finished" else Result.DONE), again
+    assert bank.unchanged()
+    assert bank.journey.rollback().result is Result.NOTHING_TO_UNDO
+    assert bank.journey.apply().result is Result.DONE and paid(bank) == 1
+
+
+def test_a_run_killed_while_it_took_its_units_back_is_not_resumed_but_rolled_back(bank: Bank) -> None:
+    """Resume says so and names the command that finishes the undo."""
+    bank.plan(STEPS, book="UPDATE accounts SET balance = -1;\n")
+    bank.journey.killed("apply", "undo started", "after")
+    run = str(bank.journey.status().run)
+    with pytest.raises(Refused, match="not resumed but done again") as caught:
+        bank.journey.resume(run)
+    assert "okto-change rollback" in str(caught.value.hint)
+    assert bank.journey.rollback().result is Result.DONE and bank.unchanged()
+
+
+def test_a_file_that_somebody_changed_after_the_kill_is_left_to_a_person(bank: Bank) -> None:
+    """Neither what was found nor what was meant: every command says that it does not know, and touches nothing."""
+    bank.plan(EDIT)
+    bank.journey.killed("apply", "editing", "after")
+    bank.file.write_text("acquirers: {north: {timeout_ms: 1}}\n")
+    for command in (bank.journey.apply, bank.journey.rollback):
+        with pytest.raises(Stuck, match="somebody changed the file since"):
+            command()
+    assert bank.file.read_text() == "acquirers: {north: {timeout_ms: 1}}\n"
+
+
+def test_a_run_that_nobody_knows_cannot_be_resumed(bank: Bank) -> None:
+    """The message names the command that lists the runs."""
+    bank.plan(FIRST)
+    assert bank.journey.apply().result is Result.DONE
+    with pytest.raises(UsageError, match="no journal knows"):
+        bank.journey.resume("20261122-000000-0000")
