@@ -134,9 +134,15 @@ def _table(session: Session, name: str, table: Table | None) -> Diagnosis:
     faults = [
         *([] if sees_schema else [f"no USAGE on schema {table.schema}"]),
         *([f"no {', '.join(missing)}"] if missing else []),
-        *([] if owns else [f"belongs to {table.owner}: undo cannot switch its triggers off"]),
+        *(
+            []
+            if owns
+            else [
+                f"belongs to {table.owner}: only its owner can have rows captured and triggers switched off for an undo"
+            ]
+        ),
         *(["row security hides rows"] if hides_rows else []),
     ]
     hint = f"as {table.owner}: GRANT SELECT, INSERT, UPDATE, DELETE, TRIGGER ON {table.qualified} TO {user};"
-    hint += f" for undo also GRANT {table.owner} TO {user}"
+    hint += f" and GRANT {table.owner} TO {user}"
     return Diagnosis(name=f"table {name}", ok=not faults, message="; ".join(faults) or "every privilege", hint=hint)

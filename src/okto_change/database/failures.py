@@ -15,7 +15,7 @@ HINTS = {
     "28P01": "check the password in the service file, ~/.pgpass or the variable that holds the DSN",
     "28000": "check the user name and, on the server, pg_hba.conf",
     "3D000": "check the database name in the service file or the DSN of this target",
-    "42501": "run `okto-change doctor` to see which privileges are missing",
+    "42501": "`okto-change doctor --env E` tells which privileges are missing",
     "53300": "the server has no connection left; try again, or use a role with reserved connections",
     "57P03": "the server is starting or shutting down; try again",
     "55P03": "another session holds a lock on the table; see pg_locks, then run the command again",

@@ -63,7 +63,7 @@ class Stage:
 
     def publish(self, person: str, message: str) -> None:
         """Commit all of the person's clone and push it to the protected branch, as a merged pull request does."""
-        self._write(f'\n{person}$ git commit --all --message "{message}" && git push origin main')
+        self._write(f'\n{person}$ git add --all && git commit --message "{message}" && git push origin main')
         self.world.publish(person, message)
 
     def pull(self, person: str) -> None:

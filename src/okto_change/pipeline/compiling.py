@@ -133,5 +133,6 @@ def demand_sound(findings: tuple[Finding, ...], what: str) -> None:
     if errors:
         raise Refused(
             f"{what}: {len(errors)} finding{'s' if len(errors) > 1 else ''} must be mended first",
-            faults=tuple(f"{f.where}: {f.code} {f.title}: {f.message}. {f.remedy}" for f in errors),
+            faults=tuple(f"{f.where}: {f.code} {f.title}: {f.message}; {f.remedy}" for f in errors),
+            hint="mend the change, then lock it again",
         )

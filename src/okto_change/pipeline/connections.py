@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -11,7 +12,7 @@ from okto_change.config.store import FileStore
 from okto_change.database import session as database
 from okto_change.database import state, turns
 from okto_change.database.session import Session
-from okto_change.errors import OktoError, PlanError
+from okto_change.errors import OktoError, PlanError, Refused
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
 
@@ -25,7 +26,7 @@ def open_targets(environment: Environment, environ: Mapping[str, str], *, instal
             case PostgresTarget():
                 openers[name] = partial(connect, target, environ, install=install)
             case FilesTarget():
-                stores[name] = FileStore(root(target, environ))
+                stores[name] = FileStore(_folder(target, environ))
     return Targets(openers, stores)
 
 
@@ -41,6 +42,16 @@ def connect(target: PostgresTarget, environ: Mapping[str, str], *, install: bool
         session.close()
         raise
     return session
+
+
+def _folder(target: FilesTarget, environ: Mapping[str, str]) -> str:
+    path = root(target, environ)
+    if not os.path.isdir(path):
+        raise Refused(
+            f"{path} is no folder", where=target.name,
+            hint=f"create it, or correct {target.root_env or 'the policy'}: it names the config files of {target.name}",
+        )  # fmt: skip
+    return path
 
 
 def root(target: FilesTarget, environ: Mapping[str, str]) -> str:

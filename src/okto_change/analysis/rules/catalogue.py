@@ -145,15 +145,16 @@ def _target(subject: Subject) -> str:
 RULES = (
     Rule(
         code="OC201", title="unknown table", severity=Severity.ERROR, predicate=_unknown_table, softened=may_be_made,
-        condition="a statement names a table that the target does not have and no earlier statement creates",
+        condition="a statement names a table that the target does not have and no earlier statement creates; a warning where one may",
         effect="the statement fails when it runs",
-        remedy="correct the name, or write its schema; only a WARNING where earlier statements may create it",
+        remedy="correct the name, or write its schema",
     ),
     Rule(
         code="OC202", title="unknown column", severity=Severity.ERROR, predicate=_unknown_column, softened=may_be_made,
-        condition="a statement writes, or compares in WHERE, a column that its table does not have",
+        condition="a statement writes, or compares in WHERE, a column that its table does not have; a warning "
+                  "where an earlier statement may add it",
         effect="the statement fails when it runs",
-        remedy="correct the name; only a WARNING where earlier statements may add it",
+        remedy="correct the name",
     ),
     Rule(
         code="OC203", title="table without a key", severity=Severity.WARNING, predicate=_no_key,

@@ -142,9 +142,9 @@ RULES = (
     Rule(
         code="OC401", title="transaction control", severity=Severity.ERROR, predicate=_control, scripts=True,
         softened=_within,
-        condition="a step begins, ends or divides a transaction, in a DO block too",
+        condition="a step begins, ends or divides a transaction, in a DO block too; a warning for savepoints",
         effect="what runs before it could be committed without its checks, images and journal entry",
-        remedy="leave it out: the runner opens and ends the transaction. Savepoints are only a WARNING",
+        remedy="leave it out: the runner opens and ends the transaction",
     ),
     Rule(
         code="OC402", title="not in a transaction", severity=Severity.ERROR, predicate=_not_transactional, scripts=True,
@@ -155,16 +155,18 @@ RULES = (
     Rule(
         code="OC403", title="session setting", severity=Severity.ERROR, predicate=_session_setting, scripts=True,
         softened=_is_reset,
-        condition="a setting is changed by SET without LOCAL, or the session in another way",
+        condition="a setting is changed by SET without LOCAL, or the session in another way; a warning for RESET, which drops "
+        "the limits too",
         effect="it outlives the transaction: later steps, the undo, and behind a pooler other clients get it too",
-        remedy="SET LOCAL, or set_config with true as third argument. RESET is only a WARNING; it drops the limits too",
+        remedy="SET LOCAL, or set_config with true as third argument",
     ),
     Rule(
         code="OC404", title="the runner's setting", severity=Severity.ERROR, predicate=_guarded, scripts=True,
         softened=_only_role,
-        condition="a step changes who it runs as, its limits, its isolation, how its text is read, or our own settings",
+        condition="a step changes who it runs as, its limits, its isolation, how its text is read, or our own settings; a "
+        "warning for another role within the transaction",
         effect="the run would no longer be the one that was cleared and captured",
-        remedy="`timeouts:` in the plan sets the limits. Another role for the transaction is only a WARNING",
+        remedy="leave it out; limits are set by `timeouts:` in the plan",
     ),
     Rule(
         code="OC405", title="triggers switched off", severity=Severity.WARNING, scripts=True,
