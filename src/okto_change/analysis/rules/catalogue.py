@@ -145,7 +145,8 @@ def _target(subject: Subject) -> str:
 RULES = (
     Rule(
         code="OC201", title="unknown table", severity=Severity.ERROR, predicate=_unknown_table, softened=may_be_made,
-        condition="a statement names a table that the target does not have and no earlier statement creates; a warning where one may",
+        condition="a statement names a table that the target does not have and no earlier statement creates; a "
+                  "warning where one may",
         effect="the statement fails when it runs",
         remedy="correct the name, or write its schema",
     ),

@@ -17,7 +17,7 @@ def init(paths: Sequence[str], look: Look) -> str:
     page = Page()
     page.line(("a change repository", GOOD))
     page.bullets(paths)
-    page.line(("next  ", DIM), 'read the policy, commit it to its protected branch, then: okto-change new "What this change does"')
+    page.line(("next  ", DIM), 'read the policy, commit it to main, then: okto-change new "What this change does"')
     return page.render(look)
 
 
