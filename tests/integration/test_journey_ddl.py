@@ -1,0 +1,157 @@
+"""DDL with a hand-written undo: the rehearsal proves it or says what differs; irreversible lines are allowed, shown and kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from okto_change.errors import Refused
+from okto_change.model import Irreversible, Result
+from okto_change.report.verdict import dry_run_code, outcome_code
+from tests.plugins.journey import EDIT, FIRST, Bank
+
+DDL = "  - {name: alter, target: ledger, sql: pay.sql, undo: pay.undo.sql}\n"
+SETTLE = "ALTER TABLE accounts ADD COLUMN region text; CREATE INDEX accounts_region ON accounts (region);\n"
+
+
+def reason(bank: Bank, change: str, undo: str) -> str | None:
+    """Rehearse DDL with an undo script; return why it is not proven, None if it is. Nothing stays in either case."""
+    bank.plan(DDL, pay=change, pay_undo=undo)
+    before = bank.state()
+    found = bank.journey.dry_run()
+    assert found.rehearsal is not None and bank.state() == before
+    assert found.rehearsal.failure is None, found.rehearsal.failure
+    proof = found.rehearsal.undo
+    assert proof.proven is (proof.reason is None)
+    assert dry_run_code(found) == (0 if proof.proven else 1)
+    return proof.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "undo"),
+    [
+        pytest.param(SETTLE, "ALTER TABLE accounts DROP COLUMN region;\n", id="column and index"),
+        pytest.param("CREATE TABLE t (id bigserial PRIMARY KEY);\n", "DROP TABLE t;\n", id="table"),
+        pytest.param("GRANT SELECT ON accounts TO PUBLIC;\n", "REVOKE SELECT ON accounts FROM PUBLIC;\n", id="grant"),
+        pytest.param(
+            "CREATE SCHEMA trash; ALTER TABLE accounts SET SCHEMA trash;\n",
+            "ALTER TABLE trash.accounts SET SCHEMA public; DROP SCHEMA trash;\n", id="moved aside",
+        ),
+        pytest.param(
+            "ALTER TABLE accounts ALTER balance TYPE numeric(20,2);\n",
+            "ALTER TABLE accounts ALTER balance TYPE numeric(12,2);\n", id="type",
+        ),
+        pytest.param(
+            "CREATE TABLE kept AS SELECT id, note FROM accounts;\nALTER TABLE accounts DROP COLUMN note;\n",
+            "ALTER TABLE accounts ADD COLUMN note text;\nUPDATE accounts AS a SET note = k.note FROM kept AS k WHERE k.id = a.id;\n"
+            "DROP TABLE kept;\n", id="column kept elsewhere",
+        ),
+        pytest.param(
+            "CREATE VIEW rich AS SELECT id FROM accounts WHERE balance > 300;\n", "DROP VIEW rich;\n", id="view",
+        ),
+    ],
+)  # fmt: skip
+def test_a_right_undo_script_is_proven(bank: Bank, change: str, undo: str) -> None:
+    """Definitions, privileges and the rows that were moved are the same before the change and after its undo."""
+    assert reason(bank, change, undo) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "undo", "told"),
+    [
+        pytest.param("CREATE TABLE t (id int);\n", "SELECT 1;\n", "table public.t was left behind", id="forgotten table"),
+        pytest.param(
+            "CREATE INDEX i ON accounts (note); CREATE INDEX j ON accounts (balance);\n", "DROP INDEX i;\n",
+            "index public.j was left behind", id="forgotten index",
+        ),
+        pytest.param("GRANT SELECT ON accounts TO PUBLIC;\n", "SELECT 1;\n", "table public.accounts is not as it was", id="grant"),
+        pytest.param(
+            "GRANT UPDATE (note) ON accounts TO PUBLIC;\n", "SELECT 1;\n", "column public.accounts.note is not as it was",
+            id="column grant",
+        ),
+        pytest.param("COMMENT ON TABLE accounts IS 'x';\n", "SELECT 1;\n", "public.accounts is not as it was", id="comment"),
+        pytest.param(
+            "ALTER TABLE accounts ADD CONSTRAINT small CHECK (balance < 9000);\n",
+            "ALTER TABLE accounts ALTER balance DROP NOT NULL;\n",
+            "constraint small on public.accounts was left behind", id="forgotten constraint",
+        ),
+        pytest.param(
+            "ALTER TABLE accounts ALTER note SET DEFAULT 'x';\n", "SELECT 1;\n", "column public.accounts.note", id="default"
+        ),
+        pytest.param("CREATE POLICY p ON accounts;\n", "SELECT 1;\n", "policy p on public.accounts was left behind", id="policy"),
+        pytest.param("CREATE SCHEMA s;\n", "SELECT 1;\n", "schema s was left behind", id="schema"),
+        pytest.param("DROP TABLE audit;\n", "SELECT 1;\n", "table public.audit is gone", id="dropped table"),
+        pytest.param(
+            "DROP TABLE accounts;\n",
+            "CREATE TABLE accounts (id integer PRIMARY KEY, balance numeric(12,2) NOT NULL CHECK (balance >= 0), note text);\n",
+            "public.accounts has 0 rows, it had 5", id="rows of a dropped table",
+        ),
+        pytest.param(
+            "ALTER TABLE accounts DROP COLUMN note;\n", "ALTER TABLE accounts ADD COLUMN note text;\n",
+            "rows of public.accounts have other values than before", id="values of a dropped column",
+        ),
+        pytest.param(
+            "UPDATE accounts SET note = note;\nALTER TABLE accounts ALTER balance TYPE integer USING balance / 7;\n",
+            "ALTER TABLE accounts ALTER balance TYPE numeric(12,2) USING balance * 7;\n",
+            "rows of public.accounts have other values than before", id="lossy type",
+        ),
+    ],
+)  # fmt: skip
+def test_a_wrong_undo_script_is_not_proven_and_what_differs_is_named(bank: Bank, change: str, undo: str, told: str) -> None:
+    """Also where no row is written: whatever the undo forgets or cannot bring back is the reason; exit code 1."""
+    found = reason(bank, change, undo)
+    assert found is not None and told in found, found
+    assert "okto_change" not in found
+
+
+def test_an_undo_script_that_fails_is_not_proven(bank: Bank) -> None:
+    """The server's message and the script's name are the reason."""
+    bank.plan(DDL, pay=SETTLE, pay_undo="DROP INDEX nowhere;\n")
+    found = bank.journey.dry_run().rehearsal
+    assert found is not None and not found.undo.proven
+    assert 'index "nowhere" does not exist' in str(found.undo.reason or found.failure)
+
+
+def test_ddl_with_an_undo_script_is_applied_and_taken_back_again_and_again(bank: Bank) -> None:
+    """The outcome says whose undo it was, and never that rows were compared when they were not."""
+    bank.plan(DDL + EDIT, pay=SETTLE, pay_undo="ALTER TABLE accounts DROP COLUMN region;\n")
+    for _ in range(2):
+        done = bank.journey.apply()
+        assert done.result is Result.DONE and "the undo of 'alter' is its author's script" in done.state
+        back = bank.journey.rollback()
+        assert back.result is Result.DONE and back.state == "undone; 'alter' by its author's script"
+        assert bank.unchanged()
+
+
+def test_an_undo_script_that_fails_leaves_the_change_standing_and_says_so(bank: Bank) -> None:
+    """Rolled back, exit code 4; the change is applied as before."""
+    bank.plan(DDL, pay=SETTLE, pay_undo="DROP INDEX nowhere;\n")
+    assert bank.journey.apply().result is Result.DONE
+    back = bank.journey.rollback()
+    assert (back.result, outcome_code(back, undo=True)) == (Result.ROLLED_BACK, 4)
+    assert "pay.undo.sql" in back.summary and back.state == "the undo was rolled back; the change still stands as before"
+    assert bank.journey.status().state == "applied"
+
+
+def test_an_irreversible_line_is_allowed_shown_and_kept(bank: Bank) -> None:
+    """The dry run shows it, apply runs it and promises no way back, rollback refuses with the author's reason."""
+    bank.plan("  - {name: forget, target: ledger, sql: pay.sql, undo: {irreversible: the paper archive has it}}\n", pay="DROP TABLE audit;\n")
+    found = bank.journey.dry_run()
+    assert found.rehearsal is not None and dry_run_code(found) == 0
+    assert found.rehearsal.undo.reason == "declared irreversible: the paper archive has it"
+    assert [step.undo for step in found.steps] == [Irreversible(reason="the paper archive has it")]
+    bank.journey.git.commit("Rehearsed")
+    done = bank.journey.apply()
+    assert done.result is Result.DONE and done.hint is None
+    assert done.state == "committed; it cannot be taken back, forget is irreversible: the paper archive has it"
+    back = bank.journey.rollback()
+    assert (back.result, outcome_code(back, undo=True)) == (Result.REFUSED, 1)
+    assert "the paper archive has it" in back.summary
+    assert back.state == "nothing was undone; the change still stands as before"
+    assert bank.journey.status().state == "applied"
+    assert bank.sql("SELECT to_regclass('audit') IS NULL") == [(True,)]
+
+
+def test_ddl_without_a_way_back_is_refused_before_it_is_locked(bank: Bank) -> None:
+    """A script or an irreversible line, or no lock."""
+    with pytest.raises(Refused, match="cannot be locked"):
+        bank.plan(FIRST.replace("rows: 2, touches: [accounts]", "undo: auto"), pay="DROP TABLE audit;\n")
