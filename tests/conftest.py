@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 pytest_plugins = [
-    f"tests.plugins.{topic}" for topic in ("docs", "home", "people", "server", "proxy", "sessions", "world", "journey")
+    f"tests.plugins.{topic}"
+    for topic in ("docs", "home", "people", "server", "proxy", "sessions", "world", "market", "journey")
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,20 +65,29 @@ class Shop:
         self.okto("bruno", "approve", change, "--env", environment, "--yes", change)
 
 
-@pytest.fixture
-def shop(tmp_path: Path, server: Cluster, payments_template: str) -> Iterator[Shop]:
-    """Return a repository with the example policy, pushed, on fresh copies of the payments database."""
-    names = {environment: server.create(payments_template) for environment in ("production", "sandbox")}
+@contextmanager
+def opened(folder: Path, server: Cluster, template: str) -> Iterator[Shop]:
+    """Give a shop in ``folder`` on fresh copies of the payments database ``template``; they go when the block is left."""
+    names = {environment: server.create(template) for environment in ("production", "sandbox")}
     databases = {
         environment: {key: str(value) for key, value in conninfo_to_dict(server.conninfo(name)).items() if value}
         for environment, name in names.items()
     }
-    world = build(tmp_path / "shop", databases)
+    world = build(folder, databases)
     example.write_policy(world.clone("ana"), world.public_keys())
     (world.clone("ana") / "changes").mkdir()
     (world.clone("ana") / "changes" / "README.md").write_text("# Changes\n")
     world.publish("ana", "Begin a change repository")
     world.git("bruno", "pull", "--quiet")
-    yield Shop(world)
-    for name in names.values():
-        server.drop(name)
+    try:
+        yield Shop(world)
+    finally:
+        for name in names.values():
+            server.drop(name)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, server: Cluster, payments_template: str) -> Iterator[Shop]:
+    """Return a repository with the example policy, pushed, on fresh copies of the payments database."""
+    with opened(tmp_path / "shop", server, payments_template) as fresh:
+        yield fresh
