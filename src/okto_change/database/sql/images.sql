@@ -80,6 +80,24 @@ WITH RECURSIVE family (id) AS (
 )
 SELECT id FROM family ORDER BY id
 
+-- name: image_trusted
+-- Captures, by table, whose writes leave rows as the undo in hand expects them: its own, other undos, and what was taken
+-- back since, by images or by a script.
+SELECT t.relid, pg_catalog.array_agg(DISTINCT c.id)
+  FROM okto_change.capture AS c
+  JOIN okto_change.captured_table AS t ON t.capture = c.id AND t.relid = ANY (%(relids)s)
+ WHERE c.id >= %(first)s
+   AND (c.id = ANY (%(captures)s) OR c.undoes IS NOT NULL
+        OR EXISTS (SELECT FROM okto_change.capture AS u WHERE u.undoes = c.id)
+        OR EXISTS (SELECT FROM okto_change.applied AS a WHERE a.run = c.run AND a.unit = c.unit AND a.undone_xid IS NOT NULL))
+ GROUP BY t.relid
+
+-- name: image_undone_by_script
+-- Transactions, as xmin shows them, that took something back since this capture: an undo script leaves no images.
+SELECT (a.undone_xid %% 4294967296)::text
+  FROM okto_change.applied AS a
+ WHERE a.undone_xid >= (SELECT c.xid FROM okto_change.capture AS c WHERE c.id = %(first)s)
+
 -- name: image_mark
 SELECT coalesce(pg_catalog.max(i.ordinal), 0) FROM okto_change.image AS i WHERE i.capture = %(capture)s
 
@@ -247,7 +265,7 @@ SELECT n.nspname::text, c.relname::text, s.last_value, s.is_called
 -- name: image_pin
 -- The settings that row text depends on, pinned for this transaction; what they were comes back.
 SELECT s.name, pg_catalog.current_setting(s.name), pg_catalog.set_config(s.name, s.value, true)
-  FROM (VALUES ('role', 'none'), ('search_path', 'pg_catalog, pg_temp'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),
+  FROM (VALUES ('search_path', 'pg_catalog, pg_temp'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),
                ('timezone', 'UTC'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('lc_monetary', 'C'),
                ('xmloption', 'content'), ('quote_all_identifiers', 'off'), ('row_security', 'off'),
                ('session_replication_role', 'origin')) AS s (name, value)

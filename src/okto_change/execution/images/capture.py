@@ -59,10 +59,7 @@ def start(
     leaves = [item for item in given if isinstance(item, Leaf)]
     words = [item for item in given if isinstance(item, str)]
     found = {leaf.oid: leaf for leaf in (*leaves, *coverage.cover(session, words))}
-    origin = []
-    if undoes is not None:
-        with pinned(session):
-            origin = session.query("image_origin", run=undoes, unit=unit)
+    origin = session.query("image_origin", run=undoes, unit=unit) if undoes is not None else []
     return begin(
         session, run, unit, found.values(), undoes=origin[0][0] if origin else None, truncate_limit=truncate_limit
     )
@@ -114,14 +111,16 @@ def _trigger_rows(session: Session, capture: Capture) -> dict[tuple[int, str], t
 def account(
     session: Session, capture: Capture, *, ddl: bool = False, touches: Iterable[str] | None = None
 ) -> Accounting:
-    """Fire what is deferred, close every cursor, and account for every row written since ``start``.
+    """Fire what is deferred, close every cursor, be the role of the session again, and account for every row since ``start``.
 
-    Nothing may write after it but COMMIT: run checks that call functions before it. ``ddl`` says that the unit has DDL,
+    Nothing of the author's may run after it: checks can call functions that write, so they come before. ``ddl`` says that the unit has DDL,
     so that catalogue writes are no surprise. ``touches`` are the declared tables, None for no declaration; partitions
     count as their parent. Raises DatabaseError when a deferred constraint fails.
     """
     session.run("CLOSE ALL")  # a cursor WITH HOLD would run on, and could write, at COMMIT
     session.run("SET CONSTRAINTS ALL IMMEDIATE")
+    session.run("RESET SESSION AUTHORIZATION")  # the change may have left another role behind than our tables allow
+    session.run("RESET ROLE")
     with pinned(session):
         facts = _facts(session, capture, ddl=ddl)
         declared = None if touches is None else _declared(session, capture, touches)

@@ -39,10 +39,11 @@ class Dirty:
     reason: str
 
 
-def prepare(session: Session, table: Shape, captures: Sequence[int], number: int) -> Work:
+def prepare(session: Session, table: Shape, captures: Sequence[int], number: int, writers: Part) -> Work:
     """Read what stands of ``captures`` in a table, and find the rows that must go. The table is locked already.
 
-    Raises DatabaseError when a row's text no longer fits the types of the table.
+    A row must go if it reads as the change left it and was written last by one of ``writers``, a query of transaction
+    ids. Raises DatabaseError when a row's text no longer fits the types of the table.
     """
     work = Work(
         table=table,
@@ -58,7 +59,7 @@ def prepare(session: Session, table: Shape, captures: Sequence[int], number: int
             rows=work.rows, source=source, indexes=joined((_index(work, key) for key in table.keys), "; "),
         )
     )  # fmt: skip
-    find = _by_key(work, table.key) if table.key is not None else _by_content(work)
+    find = _by_key(work, table.key, writers) if table.key is not None else _by_content(work, writers)
     session.execute(
         compose(
             """CREATE TEMP TABLE {places} ON COMMIT DROP AS {find};
@@ -75,29 +76,29 @@ def _index(work: Work, key: Key) -> Part:
     return compose("CREATE INDEX ON {rows} ({columns})", rows=work.rows, columns=columns)
 
 
-def _by_key(work: Work, key: Key) -> Part:
+def _by_key(work: Work, key: Key, writers: Part) -> Part:
     # The text is compared outside: as a join condition it would make the planner expect one row, and loop.
     return compose(
         """SELECT m.id, m.place, p.id AS new
-             FROM (SELECT n.*, t.ctid AS place, {text} AS now
+             FROM (SELECT n.*, t.ctid AS place, t.xmin AS writer, {text} AS now
                      FROM {rows} AS n JOIN ONLY {table} AS t ON {found}
                     WHERE n.n < 0 OFFSET 0) AS m
              LEFT JOIN {rows} AS p ON p.n > 0 AND {pair}
-            WHERE m.now = m.image""",
-        rows=work.rows, table=work.table.table, text=work.table.row_text("t"),
+            WHERE m.now = m.image AND m.writer IN ({writers})""",
+        rows=work.rows, table=work.table.table, text=work.table.row_text("t"), writers=writers,
         found=shape.matches("t", "n", key, labels="n"), pair=shape.matches("p", "m", key, labels="pm"),
     )  # fmt: skip
 
 
-def _by_content(work: Work) -> Part:
+def _by_content(work: Work, writers: Part) -> Part:
     return compose(
         """SELECT m.id, m.place, NULL::integer AS new
              FROM (SELECT n.id, -n.n AS wanted, t.ctid AS place,
                           pg_catalog.row_number() OVER (PARTITION BY n.id ORDER BY t.ctid) AS nth
                      FROM {rows} AS n JOIN ONLY {table} AS t ON {text} = n.image
-                    WHERE n.n < 0) AS m
+                    WHERE n.n < 0 AND t.xmin IN ({writers})) AS m
             WHERE m.nth <= m.wanted""",
-        rows=work.rows, table=work.table.table, text=work.table.row_text("t"),
+        rows=work.rows, table=work.table.table, text=work.table.row_text("t"), writers=writers,
     )  # fmt: skip
 
 
@@ -128,7 +129,7 @@ def _changed(session: Session, work: Work) -> Iterable[Dirty]:
             )
         )  # fmt: skip
         for number, _, gone in rows:
-            reason = f"{work.table.qualified}: a row that the change left was changed or removed since ({gone} times)"
+            reason = f"{work.table.qualified}: a row that the change left was changed, removed or written again since ({gone} times)"
             yield Dirty(work=work, id=number, reason=reason)
         return
     rows = session.execute(
@@ -153,7 +154,7 @@ def _since(table: Shape, left: str, now: str | None) -> str:
     if now is None:
         return "removed since"
     columns = record.changed(record.named(left, table.names), record.named(now, table.names))
-    return f"changed since: {', '.join(columns)}"
+    return f"changed since: {', '.join(columns)}" if columns else "written again since, with the same values"
 
 
 def _replaced(session: Session, work: Work) -> Iterable[Dirty]:

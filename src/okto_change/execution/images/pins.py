@@ -23,5 +23,4 @@ def pinned(session: Session) -> Iterator[dict[str, str]]:
 
 
 def _put_back(session: Session, former: dict[str, str]) -> None:
-    last = sorted(former, key=lambda name: name == "role")
-    session.query("image_unpin", names=last, values=[former[name] for name in last])
+    session.query("image_unpin", names=list(former), values=list(former.values()))

@@ -8,7 +8,7 @@ from okto_change.database.composing import compose, identifier, literal
 from okto_change.database.session import Session
 from okto_change.errors import Conflict, DatabaseError, NotReversible, Unaccounted
 from okto_change.execution.images import capture as capturing
-from okto_change.execution.images import coverage, matching, net, shape, swap
+from okto_change.execution.images import coverage, matching, net, shape, swap, writers
 from okto_change.execution.images.capture import Capture
 from okto_change.execution.images.matching import Work
 from okto_change.execution.images.pins import pinned
@@ -46,8 +46,7 @@ def restore(
     those are left alone and the rest is undone. Waits for locks at most lock_timeout. The images of an undo are those
     of a run: ``restore(undo_run)`` redoes. Raises NotReversible when this role or the table cannot do it.
     """
-    with pinned(session):
-        origin = session.query("image_origin", run=run, unit=unit)
+    origin = session.query("image_origin", run=run, unit=unit)
     if not origin:
         raise NotReversible(f"there are no images of run {run}, unit {unit}", where=session.target)
     name, extra = undo_run or f"{run}/undo", frozenset[str]()
@@ -70,7 +69,8 @@ def _once(session: Session, origin: int, name: str, unit: str, extra: frozenset[
         leaves = coverage.leaves(session, oids + list(coverage.resolve(session, extra).values()))
         undo = capturing.begin(session, name, unit, leaves, undoes=origin)
         tables = _unchanged_tables(session, captures, oids)
-        works = [matching.prepare(session, table, captures, undo.id) for table in tables]
+        last = writers.trusted(session, captures, oids)
+        works = [matching.prepare(session, table, captures, undo.id, last[table.relid]) for table in tables]
         dirty = matching.conflicts(session, works)
         if dirty and not only_clean:
             raise Conflict(

@@ -1,0 +1,30 @@
+"""Who may have written a row last, so that it still counts as the change left it: the change itself, and whoever was taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from okto_change.database.composing import Part, compose, joined, literal
+from okto_change.database.session import Session
+
+
+def trusted(session: Session, captures: Sequence[int], relids: Sequence[int]) -> Mapping[int, Part]:
+    """Return, by table, a query of the transaction ids that may stand in ``xmin`` of a row that nobody else wrote since.
+
+    ``captures`` are those of the undo in hand. A row that somebody wrote again has their id, even with the same values.
+    Each image was written by the (sub)transaction that wrote its row, so its own ``xmin`` tells which that was.
+    """
+    if not captures:
+        return {}
+    found = dict(session.query("image_trusted", captures=list(captures), relids=list(relids), first=min(captures)))
+    by_hand = [row[0] for row in session.query("image_undone_by_script", first=min(captures))]
+    return {relid: _query(relid, sorted({*captures, *found.get(relid, ())}), by_hand) for relid in relids}
+
+
+def _query(relid: int, captures: Sequence[int], transactions: Sequence[str]) -> Part:
+    return compose(
+        """SELECT i.xmin FROM okto_change.image AS i WHERE i.capture IN ({captures}) AND i.relid = {relid}
+           UNION SELECT pg_catalog.unnest({transactions}::xid[])""",
+        captures=joined(map(literal, captures)), relid=literal(relid),
+        transactions=literal("{" + ",".join(transactions) + "}"),
+    )  # fmt: skip
