@@ -159,6 +159,41 @@ SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text,
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.oid = ANY (%(oids)s) AND c.relkind IN ('r', 'm')
 
+-- name: image_types
+-- What the values of user-made types in these tables are made of, down to built-in types: the labels of enums, the
+-- attributes of rows. As long as that is so, a value's text means the same.
+WITH RECURSIVE used (relid, typid) AS (
+    SELECT a.attrelid, a.atttypid
+      FROM pg_catalog.pg_attribute AS a
+     WHERE a.attrelid = ANY (%(oids)s) AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384
+    UNION
+    SELECT u.relid, n.typid
+      FROM used AS u
+     CROSS JOIN LATERAL (
+        SELECT t.typelem FROM pg_catalog.pg_type AS t WHERE t.oid = u.typid
+        UNION ALL
+        SELECT t.typbasetype FROM pg_catalog.pg_type AS t WHERE t.oid = u.typid
+        UNION ALL
+        SELECT r.rngsubtype
+          FROM pg_catalog.pg_range AS r
+         WHERE u.typid IN (r.rngtypid, (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::oid)
+        UNION ALL
+        SELECT a.atttypid
+          FROM pg_catalog.pg_type AS t
+          JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+         WHERE t.oid = u.typid
+     ) AS n (typid)
+     WHERE n.typid >= 16384
+)
+SELECT u.relid, pg_catalog.format('%%s: label %%s is %%s', pg_catalog.format_type(u.typid, NULL), e.oid, e.enumlabel)
+  FROM used AS u JOIN pg_catalog.pg_enum AS e ON e.enumtypid = u.typid
+UNION
+SELECT u.relid, pg_catalog.format('%%s: attribute %%s is %%s %%s', pg_catalog.format_type(u.typid, NULL), a.attnum, a.attname,
+                                  pg_catalog.format_type(a.atttypid, a.atttypmod))
+  FROM used AS u
+  JOIN pg_catalog.pg_type AS t ON t.oid = u.typid
+  JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+
 -- name: image_unique
 -- Whole-table unique indexes on plain columns, each column with the operator that the index takes for equal; best first.
 SELECT i.indrelid, i.indexrelid::bigint,

@@ -41,7 +41,10 @@ Key = tuple[Match, ...]
 
 @type_
 class Shape:
-    """A table as it is. ``key`` is the best unique index without nulls, None if there is none; ``unique`` are all others."""
+    """A table as it is. ``key`` is the best unique index without nulls, None if there is none; ``unique`` are all others.
+
+    ``types`` says what the values of its user-made types are made of, in words.
+    """
 
     relid: int
     schema: str
@@ -50,6 +53,7 @@ class Shape:
     columns: tuple[ColumnShape, ...]
     key: Key | None = None
     unique: tuple[Key, ...] = ()
+    types: frozenset[str] = frozenset()
 
     @property
     def qualified(self) -> str:
@@ -83,8 +87,9 @@ class Shape:
 
     def content(self) -> str:
         """Return what is kept beside the images, as JSON."""
+        columns = [_listed(column) for column in self.columns]
         return json.dumps(
-            {"schema": self.schema, "name": self.name, "kind": self.kind, "columns": [_listed(c) for c in self.columns]}
+            {"schema": self.schema, "name": self.name, "kind": self.kind, "columns": columns, "types": sorted(self.types)}
         )
 
     def row_text(self, alias: str) -> Part:
@@ -103,8 +108,11 @@ def load(session: Session, oids: Iterable[int]) -> dict[int, Shape]:
     keys: dict[int, list[tuple[Any, bool]]] = {}
     for relid, _, columns, never_null in session.query("image_unique", oids=wanted):
         keys.setdefault(relid, []).append((columns, never_null))
+    types: dict[int, set[str]] = {}
+    for relid, fact in session.query("image_types", oids=wanted):
+        types.setdefault(relid, set()).add(fact)
     return {
-        relid: _shape(relid, schema, name, kind, columns, keys.get(relid, []))
+        relid: _shape(relid, schema, name, kind, columns, keys.get(relid, []), frozenset(types.get(relid, ())))
         for relid, schema, name, kind, columns in session.query("image_shapes", oids=wanted)
     }
 
@@ -112,7 +120,10 @@ def load(session: Session, oids: Iterable[int]) -> dict[int, Shape]:
 def parse(relid: int, kept: Mapping[str, Any]) -> Shape:
     """Return the shape that was kept beside images; it knows no keys."""
     columns = tuple(_column(item) for item in kept["columns"])
-    return Shape(relid=relid, schema=kept["schema"], name=kept["name"], kind=kept["kind"], columns=columns)
+    return Shape(
+        relid=relid, schema=kept["schema"], name=kept["name"], kind=kept["kind"], columns=columns,
+        types=frozenset(kept["types"]),
+    )  # fmt: skip
 
 
 def difference(kept: Shape, live: Shape | None) -> str | None:
@@ -130,7 +141,8 @@ def difference(kept: Shape, live: Shape | None) -> str | None:
             return f"{kept.qualified}: column {column.name if column else number} {what} since"
         if (old.name, old.type, old.typid, old.generated) != (new.name, new.type, new.typid, new.generated):
             return f"{kept.qualified}: column {old.name} {old.type} is {new.name} {new.type} now"
-    return None
+    lost = sorted(kept.types - live.types)
+    return f"{kept.qualified}: a type has changed since; before, {lost[0]}" if lost else None
 
 
 def matches(left: str, right: str, key: Key, *, labels: str = "") -> Part:
@@ -152,7 +164,9 @@ def matches(left: str, right: str, key: Key, *, labels: str = "") -> Part:
     )
 
 
-def _shape(relid: int, schema: str, name: str, kind: str, columns: Any, keys: list[tuple[Any, bool]]) -> Shape:
+def _shape(
+    relid: int, schema: str, name: str, kind: str, columns: Any, keys: list[tuple[Any, bool]], types: frozenset[str]
+) -> Shape:  # fmt: skip
     by_number = {item[0]: _column(item) for item in columns}
     found = [
         (tuple(Match(column=by_number[number], equal=(space, op)) for number, _, space, op in items), never_null)
@@ -162,7 +176,7 @@ def _shape(relid: int, schema: str, name: str, kind: str, columns: Any, keys: li
     key = next((items for items, never_null in found if never_null), None)
     return Shape(
         relid=relid, schema=schema, name=name, kind=kind, columns=tuple(by_number.values()), key=key,
-        unique=tuple(items for items, _ in found if items is not key),
+        unique=tuple(items for items, _ in found if items is not key), types=types,
     )  # fmt: skip
 
 
