@@ -45,9 +45,11 @@ def rollback(repo: Repository, change: str, environment: str, *, only_clean: boo
     with _open(repo, entry, actor, change) as (targets, journal):
         found = settling.settle(journal, targets, change, environment)
         if found.standing is None:
+            left = found.state is lifecycle.State.CONFLICT
             return Outcome(
-                result=Result.NOTHING_TO_UNDO, run=None, summary=f"nothing of {change} stands in {environment}",
-                state="nothing was changed",
+                result=Result.NOTHING_TO_UNDO, run=None, state="nothing was changed",
+                summary=f"nothing of {change} stands in {environment}"
+                + (", but for what `rollback --only-clean` left alone" if left else ""),
             )  # fmt: skip
         run, units = found.standing
         lock = settling.lock_of(repo, journal, change, entry, run)
@@ -161,6 +163,10 @@ def _loop(job: Job, events: runner.Run, journal: Journal, watch: Watch) -> Outco
             try:
                 event = next(events)
                 journal.append(event)
+                if event.kind in (EventKind.COMMITTED, EventKind.UNDONE):
+                    told.append(f"{event.kind.value} {event.step}")
+                with suppress(OSError):  # progress that nobody reads any more stops nothing
+                    watch(event)
             except StopIteration as end:
                 outcome: Outcome = end.value
                 return outcome
@@ -168,10 +174,6 @@ def _loop(job: Job, events: runner.Run, journal: Journal, watch: Watch) -> Outco
                 raise _untold(job, error, told) from error
             except KeyboardInterrupt as again:
                 raise _torn(job, told) from again
-            if event.kind in (EventKind.COMMITTED, EventKind.UNDONE):
-                told.append(f"{event.kind.value} {event.step}")
-            with suppress(OSError):  # progress that nobody reads any more stops nothing
-                watch(event)
 
 
 def _untold(job: Job, error: JournalBroken, told: list[str]) -> JournalBroken:
