@@ -35,6 +35,8 @@ class Capture:
     triggers: dict[tuple[int, str], tuple[str, str]] = field(default_factory=dict)
     """(table, trigger) -> place of its catalogue row and its mode, as we made it"""
     search_path: str = ""
+    definitions: str = ""
+    """what the catalogue said of the tables when capture began"""
     mark: int | None = None
     refusals: tuple[str, ...] = ()
     """what the accounts found that no image can take back"""
@@ -58,7 +60,8 @@ def start(
     given = list(names)
     leaves = [item for item in given if isinstance(item, Leaf)]
     words = [item for item in given if isinstance(item, str)]
-    found = {leaf.oid: leaf for leaf in (*leaves, *coverage.cover(session, words))}
+    # No query before the tables are locked, if it can be helped: the first one takes the snapshot of the transaction.
+    found = {leaf.oid: leaf for leaf in (*leaves, *(coverage.cover(session, words) if words else ()))}
     origin = session.query("image_origin", run=undoes, unit=unit) if undoes is not None else []
     return begin(
         session, run, unit, found.values(), undoes=origin[0][0] if origin else None, truncate_limit=truncate_limit
@@ -78,6 +81,7 @@ def begin(
         capture = Capture(id=number, run=run, unit=unit, tables=tables, search_path=former["search_path"])
         _arm(session, capture, xid, truncate_limit)
         capture.triggers = _trigger_rows(session, capture)
+        capture.definitions = accounting.definitions(session, capture.tables)
         capture.before = accounting.open_ledger(session)
     return capture
 
@@ -143,7 +147,9 @@ def _facts(session: Session, capture: Capture, *, ddl: bool) -> Facts:
         allowed = {relid for relid, events in images.items() if "t" in events}
         uncovered = (relation for relation in relations if relation.oid not in capture.tables)
         allowed |= {relation.oid for relation in uncovered if accounts.may_write_catalogue(relation)}
-        strays = accounting.strays(session, allowed=allowed, covered=capture.tables)
+        strays = accounting.strays(session, capture.id, allowed=allowed, covered=capture.tables)
+        if accounting.definitions(session, capture.tables) != capture.definitions:
+            strays += ("pg_class",)
     roots = {relation.above[-1] for relation in relations}
     return Facts(
         relations=relations, vanished=vanished, covered=frozenset(capture.tables), touched=frozenset(changed),

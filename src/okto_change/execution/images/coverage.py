@@ -34,7 +34,7 @@ def resolve(session: Session, names: Iterable[str]) -> dict[str, int]:
 def leaves(session: Session, oids: Iterable[int]) -> tuple[Leaf, ...]:
     """Return the tables that hold the rows of these relations, and of all that foreign keys, views and rules reach."""
     reached = catalog.closure(session, oids)
-    rows = session.query("image_leaves", oids=sorted(reached))
+    rows = session.query("image_leaves", oids=sorted(reached)) if reached else []
     return tuple(Leaf(oid=oid, schema=schema, name=name) for oid, schema, name in rows)
 
 
