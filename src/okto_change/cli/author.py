@@ -54,7 +54,7 @@ def parse_parameters(given: tuple[str, ...]) -> dict[str, str]:
             faults.append(f"-p {text}: {name} is given twice")
         values[name] = value
     if faults:
-        raise UsageError("parameters cannot be read", faults=tuple(faults))
+        raise UsageError("parameters cannot be read", faults=tuple(faults), hint="write each once, as -p NAME=VALUE")
     return values
 
 
