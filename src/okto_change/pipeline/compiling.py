@@ -8,7 +8,19 @@ from dataclasses import dataclass, replace
 from okto_change import analysis
 from okto_change.approval.policy import Environment, Policy
 from okto_change.errors import PlanError, Refused
-from okto_change.model import Analysis, ChangePlan, Check, EditStep, Finding, Found, Lock, Phase, Severity, SqlStep
+from okto_change.model import (
+    Analysis,
+    ChangePlan,
+    Check,
+    EditStep,
+    Finding,
+    Found,
+    Lock,
+    Phase,
+    Severity,
+    SqlStep,
+    Step,
+)
 from okto_change.plan import compile as compiling
 from okto_change.plan import read, render
 
@@ -77,6 +89,7 @@ def demand_targets(plan: ChangePlan, environment: Environment) -> None:
     """Raise PlanError for every step or check whose target the environment lacks, or has as another kind."""
     faults = []
     sql_targets = {step.target for step in plan.steps if isinstance(step, SqlStep)}
+    known_steps = sql_targets <= environment.targets.keys()
     for item in (*plan.steps, *plan.checks):
         target = environment.targets.get(item.target)
         wanted = "files" if isinstance(item, EditStep) else "postgres"
@@ -85,14 +98,19 @@ def demand_targets(plan: ChangePlan, environment: Environment) -> None:
             faults.append(f"{item.where}: target {item.target!r} is not in {environment.name}, which has {known}")
         elif target.kind != wanted:
             faults.append(f"{item.where}: target {item.target!r} is {target.kind}, {item.name!r} needs {wanted}")
-        elif (
-            isinstance(item, Check) and item.phase in (Phase.INSIDE, Phase.INVARIANT) and item.target not in sql_targets
-        ):
+        elif known_steps and _needs_transaction(item) and item.target not in sql_targets:
             faults.append(
                 f"{item.where}: {item.name!r} runs inside a transaction on {item.target}, but no SQL step has one there"
             )
     if faults:
-        raise PlanError(f"the plan does not fit environment {environment.name}", faults=tuple(faults))
+        raise PlanError(
+            f"the plan does not fit environment {environment.name}", faults=tuple(faults),
+            hint="correct the lines named; the policy on the protected branch says which targets there are",
+        )  # fmt: skip
+
+
+def _needs_transaction(item: Step | Check) -> bool:
+    return isinstance(item, Check) and item.phase in (Phase.INSIDE, Phase.INVARIANT)
 
 
 def analyse_live(compiled: Compiled, found: Mapping[str, Found]) -> Analysis:

@@ -1,0 +1,198 @@
+"""Plans that cannot run: each is refused with every fault, its place and a way out, before anything is connected to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.plugins.market import PLAN, SQL, document, explained, propose, write_change
+from tests.plugins.world import Shop
+
+ENV = ("--env", "production")
+MEGABYTES = 50
+
+
+def check(shop: Shop, change: str, *words: str, code: int = 1) -> str:
+    """Check a change that must be refused with an error; return what was said."""
+    return explained(shop.okto("ana", "check", change, *ENV, expect=code), code, *words)
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ("format: 1\ntitle: x\nreason: [a, b\nsteps:\n  - name: \"half", ["plan.yaml:4: not valid YAML"]),
+        ("format: 1\ntitle: Half a pl", ["3 faults", "'reason'", "'author'", "'steps'"]),
+        ("", ["plan.yaml:1: expected a mapping, found an empty file"]),
+        (PLAN.replace("reason:", "title: Again\nreason:"), ["plan.yaml:3: the key 'title' stands here again, first in line 2"]),
+        (PLAN.replace("touches:", "touchs:"), ["plan.yaml:12: unknown key 'touchs'", "did you mean 'touches'?"]),
+        (PLAN.replace("    undo: auto", "    undo: &a auto"), ["plan.yaml:13: the anchor '&a' is not allowed"]),
+        (PLAN.replace("    rows", "\trows"), ["plan.yaml:11: a tab; indent with spaces"]),
+        (PLAN.replace("format: 1", "format: 2"), ["expected format 1, found '2'"]),
+        (PLAN.replace("sql: limit.sql", "sql: limits.sql"), ["no file 'limits.sql'", "did you mean 'limit.sql'?"]),
+        (PLAN.replace("target: ledger\n    sql: limit", "target: leger\n    sql: limit"), ["plan.yaml:8: target 'leger' is not in production, which has ledger, routing"]),
+        (PLAN.replace("value: 7}", "value: seven}"), ["plan.yaml:6", "bigint", "'seven'"]),
+    ],
+    ids=["half written", "cut off", "empty", "key twice", "unknown key", "anchor", "tab", "format", "file", "target", "value"],
+)  # fmt: skip
+def test_a_plan_that_cannot_be_read_names_file_and_line(market: Shop, plan: str, words: list[str]) -> None:
+    """With the nearest known word where one is near."""
+    write_change(market, "broken-plan", plan=plan)
+    check(market, "broken-plan", *words)
+
+
+def test_all_faults_are_told_at_once_in_order(market: Shop) -> None:
+    """Nobody mends a plan line by line at night."""
+    plan = PLAN.replace("reason:", "reasons:").replace("type: bigint", "type: bigit").replace("rows: 1", "rows: many")
+    write_change(market, "many-faults", plan=plan.replace("undo: auto", "undo: gone.sql"))
+    said = check(market, "many-faults", "5 faults", "correct the lines named")
+    lines = [line.split(":")[1] for line in said.splitlines() if line.startswith("  changes/many-faults/plan.yaml")]
+    assert lines == ["1", "3", "6", "11", "13"]
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        (bytes(range(256)), ["limit.sql", "expected UTF-8 text, found binary content"]),
+        ("UPDATE merchants SET name = 'x WHERE id = 1;", ["limit.sql:1", "string is never closed"]),
+        ("SELECT 1;\nUPDATE merchants SET name = $a$ x;", ["limit.sql:2", "dollar quote $a$ is never closed"]),
+        ("UPDATE merchants /* SET name = 'x';", ["limit.sql:1", "comment /* is never closed"]),
+        ("SELECT 1;\n\\i other.sql\n", ["limit.sql:2: psql command \\i other.sql cannot be run here"]),
+        ("\n \n", ["limit.sql:1: expected SQL, found an empty file"]),
+        ("UPDATE merchants SET name = '{{ nam }}';", ["limit.sql:1", "nam"]),
+        ("UPDATE merchants SET name = '{{ merchant_id }}';", ["limit.sql:1", "inside quotes"]),
+        ("-- \u202e\nSELECT 1;", ["limit.sql:1", "U+202E RIGHT-TO-LEFT OVERRIDE"]),
+    ],
+    ids=["binary", "open quote", "open dollar", "open comment", "psql", "empty", "parameter", "quoted", "bidi"],
+)  # fmt: skip
+def test_sql_that_cannot_be_read_names_file_and_line(market: Shop, sql: str | bytes, words: list[str]) -> None:
+    """Nothing of a binary file reaches the terminal."""
+    write_change(market, "broken-sql", files={"limit.sql": sql})
+    said = check(market, "broken-sql", *words)
+    assert said.isprintable() or all(character.isprintable() or character == "\n" for character in said)
+    assert "1 fault" in said or "faults" not in said, "one cause is one fault"
+
+
+@pytest.mark.parametrize("name", ["plan.yaml", "limit.sql"])
+def test_fifty_megabytes_are_refused_in_seconds(market: Shop, name: str) -> None:
+    """Before they are read; other changes in the same repository are not held up either."""
+    folder = write_change(market, "very-large")
+    with (folder / name).open("ab") as file:
+        file.write(b"-- all work and no play\n" * (MEGABYTES * 1024 * 1024 // 24))
+    began = time.monotonic()
+    check(market, "very-large", f"changes/very-large/{name}", "8 MiB", "put bulk data into a table")
+    assert time.monotonic() - began < 5
+    write_change(market, "very-large", files={name: "x"})
+
+
+def link(file: Path) -> None:
+    """Make ``file`` a symbolic link to something that everybody may read."""
+    file.unlink()
+    file.symlink_to("/etc/passwd")
+
+
+def make_folder(file: Path) -> None:
+    """Put a folder where a plan's SQL should be."""
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize(("spoil", "words"), [(link, "a symbolic link"), (make_folder, "no file 'limit.sql'")])
+def test_only_plain_files_belong_into_a_change(market: Shop, spoil: Callable[[Path], None], words: str) -> None:
+    """A link could show something else to everyone who follows it."""
+    file = write_change(market, f"odd-{spoil.__name__.replace('_', '-')}") / "limit.sql"
+    spoil(file)
+    said = check(market, file.parent.name, words)
+    assert "root:" not in said
+
+
+def test_a_folder_whose_name_is_no_id_is_told_how_to_be_named(market: Shop) -> None:
+    """And where it is."""
+    write_change(market, "Not_An_Id")
+    check(market, "Not_An_Id", "'Not_An_Id' is no id of a change", "rename the folder", "changes/Not_An_Id")
+
+
+@pytest.mark.parametrize(
+    ("sql", "plan", "codes"),
+    [
+        (f"BEGIN;\n{SQL}COMMIT;\n", PLAN, {"OC401"}),
+        (f"{SQL}SELECT setval('audit_log_id_seq', 1);\n", PLAN, {"OC301"}),
+        (SQL, PLAN.replace("    rows: 1\n", "").replace("    touches: [merchants, audit_log]\n", ""), {"OC603", "OC604"}),
+        ("CREATE TABLE extra (id int);\n", PLAN.replace("rows: 1", "rows: 0"), {"OC602"}),
+    ],
+    ids=["transaction control", "setval", "no bounds", "ddl"],
+)  # fmt: skip
+def test_a_finding_stops_check_and_lock_with_a_remedy(market: Shop, sql: str, plan: str, codes: set[str]) -> None:
+    """The page for people, and the same as data."""
+    write_change(market, "with-findings", files={"limit.sql": sql}, plan=plan)
+    found = document(market.okto("ana", "check", "with-findings", *ENV, "--json", expect=1))
+    errors = [finding for finding in found["findings"] if finding["severity"] == "error"]
+    assert codes <= {finding["code"] for finding in errors}, errors
+    assert all(finding["where"]["line"] and finding["effect"] and finding["remedy"] for finding in errors)
+    answer = market.okto("ana", "lock", "with-findings", *ENV, expect=1)
+    explained(answer, 1, "this change cannot be locked", *codes)
+    assert not (market.change("ana", "with-findings") / "locks").exists()
+
+
+def test_without_where_the_whole_table_is_a_warning_and_high_risk(market: Shop) -> None:
+    """It may be meant: the author says so with ``rows``."""
+    write_change(market, "all-of-them", files={"limit.sql": "UPDATE merchants SET settings = '{}';\n"})
+    found = document(market.okto("ana", "check", "all-of-them", *ENV, "--json"))
+    assert "OC101" in {finding["code"] for finding in found["findings"]}
+    assert found["risk"] == "high"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("UPDATE merchants", "UPDATE merchnts", ["OC201 unknown table", "no table merchnts", "limit.sql:1"]),
+        ("SET settings", "SET setings", ["OC202 unknown column", "did you mean settings?", "limit.sql:1"]),
+    ],
+    ids=["table", "column"],
+)
+def test_a_name_that_the_target_does_not_know_stops_the_dry_run(
+    market: Shop, old: str, new: str, words: list[str]
+) -> None:
+    """The catalogue is looked up before anything is rehearsed."""
+    write_change(market, "unknown-name", files={"limit.sql": SQL.replace(old, new)})
+    market.okto("ana", "lock", "unknown-name", *ENV)
+    explained(market.okto("ana", "dry-run", "unknown-name", *ENV, expect=1), 1, *words)
+
+
+def test_ambiguous_and_unknown_changes_list_what_there_is(market: Shop) -> None:
+    """Exit code 2: the command line is wrong, not the change."""
+    for change in ("twin-one", "twin-two"):
+        write_change(market, change)
+    check(market, "twin", "may be any of 2 changes", "twin-one, twin-two", code=2)
+    check(market, "twim", "there is no change called 'twim'", "twin-one", code=2)
+    said = explained(market.okto("ana", "check", "twin-one", "--env", "prod", expect=2), 2, "environment 'prod'")
+    assert "production, sandbox" in said
+
+
+def test_a_change_without_lock_or_dry_run_is_told_which_command_is_missing(market: Shop) -> None:
+    """Step by step."""
+    place = ("unfinished", *ENV)
+    write_change(market, "unfinished")
+    explained(market.okto("ana", "submit", *place, expect=1), 1, "uncommitted edits")
+    market.world.publish("ana", "Unfinished")
+    for command in ("dry-run", "submit", "approvals", "apply"):
+        answer = market.okto("ana", command, *place, expect=1)
+        explained(answer, 1, "no lock for this environment", "run `okto-change lock unfinished --env production`")
+    market.okto("ana", "lock", *place)
+    market.world.publish("ana", "Locked")
+    explained(market.okto("ana", "submit", *place, expect=1), 1, "requires a dry run", "okto-change dry-run unfinished")
+
+
+def test_a_dry_run_that_objects_says_so_before_the_signature(market: Shop) -> None:
+    """Exit code 1; whoever signs all the same has read why not."""
+    write_change(
+        market, "undo-lies", plan=PLAN.replace("undo: auto", "undo: undo.sql"), files={"undo.sql": "SELECT 1;\n"}
+    )
+    propose(market, "undo-lies")
+    answer = market.okto("ana", "dry-run", "undo-lies", *ENV, "--json", expect=1)
+    assert document(answer)["objections"][0].startswith("undo not proven: ")
+    market.world.publish("ana", "Dry run")
+    signed = market.okto("ana", "submit", "undo-lies", *ENV)
+    assert "WHAT YOU SIGN" in signed.err and "undo not proven" in signed.err.split("WHAT YOU SIGN")[1]
