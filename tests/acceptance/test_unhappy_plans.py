@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.plugins.market import PLAN, SQL, document, explained, propose, write_change
-from tests.plugins.world import Shop
+from tests.plugins.world import Answer, Shop
 
 ENV = ("--env", "production")
 MEGABYTES = 50
@@ -20,27 +21,70 @@ def check(shop: Shop, change: str, *words: str, code: int = 1) -> str:
     return explained(shop.okto("ana", "check", change, *ENV, expect=code), code, *words)
 
 
-@pytest.mark.parametrize(
-    ("plan", "words"),
-    [
-        ("format: 1\ntitle: x\nreason: [a, b\nsteps:\n  - name: \"half", ["plan.yaml:4: not valid YAML"]),
-        ("format: 1\ntitle: Half a pl", ["3 faults", "'reason'", "'author'", "'steps'"]),
-        ("", ["plan.yaml:1: expected a mapping, found an empty file"]),
-        (PLAN.replace("reason:", "title: Again\nreason:"), ["plan.yaml:3: the key 'title' stands here again, first in line 2"]),
-        (PLAN.replace("touches:", "touchs:"), ["plan.yaml:12: unknown key 'touchs'", "did you mean 'touches'?"]),
-        (PLAN.replace("    undo: auto", "    undo: &a auto"), ["plan.yaml:13: the anchor '&a' is not allowed"]),
-        (PLAN.replace("    rows", "\trows"), ["plan.yaml:11: a tab; indent with spaces"]),
-        (PLAN.replace("format: 1", "format: 2"), ["expected format 1, found '2'"]),
-        (PLAN.replace("sql: limit.sql", "sql: limits.sql"), ["no file 'limits.sql'", "did you mean 'limit.sql'?"]),
-        (PLAN.replace("target: ledger\n    sql: limit", "target: leger\n    sql: limit"), ["plan.yaml:8: target 'leger' is not in production, which has ledger, routing"]),
-        (PLAN.replace("value: 7}", "value: seven}"), ["plan.yaml:6", "bigint", "'seven'"]),
-    ],
-    ids=["half written", "cut off", "empty", "key twice", "unknown key", "anchor", "tab", "format", "file", "target", "value"],
-)  # fmt: skip
-def test_a_plan_that_cannot_be_read_names_file_and_line(market: Shop, plan: str, words: list[str]) -> None:
+PLANS: dict[str, tuple[str, list[str]]] = {
+    "half-written": ("format: 1\ntitle: x\nreason: [a, b\nsteps:\n  - name: \"half", ["plan.yaml:4: not valid YAML"]),
+    "cut-off": ("format: 1\ntitle: Half a pl", ["3 faults", "'reason'", "'author'", "'steps'"]),
+    "empty": ("", ["plan.yaml:1: expected a mapping, found an empty file"]),
+    "key-twice": (
+        PLAN.replace("reason:", "title: Again\nreason:"),
+        ["plan.yaml:3: the key 'title' stands here again, first in line 2"],
+    ),
+    "unknown-key": (
+        PLAN.replace("touches:", "touchs:"), ["plan.yaml:12: unknown key 'touchs'", "did you mean 'touches'?"]
+    ),
+    "anchor": (PLAN.replace("    undo: auto", "    undo: &a auto"), ["plan.yaml:13: the anchor '&a' is not allowed"]),
+    "tab": (PLAN.replace("    rows", "\trows"), ["plan.yaml:11: a tab; indent with spaces"]),
+    "format": (PLAN.replace("format: 1", "format: 2"), ["expected format 1, found '2'"]),
+    "missing-file": (
+        PLAN.replace("sql: limit.sql", "sql: limits.sql"), ["no file 'limits.sql'", "did you mean 'limit.sql'?"]
+    ),
+    "unknown-target": (
+        PLAN.replace("target: ledger\n    sql: limit", "target: leger\n    sql: limit"),
+        ["plan.yaml:8: target 'leger' is not in production, which has ledger, routing"],
+    ),
+    "value": (PLAN.replace("value: 7}", "value: seven}"), ["plan.yaml:6", "bigint", "'seven'"]),
+}  # fmt: skip
+FILES: dict[str, tuple[str | bytes, list[str]]] = {
+    "binary": (bytes(range(256)), ["limit.sql", "expected UTF-8 text, found binary content"]),
+    "open-quote": ("UPDATE merchants SET name = 'x WHERE id = 1;", ["limit.sql:1", "string is never closed"]),
+    "open-dollar": (
+        "SELECT 1;\nUPDATE merchants SET name = $a$ x;",
+        ["limit.sql:2", "dollar quote $a$ is never closed"],
+    ),
+    "open-comment": ("UPDATE merchants /* SET name = 'x';", ["limit.sql:1", "comment /* is never closed"]),
+    "psql": ("SELECT 1;\n\\i other.sql\n", ["limit.sql:2: psql command \\i other.sql cannot be run here"]),
+    "blank": ("\n \n", ["limit.sql:1: expected SQL, found an empty file"]),
+    "unknown-parameter": ("UPDATE merchants SET name = '{{ nam }}';", ["limit.sql:1", "nam"]),
+    "quoted-parameter": ("UPDATE merchants SET name = '{{ merchant_id }}';", ["limit.sql:1", "inside quotes"]),
+    "bidi": ("-- \u202e\nSELECT 1;", ["limit.sql:1", "U+202E RIGHT-TO-LEFT OVERRIDE"]),
+}
+
+
+@pytest.fixture(scope="module")
+def checked(market: Shop) -> dict[str, Answer]:
+    """Check all of the broken changes above, several at a time; return what was said about each."""
+    for name, (plan, _) in PLANS.items():
+        write_change(market, f"plan-{name}", plan=plan)
+    for name, (sql, _) in FILES.items():
+        write_change(market, f"file-{name}", files={"limit.sql": sql})
+    changes = [*(f"plan-{name}" for name in PLANS), *(f"file-{name}" for name in FILES)]
+    with ThreadPoolExecutor(4) as pool:
+        answers = pool.map(lambda change: market.okto("ana", "check", change, *ENV, expect=None), changes)
+        return dict(zip(changes, answers, strict=True))
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_that_cannot_be_read_names_file_and_line(checked: dict[str, Answer], name: str) -> None:
     """With the nearest known word where one is near."""
-    write_change(market, "broken-plan", plan=plan)
-    check(market, "broken-plan", *words)
+    explained(checked[f"plan-{name}"], 1, *PLANS[name][1])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_sql_that_cannot_be_read_names_file_and_line(checked: dict[str, Answer], name: str) -> None:
+    """Nothing of a binary file reaches the terminal, and one cause is told as one fault."""
+    said = explained(checked[f"file-{name}"], 1, *FILES[name][1])
+    assert all(character.isprintable() or character == "\n" for character in said)
+    assert "1 fault" in said or "faults" not in said
 
 
 def test_all_faults_are_told_at_once_in_order(market: Shop) -> None:
@@ -50,29 +94,6 @@ def test_all_faults_are_told_at_once_in_order(market: Shop) -> None:
     said = check(market, "many-faults", "5 faults", "correct the lines named")
     lines = [line.split(":")[1] for line in said.splitlines() if line.startswith("  changes/many-faults/plan.yaml")]
     assert lines == ["1", "3", "6", "11", "13"]
-
-
-@pytest.mark.parametrize(
-    ("sql", "words"),
-    [
-        (bytes(range(256)), ["limit.sql", "expected UTF-8 text, found binary content"]),
-        ("UPDATE merchants SET name = 'x WHERE id = 1;", ["limit.sql:1", "string is never closed"]),
-        ("SELECT 1;\nUPDATE merchants SET name = $a$ x;", ["limit.sql:2", "dollar quote $a$ is never closed"]),
-        ("UPDATE merchants /* SET name = 'x';", ["limit.sql:1", "comment /* is never closed"]),
-        ("SELECT 1;\n\\i other.sql\n", ["limit.sql:2: psql command \\i other.sql cannot be run here"]),
-        ("\n \n", ["limit.sql:1: expected SQL, found an empty file"]),
-        ("UPDATE merchants SET name = '{{ nam }}';", ["limit.sql:1", "nam"]),
-        ("UPDATE merchants SET name = '{{ merchant_id }}';", ["limit.sql:1", "inside quotes"]),
-        ("-- \u202e\nSELECT 1;", ["limit.sql:1", "U+202E RIGHT-TO-LEFT OVERRIDE"]),
-    ],
-    ids=["binary", "open quote", "open dollar", "open comment", "psql", "empty", "parameter", "quoted", "bidi"],
-)  # fmt: skip
-def test_sql_that_cannot_be_read_names_file_and_line(market: Shop, sql: str | bytes, words: list[str]) -> None:
-    """Nothing of a binary file reaches the terminal."""
-    write_change(market, "broken-sql", files={"limit.sql": sql})
-    said = check(market, "broken-sql", *words)
-    assert said.isprintable() or all(character.isprintable() or character == "\n" for character in said)
-    assert "1 fault" in said or "faults" not in said, "one cause is one fault"
 
 
 @pytest.mark.parametrize("name", ["plan.yaml", "limit.sql"])
