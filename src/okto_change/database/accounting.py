@@ -37,14 +37,15 @@ class World:
 
 @type_
 class Ledger:
-    """The state of the accounts when capture began."""
+    """The state of the accounts when capture began. ``tables`` are the oids of all that held rows then."""
 
     counters: Mapping[int, Counts]
     world: World
     sequences: Mapping[int, Sequence]
+    tables: frozenset[int]
 
 
-EMPTY = Ledger(counters={}, world=World(tracking=("", ""), relations=(0, "0")), sequences={})
+EMPTY = Ledger(counters={}, world=World(tracking=("", ""), relations=(0, "0")), sequences={}, tables=frozenset())
 """Before capture has begun."""
 
 
@@ -52,7 +53,7 @@ EMPTY = Ledger(counters={}, world=World(tracking=("", ""), relations=(0, "0")), 
 class Relation:
     """A relation that the transaction wrote to or holds a writing lock on; ``counts`` since the ledger was opened.
 
-    ``kind`` as in ``pg_class.relkind``; ``created`` in this very transaction; ``above`` are the oids of its partitioned
+    ``kind`` as in ``pg_class.relkind``; ``created`` since the ledger was opened; ``above`` are the oids of its partitioned
     ancestors, itself included, nearest first.
     """
 
@@ -79,7 +80,8 @@ class Relation:
 
 def open_ledger(session: Session) -> Ledger:
     """Read where counters, catalogue and sequences stand now."""
-    return Ledger(counters=counters(session), world=world(session), sequences=sequences(session))
+    tables = frozenset(row[0] for row in session.query("account_tables"))
+    return Ledger(counters=counters(session), world=world(session), sequences=sequences(session), tables=tables)
 
 
 def counters(session: Session) -> dict[int, Counts]:
@@ -105,10 +107,10 @@ def written(session: Session, before: Ledger) -> tuple[tuple[Relation, ...], int
     rows = session.query("account_relations", oids=oids)
     found = tuple(
         Relation(
-            oid=oid, schema=schema, name=name, kind=kind, temporary=temporary, created=created, above=tuple(above) or (oid,),
-            counts=counts.get(oid, NONE), modes=locks.get(oid, frozenset()),
+            oid=oid, schema=schema, name=name, kind=kind, temporary=temporary, created=oid not in before.tables,
+            above=tuple(above) or (oid,), counts=counts.get(oid, NONE), modes=locks.get(oid, frozenset()),
         )
-        for oid, schema, name, kind, temporary, created, above in rows
+        for oid, schema, name, kind, temporary, above in rows
     )  # fmt: skip
     return found, len(locks.keys() - {relation.oid for relation in found})
 
@@ -133,12 +135,24 @@ def sequences(session: Session) -> dict[int, Sequence]:
     }
 
 
-def strays(session: Session, *, allowed: Iterable[int], covered: Iterable[int]) -> tuple[str, ...]:
+def definitions(session: Session, oids: Iterable[int]) -> str:
+    """Return a digest of what the catalogue says of these tables and their indexes: privileges, options, row security."""
+    digest: str = session.query("account_definitions", oids=sorted(oids))[0][0]
+    return digest
+
+
+def strays(session: Session, capture: int, *, allowed: Iterable[int], covered: Iterable[int]) -> tuple[str, ...]:
     """Return catalogues with rows that this transaction wrote for no reason that is allowed. REPEATABLE READ only.
 
-    Truncating or refreshing ``allowed`` relations, capture triggers on ``covered`` ones and temporary tables are reasons.
+    Truncating or refreshing ``allowed`` relations, capture triggers on ``covered`` ones and temporary tables are reasons;
+    what else was done to ``covered`` ones, ``definitions`` tells. ``capture`` is the number of the capture.
     """
-    rows = session.query("account_strays", allowed=sorted(allowed), covered=sorted(covered))
+    session.run("SAVEPOINT okto_change_latest")
+    latest, first = session.query("account_latest", capture=capture)[0]
+    session.run("ROLLBACK TO SAVEPOINT okto_change_latest; RELEASE SAVEPOINT okto_change_latest")
+    rows = session.query(
+        "account_strays", allowed=sorted(allowed), covered=sorted(covered), first=first, span=(latest - first) % 2**32
+    )
     return tuple(sorted({catalogue for catalogue, _ in rows}))
 
 

@@ -32,7 +32,8 @@ def verdict(
     """Judge these facts."""
     facts = Facts(
         relations=relations, vanished=vanished, covered=frozenset(covered), touched=frozenset(touched),
-        images=images or {}, before=Ledger(counters={}, world=WORLD, sequences=before or {}), world=world,
+        images=images or {}, before=Ledger(counters={}, world=WORLD, sequences=before or {}, tables=frozenset()),
+        world=world,
         sequences=after or {}, restarted=frozenset(), strays=strays, names={r.oid: r.qualified for r in relations},
     )  # fmt: skip
     return judge(facts, ddl=ddl, declared=declared)

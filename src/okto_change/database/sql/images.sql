@@ -330,10 +330,9 @@ SELECT l.relation, pg_catalog.array_agg(DISTINCT l.mode)
  GROUP BY l.relation
 
 -- name: account_relations
--- What these relations are: kind, whether temporary, and the partitioned tables above. Its row type is as old as the table.
+-- What these relations are: kind, whether temporary, and the partitioned tables above.
 SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text,
        c.relpersistence = 't',
-       coalesce((SELECT pg_catalog.age(t.xmin) <= 0 FROM pg_catalog.pg_type AS t WHERE t.oid = c.reltype), false),
        ARRAY(SELECT p.relid::oid FROM pg_catalog.pg_partition_ancestors(c.oid) AS p)
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
@@ -352,6 +351,24 @@ SELECT s.setting, s.source, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class
   FROM pg_catalog.pg_settings AS s
  WHERE s.name = 'track_counts'
 
+-- name: account_tables
+-- Everything that holds rows. Whether a table is new cannot be told from its age: transaction ids come round again.
+SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384
+
+-- name: account_definitions
+-- A digest of what pg_class says of these tables and their indexes, but for what TRUNCATE, ANALYZE and triggers of ours change.
+SELECT coalesce(pg_catalog.md5(pg_catalog.string_agg((pg_catalog.to_jsonb(c) - ARRAY[
+           'relfilenode', 'relpages', 'reltuples', 'relallvisible', 'relallfrozen', 'relfrozenxid', 'relminmxid', 'relhastriggers'
+       ])::text, '' ORDER BY c.oid)), '')
+  FROM pg_catalog.pg_class AS c
+ WHERE c.oid = ANY (%(oids)s)
+    OR c.oid IN (SELECT i.indexrelid FROM pg_catalog.pg_index AS i WHERE i.indrelid = ANY (%(oids)s))
+
+-- name: account_latest
+-- The transaction id of a new subtransaction: none that this transaction has had is later. Its row is rolled back.
+INSERT INTO okto_change.captured_table (capture, relid, shape) VALUES (%(capture)s, 0, '{}')
+RETURNING xmin::text::bigint, pg_catalog.pg_current_xact_id()::text::bigint %% 4294967296
+
 -- name: account_sequences
 -- Positions of sequences; null when never used, or not readable by this role.
 SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname),
@@ -364,7 +381,8 @@ SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relname),
 
 -- name: account_strays
 -- Rows of the catalogue that this transaction wrote and that truncating or refreshing the relations in %%(allowed)s, our
--- own triggers, and temporary tables do not explain. Under REPEATABLE READ a visible row that is as young as we are, is ours.
+-- own triggers, and temporary tables do not explain. Under REPEATABLE READ a visible row of a transaction id between the first
+-- and the latest of this transaction is ours; %%(span)s is how far they are apart, since ids come round again.
 WITH allowed (oid) AS (
     SELECT pg_catalog.unnest(%(allowed)s::oid[])
     UNION SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relpersistence = 't'
@@ -384,33 +402,33 @@ WITH allowed (oid) AS (
      WHERE n.nspname ~ '^pg_temp_'
 )
 SELECT 'pg_class', c.oid::text FROM pg_catalog.pg_class AS c
- WHERE pg_catalog.age(c.xmin) <= 0 AND c.oid NOT IN (SELECT oid FROM family WHERE oid IS NOT NULL)
+ WHERE (c.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND c.oid NOT IN (SELECT oid FROM family WHERE oid IS NOT NULL)
    AND c.oid <> ALL (%(covered)s)
 UNION ALL
 SELECT 'pg_attribute', a.attrelid::text FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
- WHERE pg_catalog.age(a.xmin) <= 0 AND c.relpersistence <> 't'
+ WHERE (a.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND c.relpersistence <> 't'
 UNION ALL
 SELECT 'pg_type', t.oid::text FROM pg_catalog.pg_type AS t
- WHERE pg_catalog.age(t.xmin) <= 0 AND t.oid NOT IN (SELECT oid FROM temporary_types)
+ WHERE (t.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND t.oid NOT IN (SELECT oid FROM temporary_types)
 UNION ALL
 SELECT 'pg_index', i.indexrelid::text FROM pg_catalog.pg_index AS i
- WHERE pg_catalog.age(i.xmin) <= 0 AND i.indrelid NOT IN (SELECT oid FROM family WHERE oid IS NOT NULL)
+ WHERE (i.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND i.indrelid NOT IN (SELECT oid FROM family WHERE oid IS NOT NULL)
 UNION ALL
 SELECT 'pg_constraint', k.oid::text FROM pg_catalog.pg_constraint AS k LEFT JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid
- WHERE pg_catalog.age(k.xmin) <= 0 AND c.relpersistence IS DISTINCT FROM 't'
+ WHERE (k.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND c.relpersistence IS DISTINCT FROM 't'
 UNION ALL
 SELECT 'pg_attrdef', d.oid::text FROM pg_catalog.pg_attrdef AS d JOIN pg_catalog.pg_class AS c ON c.oid = d.adrelid
- WHERE pg_catalog.age(d.xmin) <= 0 AND c.relpersistence <> 't'
+ WHERE (d.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND c.relpersistence <> 't'
 UNION ALL
 SELECT 'pg_trigger', t.oid::text FROM pg_catalog.pg_trigger AS t
- WHERE pg_catalog.age(t.xmin) <= 0 AND t.oid NOT IN (SELECT oid FROM ours)
+ WHERE (t.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND t.oid NOT IN (SELECT oid FROM ours)
    AND t.tgrelid NOT IN (SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relpersistence = 't')
 UNION ALL
 SELECT 'pg_sequence', s.seqrelid::text FROM pg_catalog.pg_sequence AS s
- WHERE pg_catalog.age(s.xmin) <= 0 AND s.seqrelid NOT IN (SELECT oid FROM family WHERE oid IS NOT NULL)
+ WHERE (s.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND s.seqrelid NOT IN (SELECT oid FROM family WHERE oid IS NOT NULL)
 UNION ALL
 SELECT 'pg_namespace', n.oid::text FROM pg_catalog.pg_namespace AS n
- WHERE pg_catalog.age(n.xmin) <= 0 AND n.nspname !~ '^pg_(toast_)?temp_'
+ WHERE (n.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND n.nspname !~ '^pg_(toast_)?temp_'
 LIMIT 20
 
 -- name: account_statement_locks

@@ -129,7 +129,8 @@ def _changed(session: Session, work: Work) -> Iterable[Dirty]:
             )
         )  # fmt: skip
         for number, _, gone in rows:
-            reason = f"{work.table.qualified}: a row that the change left was changed, removed or written again since ({gone} times)"
+            what = f"a row that the change left was changed, removed or written again since ({gone} times)"
+            reason = f"{work.table.qualified}: {what}"
             yield Dirty(work=work, id=number, reason=reason)
         return
     rows = session.execute(

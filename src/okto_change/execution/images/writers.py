@@ -1,4 +1,4 @@
-"""Who may have written a row last, so that it still counts as the change left it: the change itself, and whoever was taken back."""
+"""Who may have written a row last, so that it counts as the change left it: the change, and what was taken back since."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def trusted(session: Session, captures: Sequence[int], relids: Sequence[int]) ->
     """
     if not captures:
         return {}
-    found = dict(session.query("image_trusted", captures=list(captures), relids=list(relids), first=min(captures)))
+    rows = session.query("image_trusted", captures=list(captures), relids=list(relids), first=min(captures))
+    found: dict[int, list[int]] = dict(rows)
     by_hand = [row[0] for row in session.query("image_undone_by_script", first=min(captures))]
     return {relid: _query(relid, sorted({*captures, *found.get(relid, ())}), by_hand) for relid in relids}
 
