@@ -76,7 +76,7 @@ def _once(job: Job, opened: Opened) -> Generator[Event, None, Rehearsal]:
         proof = _prove(job, opened)
     except OktoError as error:
         failure = error.message if error.where is None else f"{error.where}: {error.message}"
-        failure = "; ".join((failure, *error.faults))
+        failure = "; ".join((failure, *error.faults)) + (f" ({error.hint})" if error.hint else "")
     return Rehearsal(
         at=at, milliseconds=round((time.monotonic() - opened.started) * 1000), statements=job.seen.all_statements(),
         writes=job.seen.all_writes(), rows=rows, checks=job.seen.all_checks(), undo=proof,

@@ -148,6 +148,8 @@ class UndoProof:
     reason: str | None = None
 
     def __str__(self) -> str:
+        if self.proven and not self.rows:
+            return "undo proven: no row is changed, every edited file is as it was"
         if self.proven:
             return f"undo proven: {self.identical} of {self.rows} rows identical"
         return f"undo not proven: {self.reason}"
