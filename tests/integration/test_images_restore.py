@@ -110,7 +110,7 @@ def test_a_run_without_images_cannot_be_restored(session: Session) -> None:
 def test_only_clean_leaves_the_rows_that_others_changed(
     session: Session, other: psycopg.Connection[tuple[object, ...]]
 ) -> None:
-    """The dirty row is named and stays; when its owner has put it right, the rest can be undone."""
+    """Dirty rows are named and stay, also one that was written again with equal values; what gets clean can be undone later."""
     before = content(other)
     apply(session, "UPDATE p SET n = 0 WHERE id <= 5", "DELETE FROM c WHERE id <= 3")
     other.execute("UPDATE p SET email = 'changed' WHERE id = 2")
@@ -126,7 +126,12 @@ def test_only_clean_leaves_the_rows_that_others_changed(
     assert other.execute("SELECT note FROM c WHERE id = 3").fetchall() == [("reused",)]
     other.execute("UPDATE p SET email = 'p2' WHERE id = 2")
     other.execute("DELETE FROM c WHERE id = 3")
-    assert undo(session).rows == 2
+    with pytest.raises(Conflict) as again:
+        undo(session)
+    assert again.value.faults == ("public.p (id=2): written again since, with the same values",)
+    restored = undo(session, only_clean=True)
+    assert (restored.rows, len(restored.conflicts)) == (1, 1)
+    other.execute("UPDATE p SET n = 2 WHERE id = 2")
     assert content(other) == before
 
 

@@ -117,9 +117,9 @@ def account(
 ) -> Accounting:
     """Fire what is deferred, close every cursor, be the role of the session again, and account for every row since ``start``.
 
-    Nothing of the author's may run after it: checks can call functions that write, so they come before. ``ddl`` says that the unit has DDL,
-    so that catalogue writes are no surprise. ``touches`` are the declared tables, None for no declaration; partitions
-    count as their parent. Raises DatabaseError when a deferred constraint fails.
+    Nothing of the author's may run after it: checks can call functions that write, so they come before. ``ddl`` says that
+    the unit has DDL, so that catalogue writes are no surprise. ``touches`` are the declared tables, None for no declaration;
+    partitions count as their parent. Raises DatabaseError when a deferred constraint fails.
     """
     session.run("CLOSE ALL")  # a cursor WITH HOLD would run on, and could write, at COMMIT
     session.run("SET CONSTRAINTS ALL IMMEDIATE")
