@@ -35,10 +35,18 @@ def located(template: str, text: str, length: int) -> str:
     return f"bytes {start}-{start + length} of {len(rendered)} (line 1) differ: "
 
 
+WITH_EDIT = PLAN.replace("undo: auto", "undo: undo.sql").replace("checks:", """\
+  - name: timeout
+    target: routing
+    edit: acquirers.yaml
+    set: {acquirers.south.timeout_ms: 9000}
+checks:""")  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def approved(market: Shop) -> Shop:
-    """Return a shop with an approved change that has SQL, an undo script, a parameter and a check."""
-    write_change(market, CHANGE, plan=PLAN.replace("undo: auto", "undo: undo.sql"), files={"undo.sql": UNDO})
+    """Return a shop with an approved change that has SQL, an undo script, a parameter, a check and a config edit."""
+    write_change(market, CHANGE, plan=WITH_EDIT, files={"undo.sql": UNDO})
     propose(market, CHANGE)
     market.approve(CHANGE)
     return market
@@ -104,11 +112,17 @@ def test_an_edited_policy_voids_approvals_given_under_the_other_one(approved: Sh
         )  # fmt: skip
 
 
-def test_the_author_cannot_approve_an_own_change(approved: Shop) -> None:
-    """Not even with the approver's name typed; the hint names who can."""
-    write_change(approved, "own-change", merchant=8)
-    propose(approved, "own-change")
-    answer = approved.okto("ana", "approve", "own-change", *ENV, "--yes", "own-change", expect=3)
+@pytest.fixture(scope="module")
+def proposed(market: Shop) -> str:
+    """Return a change that Ana submitted."""
+    write_change(market, "another-limit", merchant=10)
+    propose(market, "another-limit")
+    return "another-limit"
+
+
+def test_the_author_cannot_approve_an_own_change(market: Shop, proposed: str) -> None:
+    """Not even with the whole id typed; the hint names who can."""
+    answer = market.okto("ana", "approve", proposed, *ENV, "--yes", proposed, expect=3)
     explained(answer, 3, "ana submitted this change; somebody else must approve it", "ask bruno")
 
 
@@ -140,18 +154,16 @@ def test_a_change_that_is_not_merged_does_not_run(approved: Shop) -> None:
         approved.world.git("ana", "switch", "--quiet", "main")
 
 
-def test_a_rejection_blocks_until_its_signer_decides_again(approved: Shop) -> None:
+def test_a_rejection_blocks_until_its_signer_decides_again(market: Shop, proposed: str) -> None:
     """With its reason; deleting its file changes nothing."""
-    write_change(approved, "rejected-one", merchant=10)
-    propose(approved, "rejected-one")
-    approved.approve("rejected-one")
-    approved.okto("bruno", "reject", "rejected-one", *ENV, "-m", "not this week")
-    refusal = approved.okto("ana", "apply", "rejected-one", *ENV, expect=3)
-    explained(refusal, 3, "step 6 (veto): rejected by bruno: not this week", "okto-change approvals rejected-one")
-    remove_decision(approved, "rejected-one", "bruno-reject")
-    refusal = approved.okto("ana", "apply", "rejected-one", *ENV, expect=3)
+    market.approve(proposed)
+    market.okto("bruno", "reject", proposed, *ENV, "-m", "not this week")
+    refusal = market.okto("ana", "apply", proposed, *ENV, expect=3)
+    explained(refusal, 3, "step 6 (veto): rejected by bruno: not this week", f"okto-change approvals {proposed}")
+    remove_decision(market, proposed, "bruno-reject")
+    refusal = market.okto("ana", "apply", proposed, *ENV, expect=3)
     explained(refusal, 3, "step 6 (veto): rejected by bruno: not this week")
-    assert limit_of(approved, 10) != "500"
+    assert limit_of(market, 10) != "500"
 
 
 def remove_decision(shop: Shop, change: str, name: str) -> None:
@@ -177,25 +189,12 @@ def test_a_target_that_changed_since_the_dry_run_is_refused_by_name(approved: Sh
 
 def test_a_config_file_that_changed_since_the_dry_run_is_refused_by_name(approved: Shop) -> None:
     """One comment is enough: what was reviewed is not what would be there."""
-    write_change(approved, "longer-timeout", plan=EDIT)
-    propose(approved, "longer-timeout")
-    approved.approve("longer-timeout")
     file = approved.world.config("production")
     before = file.read_bytes()
     file.write_bytes(b"# hello from somebody else\n" + before)
-    refusal = approved.okto("ana", "apply", "longer-timeout", *ENV, expect=3)
-    explained(refusal, 3, "the target is not what the dry run saw", "routing: acquirers.yaml was sha256:")
-    assert file.read_bytes() == b"# hello from somebody else\n" + before
-
-
-EDIT = """\
-format: 1
-title: Wait longer
-reason: The acquirer is slow.
-author: ana
-steps:
-  - name: timeout
-    target: routing
-    edit: acquirers.yaml
-    set: {acquirers.south.timeout_ms: 9000}
-"""
+    try:
+        refusal = approved.okto("ana", *APPLY, expect=3)
+        explained(refusal, 3, "the target is not what the dry run saw", "routing: acquirers.yaml was sha256:")
+        assert file.read_bytes() == b"# hello from somebody else\n" + before
+    finally:
+        file.write_bytes(before)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.market import PLAN, SQL, document, explained, propose, write_change
+from tests.plugins.market import PLAN, SQL, document, explained, write_change
 from tests.plugins.world import Answer, Shop
 
 ENV = ("--env", "production")
@@ -208,12 +208,11 @@ def test_a_change_without_lock_or_dry_run_is_told_which_command_is_missing(marke
 
 def test_a_dry_run_that_objects_says_so_before_the_signature(market: Shop) -> None:
     """Exit code 1; whoever signs all the same has read why not."""
-    write_change(
-        market, "undo-lies", plan=PLAN.replace("undo: auto", "undo: undo.sql"), files={"undo.sql": "SELECT 1;\n"}
-    )
-    propose(market, "undo-lies")
-    answer = market.okto("ana", "dry-run", "undo-lies", *ENV, "--json", expect=1)
-    assert document(answer)["objections"][0].startswith("undo not proven: ")
+    plan, place = PLAN.replace("undo: auto", "undo: undo.sql"), ("undo-lies", *ENV)
+    write_change(market, "undo-lies", plan=plan, files={"undo.sql": "SELECT 1;\n"})
+    market.okto("ana", "lock", *place)
+    rehearsed = document(market.okto("ana", "dry-run", *place, "--json", expect=1))
+    assert rehearsed["objections"][0].startswith("undo not proven: ")
     market.world.publish("ana", "Dry run")
-    signed = market.okto("ana", "submit", "undo-lies", *ENV)
+    signed = market.okto("ana", "submit", *place)
     assert "WHAT YOU SIGN" in signed.err and "undo not proven" in signed.err.split("WHAT YOU SIGN")[1]

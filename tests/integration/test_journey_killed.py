@@ -19,33 +19,42 @@ def settled(bank: Bank) -> list[str]:
     return [str(e.event.data["fate"]) for e in bank.journey.journal() if e.event.kind.value == "settled"]
 
 
+BEFORE_COMMIT = {
+    "before anything": ("run started", "before"),
+    "after the start was written": ("run started", "after"),
+    "inside the transaction": ("statement done", "after"),
+    "between the announcement and COMMIT": ("committing", "after"),
+}
+
+
+def test_an_apply_that_is_killed_before_its_commit_left_nothing_and_the_next_one_runs(bank: Bank) -> None:
+    """Killed four times in a row, each time a bit later: nothing is changed; the fifth apply applies it, once."""
+    bank.plan(FIRST)
+    for kind, moment in BEFORE_COMMIT.values():
+        bank.journey.killed("apply", kind, moment)
+        assert bank.unchanged() and paid(bank) == 0
+    assert bank.journey.apply().result is Result.DONE
+    assert paid(bank) == 1 and settled(bank) == ["aborted"]
+    assert bank.journey.rollback().result is Result.DONE and bank.unchanged()
+
+
 @pytest.mark.parametrize(
-    ("kind", "moment", "applied"),
+    ("kind", "fates"),
     [
-        pytest.param("run started", "before", None, id="before anything"),
-        pytest.param("run started", "after", None, id="after the start was written"),
-        pytest.param("statement done", "after", None, id="inside the transaction"),
-        pytest.param("committing", "after", "aborted", id="between the announcement and COMMIT"),
-        pytest.param("committed", "before", "committed", id="right after COMMIT"),
-        pytest.param("run finished", "before", "", id="before the end was written"),
+        pytest.param("committed", ["committed"], id="right after COMMIT"),
+        pytest.param("run finished", [], id="before the end was written"),
     ],
 )
-def test_a_killed_apply_is_found_out_by_the_next_apply(bank: Bank, kind: str, moment: str, applied: str | None) -> None:
-    """Not applied: apply runs it now. Applied: apply says so and stops. Either way it is applied once, and can be undone."""
+def test_an_apply_that_is_killed_after_its_commit_is_not_run_again(bank: Bank, kind: str, fates: list[str]) -> None:
+    """The next apply says what stands, and which commands go on or take it back."""
     bank.plan(FIRST)
-    bank.journey.killed("apply", kind, moment)
-    if applied in (None, "aborted"):
-        assert bank.unchanged() and paid(bank) == 0
-        assert bank.journey.apply().result is Result.DONE
-    else:
-        assert paid(bank) == 1
-        with pytest.raises(Stuck, match="broke off") as caught:
-            bank.journey.apply()
-        assert "units committed so far: 1" in caught.value.state and "resume" in str(caught.value.hint)
-    assert settled(bank) == ([applied] if applied else [])
+    bank.journey.killed("apply", kind, "before")
     assert paid(bank) == 1
-    assert bank.journey.rollback().result is Result.DONE
-    assert bank.unchanged()
+    with pytest.raises(Stuck, match="broke off") as caught:
+        bank.journey.apply()
+    assert "units committed so far: 1" in caught.value.state and "resume" in str(caught.value.hint)
+    assert paid(bank) == 1 and settled(bank) == fates
+    assert bank.journey.rollback().result is Result.DONE and bank.unchanged()
 
 
 def test_status_after_a_kill_says_what_stands_and_what_to_do(bank: Bank) -> None:
@@ -59,7 +68,18 @@ def test_status_after_a_kill_says_what_stands_and_what_to_do(bank: Bank) -> None
     with pytest.raises(Stuck):
         bank.journey.apply()
     status = bank.journey.status()
-    assert status.state == "partly applied (no end was written)" and "units 1" in str(status.detail)
+    assert status.state == "partly applied (no end was written)" and "unit 1 of run" in str(status.detail)
+    assert "okto-change resume" in str(status.next) and "okto-change rollback" in str(status.next)
+
+
+def test_a_rollback_right_after_a_kill_finds_out_by_itself(bank: Bank) -> None:
+    """Whoever wants it back does not have to apply first: the COMMIT is settled, and taken back."""
+    bank.plan(FIRST)
+    bank.journey.killed("apply", "committing", "after")
+    assert bank.journey.rollback().result is Result.NOTHING_TO_UNDO
+    bank.journey.killed("apply", "committed", "before")
+    assert bank.journey.rollback().result is Result.DONE
+    assert bank.unchanged() and settled(bank) == ["aborted", "committed"]
 
 
 @pytest.mark.parametrize(
@@ -77,9 +97,7 @@ def test_resume_goes_on_at_the_first_unit_that_is_not_committed(bank: Bank, kind
     """No unit is done twice, in the databases or in the file; afterwards the change is applied and can be taken back."""
     bank.plan(STEPS)
     bank.journey.killed("apply", kind, moment, nth=nth)
-    with pytest.raises(Stuck) as caught:
-        bank.journey.apply()
-    run = str(caught.value.message).split()[1]
+    run = str(bank.journey.status().run)
     done = bank.journey.resume(run)
     assert (done.result, done.run) == (Result.DONE, run)
     assert paid(bank) == 1

@@ -50,6 +50,14 @@ def holding(bank: Bank, *statements: str) -> Iterator[psycopg.Connection[tuple[o
         connection.rollback()
 
 
+def wait_for_a_waiter(bank: Bank, table: str) -> None:
+    """Wait until somebody waits for a lock on a table of the ledger."""
+    deadline = time.monotonic() + 20
+    while not bank.sql(f"SELECT 1 FROM pg_locks WHERE NOT granted AND relation = '{table}'::regclass"):
+        assert time.monotonic() < deadline, "nobody waits"
+        time.sleep(0.01)
+
+
 # ----------------------------------------------------------------------------------- two at once
 
 
@@ -156,10 +164,15 @@ def test_a_row_that_somebody_changed_meanwhile_is_a_serialization_failure_and_tr
     """The second attempt sees the row as it is now."""
     bank.plan(FIRST)
     with holding(bank, "UPDATE accounts SET note = 'mine' WHERE id = 1") as other:
-        timer = threading.Timer(0.4, other.commit)
-        timer.start()
+
+        def commit() -> None:
+            wait_for_a_waiter(bank, "accounts")
+            other.commit()
+
+        thread = threading.Thread(target=commit)
+        thread.start()
         done = bank.journey.apply()
-        timer.join()
+        thread.join()
     assert done.result is Result.DONE
     reasons = [str(event.data["reason"]) for event in bank.journey.events if event.kind is EventKind.RETRYING]
     assert len(reasons) == 1 and "could not serialize" in reasons[0]
@@ -176,8 +189,7 @@ def test_a_deadlock_is_tried_again(bank: Bank) -> None:
     def cross() -> None:
         with holding(bank, "SET deadlock_timeout = '1min'", "LOCK TABLE audit IN ROW EXCLUSIVE MODE") as other:
             ready.set()
-            while not bank.sql("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'audit'::regclass"):
-                time.sleep(0.01)
+            wait_for_a_waiter(bank, "audit")
             other.execute("LOCK TABLE accounts IN ROW EXCLUSIVE MODE")
 
     ready = threading.Event()

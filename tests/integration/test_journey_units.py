@@ -135,7 +135,7 @@ def test_a_failing_undo_does_not_hide_the_first_error(bank: Bank) -> None:
     assert any("id=1" in line or "id = 1" in line for line in outcome.conflicts), outcome.conflicts
     assert bank.file.read_text() == bank.before[2].decode()
     status = bank.journey.status()
-    assert status.state == "stuck" and status.detail is not None and "units 1" in status.detail
+    assert status.state == "stuck" and status.detail is not None and "unit 1 of run" in status.detail
     bank.sql("UPDATE accounts SET note = 'opened' WHERE id = 1")
     assert bank.journey.rollback().result is Result.DONE and bank.unchanged()
 

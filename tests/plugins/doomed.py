@@ -1,25 +1,41 @@
-"""A command that SIGKILL ends at a named moment: ``doomed.py REPOSITORY CHANGE COMMAND KIND before|after NTH``.
-
-COMMAND is ``apply``, ``rollback`` or ``resume RUN``. The process dies before or after the NTH journal entry of that KIND
-is durable, which is where its effect follows, or has just happened.
-"""
+"""A command in a process of its own that SIGKILL ends at a named moment."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from unittest import mock
 
 from okto_change import pipeline
 from okto_change.journal.store import Journal
 from okto_change.model import Entry, Event
+from okto_change.pipeline import running as running  # so that the processes are forked with everything imported
+
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload([__name__])
 
 
-def main(path: str, change: str, command: str, kind: str, moment: str, nth: str) -> None:
-    """Run the command and die on the way."""
-    appended, left = Journal.append, int(nth)
+def run(path: Path, change: str, command: str, kind: str, moment: str, nth: int) -> int | None:
+    """Run ``apply``, ``rollback`` or ``resume RUN`` until it dies; return the exit code, -9 for SIGKILL.
+
+    It dies before or after (``moment``) the ``nth`` journal entry of that ``kind`` is durable, which is where its effect
+    follows, or has just happened.
+    """
+    process = _processes.Process(target=_die, args=(dict(os.environ), path, change, command, kind, moment, nth))
+    process.start()
+    process.join(60)
+    return process.exitcode
+
+
+def _die(
+    environ: Mapping[str, str], path: Path, change: str, command: str, kind: str, moment: str, nth: int
+) -> None:
+    os.environ.clear()
+    os.environ.update(environ)
+    appended, left = Journal.append, nth
 
     def append(self: Journal, event: Event) -> Entry:
         nonlocal left
@@ -32,7 +48,7 @@ def main(path: str, change: str, command: str, kind: str, moment: str, nth: str)
             os.kill(os.getpid(), signal.SIGKILL)
         return entry
 
-    repo = pipeline.open_repository(Path(path))
+    repo = pipeline.open_repository(path)
     with mock.patch.object(Journal, "append", append):
         if command == "apply":
             print(pipeline.apply(repo, change, "sandbox", watch=print))
@@ -40,7 +56,3 @@ def main(path: str, change: str, command: str, kind: str, moment: str, nth: str)
             print(pipeline.rollback(repo, change, "sandbox", only_clean=False, watch=print))
         else:
             print(pipeline.resume(repo, command.removeprefix("resume "), watch=print))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,11 +15,12 @@ import pytest
 from okto_change import pipeline
 from okto_change.model import ChangeStatus, DryRun, Entry, Event, Outcome
 from okto_change.pipeline.repository import Repository, open_repository
-from tests.plugins.people import GitRepo
+from tests.plugins import doomed
+from tests.plugins.home import clean_environment
+from tests.plugins.people import GitRepo, Keys, make_repository
 from tests.plugins.server import Cluster
 
 CHANGE = "2026-11-22-the-change"
-DOOMED = Path(__file__).with_name("doomed.py")
 POLICY = """\
 version: 1
 repo: 7d1f2f9a-0c54-4e0e-9d5e-1b7b9c1d2e3f
@@ -54,11 +54,17 @@ class Journey:
     git: GitRepo
     config: Path
     events: list[Event] = field(default_factory=list)
+    _head: str = ""
+    _opened: Repository | None = None
 
     @property
     def repository(self) -> Repository:
-        """Open the repository anew, as every command does."""
-        return open_repository(self.git.path)
+        """Open the repository, as every command does; the one of before serves as long as nothing was committed."""
+        head = (self.git.path / ".git" / "refs" / "heads" / "main").read_text()
+        if head != self._head:
+            self._head, self._opened = head, open_repository(self.git.path)
+        assert self._opened is not None
+        return self._opened
 
     @property
     def kinds(self) -> list[str]:
@@ -119,29 +125,41 @@ class Journey:
 
         ``moment`` is ``before`` or ``after`` the ``nth`` entry of that kind is durable.
         """
-        done = subprocess.run(
-            [sys.executable, str(DOOMED), str(self.git.path), CHANGE, command, kind, moment, str(nth)],
-            check=False, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        assert done.returncode == -signal.SIGKILL, done.stdout + done.stderr
+        assert doomed.run(self.git.path, CHANGE, command, kind, moment, nth) == -signal.SIGKILL
+
+
+@pytest.fixture(scope="session")
+def drawer(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Path:
+    """Return a folder with a repository of Ana's and its origin, for copying; the policy has a place for the journal."""
+    folder = tmp_path_factory.mktemp("drawer")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in clean_environment(folder).items():
+            patch.setenv(name, value)
+        for journal in ("ledger", "records"):
+            place = folder / journal
+            place.mkdir()
+            text = POLICY.format(key=keys.ana.public, journal=journal)
+            make_repository(place, keys.ana).commit("Begin", {".okto-change/policy/0001.yaml": text})
+    return folder
 
 
 @pytest.fixture
-def journey(git_repo: GitRepo, tmp_path: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> Journey:
+def journey(home: Path, tmp_path: Path, drawer: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> Journey:
     """Return a repository whose sandbox has the fresh database as ``ledger`` and a folder as ``routing``."""
-    return _begin(git_repo, tmp_path, database, monkeypatch, journal="ledger")
+    assert home.is_dir()
+    return _begin(drawer / "ledger", tmp_path, database, monkeypatch)
 
 
-def _begin(
-    git_repo: GitRepo, folder: Path, database: str, monkeypatch: pytest.MonkeyPatch, *, journal: str
-) -> Journey:
+def _begin(drawer: Path, folder: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> Journey:
+    for name in ("origin.git", "work"):
+        shutil.copytree(drawer / name, folder / name)
+    settings = folder / "work" / ".git" / "config"
+    settings.write_text(settings.read_text().replace(str(drawer), str(folder)))
     config = folder / "routing"
     config.mkdir()
     monkeypatch.setenv("OKTO_LEDGER_DSN", database)
     monkeypatch.setenv("OKTO_ROUTING", str(config))
-    key = Path(git_repo.git("config", "user.signingkey")).with_suffix(".pub").read_text().strip()
-    git_repo.commit("Begin", {".okto-change/policy/0001.yaml": POLICY.format(key=key, journal=journal)})
-    return Journey(git_repo, config)
+    return Journey(GitRepo(folder / "work", folder / "origin.git"), config)
 
 
 # ----------------------------------------------------------------------------------- a small bank to break things in
@@ -227,9 +245,10 @@ def bank_template(server: Cluster) -> Iterator[str]:
 
 @pytest.fixture
 def bank(
-    git_repo: GitRepo, tmp_path: Path, server: Cluster, bank_template: str, monkeypatch: pytest.MonkeyPatch
+    home: Path, tmp_path: Path, drawer: Path, server: Cluster, bank_template: str, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Bank]:
     """Return a bank: a ledger, a second database when a plan names it, a config file."""
+    assert home.is_dir()
     names: list[str] = []
 
     def copy(variable: str = "OKTO_SECOND_DSN") -> str:
@@ -238,7 +257,7 @@ def bank(
         return server.conninfo(names[-1])
 
     ledger = copy("OKTO_RECORDS_DSN")
-    bank = Bank(_begin(git_repo, tmp_path, ledger, monkeypatch, journal="records"), ledger, copy)
+    bank = Bank(_begin(drawer / "records", tmp_path, ledger, monkeypatch), ledger, copy)
     bank.file.write_text(ROUTING)
     bank.before = bank.state()
     yield bank

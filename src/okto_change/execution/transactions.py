@@ -106,9 +106,14 @@ def commit(job: Job, target: str, session: Session, mark: state.Backend) -> None
     try:
         session.commit()
     except ConnectionLost as lost:
-        _find_out(job, target, mark, lost)
+        return _find_out(job, target, mark, lost)
     except KeyboardInterrupt as impatient:
-        raise _unknown(job, target, "interrupted again while COMMIT was under way", "may or may not have arrived") from impatient
+        what = "interrupted again while COMMIT was under way"
+        raise _unknown(job, target, what, "may or may not have arrived") from impatient
+    if session.tag != "COMMIT":  # a transaction that failed unseen: the server rolls it back without an error
+        raise StepFailed(
+            f"{target} answered COMMIT with {session.tag}", where=target, state="rolled back; nothing was changed"
+        )
 
 
 def _find_out(job: Job, target: str, mark: state.Backend, lost: ConnectionLost) -> None:

@@ -10,7 +10,19 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from okto_change.model import Check, EditStep, Irreversible, Lock, Phase, RowBound, ScriptUndo, SqlStep, Statement, Step, Timeouts
+from okto_change.model import (
+    Check,
+    EditStep,
+    Irreversible,
+    Lock,
+    Phase,
+    RowBound,
+    ScriptUndo,
+    SqlStep,
+    Statement,
+    Step,
+    Timeouts,
+)
 from okto_change.model.base import type_
 
 

@@ -302,9 +302,14 @@ SELECT n.nspname::text, c.relname::text, s.last_value, s.is_called
 SELECT s.name, pg_catalog.current_setting(s.name), pg_catalog.set_config(s.name, s.value, true)
   FROM (VALUES ('search_path', 'pg_catalog, pg_temp'), ('datestyle', 'ISO, YMD'), ('intervalstyle', 'postgres'),
                ('timezone', 'UTC'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('lc_monetary', 'C'),
-               ('xmloption', 'content'), ('quote_all_identifiers', 'off'), ('row_security', 'off'),
+               ('xmloption', 'content'), ('quote_all_identifiers', 'off'), ('array_nulls', 'on'), ('row_security', 'off'),
                ('session_replication_role', 'origin')) AS s (name, value)
  WHERE s.name <> 'session_replication_role' OR pg_catalog.current_setting(s.name) <> 'origin'
+
+-- name: image_resolve
+-- The search_path that RESET would give, after the built-in schema.
+SELECT pg_catalog.set_config('search_path', 'pg_catalog, ' || s.reset_val, true)
+  FROM pg_catalog.pg_settings AS s WHERE s.name = 'search_path'
 
 -- name: image_unpin
 SELECT pg_catalog.set_config(s.name, s.value, true)

@@ -14,7 +14,7 @@ from okto_change.errors import DatabaseError
 from okto_change.execution.images import accounts, coverage, shape
 from okto_change.execution.images.accounts import Accounting, Facts
 from okto_change.execution.images.coverage import Leaf
-from okto_change.execution.images.pins import pinned
+from okto_change.execution.images.pins import PINNED_PATH, pinned
 from okto_change.model import Timeouts
 
 TRUNCATE_LIMIT = 256 * 1024 * 1024
@@ -162,7 +162,7 @@ def _facts(session: Session, capture: Capture, *, ddl: bool) -> Facts:
 def _declared(session: Session, capture: Capture, touches: Iterable[str]) -> frozenset[int]:
     session.query("image_unpin", names=["search_path"], values=[capture.search_path])
     found = frozenset(coverage.resolve(session, touches).values())
-    session.query("image_unpin", names=["search_path"], values=["pg_catalog, pg_temp"])
+    session.query("image_unpin", names=["search_path"], values=[PINNED_PATH])
     return found
 
 

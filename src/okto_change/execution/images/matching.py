@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from okto_change.database.composing import Part, compose, identifier, joined, literal, operator
 from okto_change.database.session import Row, Session
 from okto_change.execution.images import net, record, shape
+from okto_change.execution.images.pins import resolving
 from okto_change.execution.images.shape import Key, Shape
 from okto_change.model.base import type_
 
@@ -51,14 +52,15 @@ def prepare(session: Session, table: Shape, captures: Sequence[int], number: int
         places=identifier(TEMPORARY, f"okto_places_{number}_{table.relid}"),
     )
     source = net.typed(table, net.images(captures, table.relid))
-    session.execute(
-        compose(
-            """CREATE TEMP TABLE {rows} ON COMMIT DROP AS
-               SELECT pg_catalog.row_number() OVER ()::integer AS id, t.* FROM ({source}) AS t;
-               CREATE INDEX ON {rows} (id); {indexes}; ANALYZE {rows}""",
-            rows=work.rows, source=source, indexes=joined((_index(work, key) for key in table.keys), "; "),
-        )
-    )  # fmt: skip
+    with resolving(session):  # domains may check values by functions of their own
+        session.execute(
+            compose(
+                """CREATE TEMP TABLE {rows} ON COMMIT DROP AS
+                   SELECT pg_catalog.row_number() OVER ()::integer AS id, t.* FROM ({source}) AS t;
+                   CREATE INDEX ON {rows} (id); {indexes}; ANALYZE {rows}""",
+                rows=work.rows, source=source, indexes=joined((_index(work, key) for key in table.keys), "; "),
+            )
+        )  # fmt: skip
     find = _by_key(work, table.key, writers) if table.key is not None else _by_content(work, writers)
     session.execute(
         compose(

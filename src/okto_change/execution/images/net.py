@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from okto_change.database.composing import Part, compose, identifier, joined, literal
 from okto_change.database.session import Row, Session
 from okto_change.execution.images import record, shape
-from okto_change.execution.images.pins import pinned
+from okto_change.execution.images.pins import pinned, resolving
 from okto_change.execution.images.shape import Shape
 from okto_change.model import RowChange
 from okto_change.model.base import type_
@@ -77,7 +77,9 @@ def sample(session: Session, run: str, *, limit: int = SAMPLE) -> tuple[RowChang
             for stands in standing(session, [capture]):
                 known, now = kept.get(stands.relid), live.get(stands.relid)
                 if known is not None and now is not None and shape.difference(known, now) is None:
-                    changes += [_change(now, *row) for row in _pairs(session, now, [capture], limit)]
+                    with resolving(session):  # keys of a domain may be checked by functions of its own
+                        pairs = _pairs(session, now, [capture], limit)
+                    changes += [_change(now, *row) for row in pairs]
     return tuple(sorted(changes, key=lambda change: change.table))
 
 

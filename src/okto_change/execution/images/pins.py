@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from okto_change.database.session import Session
 from okto_change.errors import DatabaseError
 
+PINNED_PATH = "pg_catalog, pg_temp"
+
 
 @contextmanager
 def pinned(session: Session) -> Iterator[dict[str, str]]:
@@ -24,3 +26,14 @@ def pinned(session: Session) -> Iterator[dict[str, str]]:
 
 def _put_back(session: Session, former: dict[str, str]) -> None:
     session.query("image_unpin", names=list(former), values=list(former.values()))
+
+
+@contextmanager
+def resolving(session: Session) -> Iterator[None]:
+    """Inside ``pinned``: find names as this session does by default, built-in ones first.
+
+    Functions in checks, domains, indexes and generated columns of others may need that.
+    """
+    session.query("image_resolve")
+    yield
+    session.query("image_unpin", names=["search_path"], values=[PINNED_PATH])

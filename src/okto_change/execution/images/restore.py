@@ -11,7 +11,7 @@ from okto_change.execution.images import capture as capturing
 from okto_change.execution.images import coverage, matching, net, shape, swap, writers
 from okto_change.execution.images.capture import Capture
 from okto_change.execution.images.matching import Work
-from okto_change.execution.images.pins import pinned
+from okto_change.execution.images.pins import pinned, resolving
 from okto_change.execution.images.shape import Shape
 from okto_change.model import UndoProof
 from okto_change.model.base import type_
@@ -68,6 +68,8 @@ def _once(session: Session, origin: int, name: str, unit: str, extra: frozenset[
         oids = [item.relid for item in standing]
         leaves = coverage.leaves(session, oids + list(coverage.resolve(session, extra).values()))
         undo = capturing.begin(session, name, unit, leaves, undoes=origin)
+        if net.family(session, origin) != [*captures, undo.id]:
+            raise _Uncovered(frozenset())  # another undo was committed while this one waited for its locks
         tables = _unchanged_tables(session, captures, oids)
         last = writers.trusted(session, captures, oids)
         works = [matching.prepare(session, table, captures, undo.id, last[table.relid]) for table in tables]
@@ -114,7 +116,7 @@ def _size(session: Session, work: Work) -> int:
 
 def _put_back(session: Session, works: Sequence[Work], oids: Sequence[int]) -> None:
     session.run("SET CONSTRAINTS ALL IMMEDIATE")
-    with swap.switched_off(session, oids):
+    with swap.switched_off(session, oids), resolving(session):
         session.run("SET CONSTRAINTS ALL DEFERRED")
         swap.put_back(session, works)
         session.run("SET CONSTRAINTS ALL IMMEDIATE")
