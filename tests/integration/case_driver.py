@@ -188,7 +188,8 @@ def rows(conninfo: str) -> Rows:
             ).fetchall()
         )
         found["rules"] = sorted(
-            str(row) for row in connection.execute("SELECT ev_class::regclass, rulename, ev_enabled FROM pg_rewrite").fetchall()
+            str(row)
+            for row in connection.execute("SELECT ev_class::regclass, rulename, ev_enabled FROM pg_rewrite").fetchall()
         )
         return found
 

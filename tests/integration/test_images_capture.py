@@ -152,7 +152,10 @@ def test_a_script_of_the_author_is_proven_or_not(session: Session) -> None:
     """The script's rows are captured as an undo of the run; what it leaves is named."""
     for script, said in (
         ("UPDATE t SET a = id; DELETE FROM log", "undo proven: 4 of 4 rows identical"),
-        ("UPDATE t SET a = id WHERE id = 1; DELETE FROM log", "undo not proven: 1 rows are not as they were: public.t (id=2)"),
+        (
+            "UPDATE t SET a = id WHERE id = 1; DELETE FROM log",
+            "undo not proven: 1 rows are not as they were: public.t (id=2)",
+        ),
     ):
         session.begin()
         capture = images.start(session, "r1", "1", {"t", "log"})

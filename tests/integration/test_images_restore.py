@@ -195,7 +195,9 @@ def test_twenty_thousand_rows_come_back_in_seconds(
     other.execute("INSERT INTO c SELECT g, g - 20, 'x' FROM generate_series(31, 20000) AS g")
     other.execute("CREATE TABLE heap AS SELECT g % 100 AS a FROM generate_series(1, 20000) AS g")
     before = content(other)
-    apply(session, "UPDATE p SET n = -n WHERE id > 10000", "DELETE FROM p WHERE id <= 10000", "UPDATE heap SET a = a + 1")
+    apply(
+        session, "UPDATE p SET n = -n WHERE id > 10000", "DELETE FROM p WHERE id <= 10000", "UPDATE heap SET a = a + 1"
+    )
     began = time.monotonic()
     undo(session)
     assert time.monotonic() - began < 30

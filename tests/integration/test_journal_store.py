@@ -12,7 +12,6 @@ import pytest
 
 from okto_change.database import session, state
 from okto_change.database.session import Session
-from okto_change.database.session import Session
 from okto_change.errors import JournalBroken
 from okto_change.journal import chain, store
 from okto_change.journal.store import Journal

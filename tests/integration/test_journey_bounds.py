@@ -15,7 +15,9 @@ STEP = "  - name: the step\n    target: ledger\n    sql: change.sql\n    rows: {
 def table(database: str) -> None:
     """Give every test a table of three rows."""
     with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("CREATE TABLE t(id int PRIMARY KEY, a int); INSERT INTO t SELECT g, g FROM generate_series(1, 3) g")
+        connection.execute(
+            "CREATE TABLE t(id int PRIMARY KEY, a int); INSERT INTO t SELECT g, g FROM generate_series(1, 3) g"
+        )
 
 
 def values(database: str) -> list[int]:

@@ -96,7 +96,9 @@ def test_a_right_undo_script_is_proven(bank: Bank, change: str, undo: str) -> No
         ),
     ],
 )  # fmt: skip
-def test_a_wrong_undo_script_is_not_proven_and_what_differs_is_named(bank: Bank, change: str, undo: str, told: str) -> None:
+def test_a_wrong_undo_script_is_not_proven_and_what_differs_is_named(
+    bank: Bank, change: str, undo: str, told: str
+) -> None:
     """Also where no row is written: whatever the undo forgets or cannot bring back is the reason; exit code 1."""
     found = reason(bank, change, undo)
     assert found is not None and told in found, found
@@ -128,13 +130,18 @@ def test_an_undo_script_that_fails_leaves_the_change_standing_and_says_so(bank: 
     assert bank.journey.apply().result is Result.DONE
     back = bank.journey.rollback()
     assert (back.result, outcome_code(back, undo=True)) == (Result.ROLLED_BACK, 4)
-    assert "pay.undo.sql" in back.summary and back.state == "the undo was rolled back; the change still stands as before"
+    assert (
+        "pay.undo.sql" in back.summary and back.state == "the undo was rolled back; the change still stands as before"
+    )
     assert bank.journey.status().state == "applied"
 
 
 def test_an_irreversible_line_is_allowed_shown_and_kept(bank: Bank) -> None:
     """The dry run shows it, apply runs it and promises no way back, rollback refuses with the author's reason."""
-    bank.plan("  - {name: forget, target: ledger, sql: pay.sql, undo: {irreversible: the paper archive has it}}\n", pay="DROP TABLE audit;\n")
+    bank.plan(
+        "  - {name: forget, target: ledger, sql: pay.sql, undo: {irreversible: the paper archive has it}}\n",
+        pay="DROP TABLE audit;\n",
+    )
     found = bank.journey.dry_run()
     assert found.rehearsal is not None and dry_run_code(found) == 0
     assert found.rehearsal.undo.reason == "declared irreversible: the paper archive has it"

@@ -190,11 +190,17 @@ def test_an_entry_that_is_refused_before_commit_rolls_the_transaction_back(bank:
     ("kind", "told", "stands"),
     [
         ("committed", "what it tells of has happened", 1),
-        ("editing", "what it tells of was not done, and what was not committed is rolled back; before that: committed pay", 1),
+        (
+            "editing",
+            "what it tells of was not done, and what was not committed is rolled back; before that: committed pay",
+            1,
+        ),
         ("run finished", "before that: committed pay, committed wait longer", 2),
     ],
 )
-def test_an_entry_that_is_refused_after_a_commit_tells_what_stands(bank: Bank, kind: str, told: str, stands: int) -> None:
+def test_an_entry_that_is_refused_after_a_commit_tells_what_stands(
+    bank: Bank, kind: str, told: str, stands: int
+) -> None:
     """Exit code 7 and the truth; afterwards rollback finds out and takes back exactly what stands."""
     bank.plan(FIRST + EDIT)
     bank.sql(REFUSE.format(kind=kind))

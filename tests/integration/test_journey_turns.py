@@ -101,7 +101,9 @@ def test_another_change_is_told_which_run_holds_the_target(bank: Bank) -> None:
     bank.plan(FIRST)
     bank.journey.write(FIRST, {"pay.sql": PAY}, change=OTHER)
     told: list[Outcome] = []
-    first = bank.journey.apply(at(bank, EventKind.STATEMENT_DONE, lambda: told.append(bank.journey.apply(change=OTHER))))
+    first = bank.journey.apply(
+        at(bank, EventKind.STATEMENT_DONE, lambda: told.append(bank.journey.apply(change=OTHER)))
+    )
     assert first.result is Result.DONE
     assert (told[0].result, outcome_code(told[0]), told[0].state) == (Result.REFUSED, 1, "nothing was changed")
     assert f"ledger is held by run {first.run}" in told[0].summary

@@ -10,7 +10,7 @@ from okto_change.model import Event, EventKind, Outcome, Result
 from okto_change.report.verdict import outcome_code
 from tests.plugins.journey import EDIT, FIRST, LAST, STEPS, Bank
 
-CHECK = "{{name: the check, target: {target}, statement: \"SELECT count(*) FROM accounts WHERE balance > 100\", expect: {expect}}}"
+CHECK = '{{name: the check, target: {target}, statement: "SELECT count(*) FROM accounts WHERE balance > 100", expect: {expect}}}'
 
 
 def checks(phase: str, target: str, expect: int) -> str:
@@ -53,9 +53,17 @@ def test_a_plan_over_two_databases_and_a_file_is_applied_and_taken_back(bank: Ba
 @pytest.mark.parametrize(
     ("last", "told"),
     [
-        pytest.param("UPDATE accounts SET balance = balance - 150 WHERE id <= 2;\n", "accounts_balance_check", id="constraint"),
-        pytest.param("UPDATE accounts SET balance = balance + 1 WHERE id <= 3;\n", "changed 3 rows, the plan allows 2", id="bound"),
-        pytest.param("INSERT INTO audit VALUES (1); UPDATE accounts SET note = 'x' WHERE id <= 2;\n", "`touches`", id="touches"),
+        pytest.param(
+            "UPDATE accounts SET balance = balance - 150 WHERE id <= 2;\n", "accounts_balance_check", id="constraint"
+        ),
+        pytest.param(
+            "UPDATE accounts SET balance = balance + 1 WHERE id <= 3;\n",
+            "changed 3 rows, the plan allows 2",
+            id="bound",
+        ),
+        pytest.param(
+            "INSERT INTO audit VALUES (1); UPDATE accounts SET note = 'x' WHERE id <= 2;\n", "`touches`", id="touches"
+        ),
     ],
 )
 def test_a_failure_in_the_last_unit_undoes_the_committed_ones(bank: Bank, last: str, told: str) -> None:
@@ -154,7 +162,10 @@ def test_a_later_unit_may_build_on_an_earlier_one_and_both_are_taken_back(bank: 
 
 def test_an_irreversible_unit_before_a_failure_stands_and_is_told(bank: Bank) -> None:
     """What the author called irreversible cannot be compensated: nothing is undone half, both facts are told."""
-    bank.plan(FIRST.replace("touches", "undo: {irreversible: paid out}, touches") + LAST, book="UPDATE accounts SET balance = -1;\n")
+    bank.plan(
+        FIRST.replace("touches", "undo: {irreversible: paid out}, touches") + LAST,
+        book="UPDATE accounts SET balance = -1;\n",
+    )
     outcome = bank.journey.apply()
     assert (outcome.result, outcome_code(outcome)) == (Result.STUCK, 6)
     assert "paid out" in outcome.state and "'pay' is committed and stands" in outcome.state

@@ -30,9 +30,7 @@ def run(path: Path, change: str, command: str, kind: str, moment: str, nth: int)
     return process.exitcode
 
 
-def _die(
-    environ: Mapping[str, str], path: Path, change: str, command: str, kind: str, moment: str, nth: int
-) -> None:
+def _die(environ: Mapping[str, str], path: Path, change: str, command: str, kind: str, moment: str, nth: int) -> None:
     os.environ.clear()
     os.environ.update(environ)
     appended, left = Journal.append, nth

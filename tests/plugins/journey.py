@@ -209,7 +209,9 @@ class Bank:
         if "second" in steps and not self.second:
             self.second = self.copy()
         scripts = {name.replace("_", ".") + ".sql": text for name, text in ({"pay": PAY, "book": PAY} | files).items()}
-        self.journey.write(steps, {name: text for name, text in scripts.items() if name in steps + checks}, checks=checks)
+        self.journey.write(
+            steps, {name: text for name, text in scripts.items() if name in steps + checks}, checks=checks
+        )
         self.before = self.state()
 
     def sql(self, text: str, database: str | None = None) -> list[tuple[Any, ...]]:

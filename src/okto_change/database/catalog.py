@@ -85,9 +85,7 @@ def _table(row: tuple[Any, ...], lists: dict[str, list[tuple[Any, ...]]]) -> Tab
 
 
 def _column(name: str, type_name: str, attnum: int, nullable: bool, generated: str, identity: str) -> Column:
-    return Column(
-        name=name, type=type_name, attnum=attnum, nullable=nullable, generated=generated, identity=identity
-    )
+    return Column(name=name, type=type_name, attnum=attnum, nullable=nullable, generated=generated, identity=identity)
 
 
 def _first(rows: list[tuple[Any, ...]]) -> tuple[str, ...]:

@@ -187,9 +187,7 @@ class Session:
         )  # fmt: skip
 
 
-def conninfo(
-    target: str, *, service: str | None = None, dsn_env: str | None = None, environ: Mapping[str, str]
-) -> str:
+def conninfo(target: str, *, service: str | None = None, dsn_env: str | None = None, environ: Mapping[str, str]) -> str:
     """Return the connection string of a target that names a libpq service or the environment variable holding its DSN.
 
     Raises ConnectionFailed when the variable is missing or empty, or the target names neither or both. The result may

@@ -35,9 +35,7 @@ def judge(check: Check, rows: Rows) -> CheckResult:
 def compare(check: Check, before: Rows, after: Rows) -> CheckResult:
     """Return the verdict of an invariant: the rows, in any order, must be the same before and after."""
     same = sorted(map(_sortable, before)) == sorted(map(_sortable, after))
-    return CheckResult(
-        name=check.name, phase=Phase.INVARIANT, passed=same, expected=show(before), found=show(after)
-    )
+    return CheckResult(name=check.name, phase=Phase.INVARIANT, passed=same, expected=show(before), found=show(after))
 
 
 def describe(expect: Expectation) -> str:

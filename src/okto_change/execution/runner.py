@@ -91,7 +91,9 @@ def _outside(job: Job, outside: list[Check], family: type[OktoError], words: str
         job.seen.checks[0 if check.phase is Phase.BEFORE else len(job.units) + 1] = tuple(results)
         yield work.check_event(job, result)
         if not result.passed:
-            raise family(f"{words}: {result.name!r} expected {result.expected}, found {result.found}", where=check.where)
+            raise family(
+                f"{words}: {result.name!r} expected {result.expected}, found {result.found}", where=check.where
+            )
 
 
 def _compensate(job: Job, error: OktoError) -> Generator[Event, None, Outcome]:
@@ -117,4 +119,6 @@ def _finish(job: Job, outcome: Outcome) -> Generator[Event, None, Outcome]:
 
 
 def _plain(error: OktoError | KeyboardInterrupt) -> OktoError:
-    return error if isinstance(error, OktoError) else OktoError(f"interrupted by {error}" if str(error) else "interrupted")
+    return (
+        error if isinstance(error, OktoError) else OktoError(f"interrupted by {error}" if str(error) else "interrupted")
+    )

@@ -83,7 +83,9 @@ def _undo_sql(job: Job, unit: SqlUnit, origin: str, *, only_clean: bool) -> Gene
     return left
 
 
-def _attempt(job: Job, unit: SqlUnit, session: Session, origin: str, *, only_clean: bool) -> Generator[Event, None, Left]:
+def _attempt(
+    job: Job, unit: SqlUnit, session: Session, origin: str, *, only_clean: bool
+) -> Generator[Event, None, Left]:
     yield job.event(EventKind.STEP_STARTED, unit.name, undo=True, unit=unit.number, target=unit.target)
     session.begin(unit.timeouts(), isolation=READ_COMMITTED)
     transactions.hold(job, session)
@@ -122,5 +124,3 @@ def _run_script(script: ScriptUndo, session: Session) -> None:
             "the undo script ended the transaction", where=script.source,
             state="what the script did up to there may be committed", hint="look at the tables and put them right by hand",
         )  # fmt: skip
-
-

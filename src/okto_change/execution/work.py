@@ -43,9 +43,7 @@ def _attempt(job: Job, unit: SqlUnit, session: Session) -> Events:
     )  # fmt: skip
     images.finish(session, capture)
     mark = state.backend(session)
-    yield job.event(
-        EventKind.COMMITTING, unit.name, unit=unit.number, target=unit.target, **transactions.marked(mark)
-    )
+    yield job.event(EventKind.COMMITTING, unit.name, unit=unit.number, target=unit.target, **transactions.marked(mark))
     transactions.commit(job, unit.target, session, mark)
     job.seen.committed.add(unit.number)
     yield job.event(EventKind.COMMITTED, unit.name, unit=unit.number, target=unit.target)
@@ -119,7 +117,11 @@ def _run_step(job: Job, unit: SqlUnit, step: SqlStep, session: Session) -> Event
             session.limit(step.timeouts)  # RESET ALL has dropped them
         job.seen.statements[unit.number] += (result,)
         yield job.event(
-            EventKind.STATEMENT_DONE, step.name, index=statement.index, rows=result.rows, milliseconds=result.milliseconds
+            EventKind.STATEMENT_DONE,
+            step.name,
+            index=statement.index,
+            rows=result.rows,
+            milliseconds=result.milliseconds,
         )
         _demand_bound(statement, bound, result.rows)
 
@@ -129,7 +131,11 @@ def _run_statement(statement: Statement, session: Session) -> StatementResult:
     started = time.monotonic()
     try:
         with interrupts.allowed():
-            rows = session.run(statement.text) if statement.data is None else session.copy_in(statement.text, statement.data)
+            rows = (
+                session.run(statement.text)
+                if statement.data is None
+                else session.copy_in(statement.text, statement.data)
+            )
     except DatabaseError as error:
         error.where = str(statement.where)
         raise
@@ -161,14 +167,15 @@ def account(job: Job, unit: SqlUnit, session: Session, capture: images.Capture) 
     ddl = any(statement.kind is StatementKind.DDL for statement in unit.statements)
     found = images.account(session, capture, ddl=ddl, touches=unit.touches)
     job.seen.writes[unit.number] = found.writes
-    if found.missing:
-        raise transactions.NotCovered(unit.target, found.missing)
+    # Refusals before another attempt: what setval did stays, and the second time it would look unchanged.
     if found.refusals and any(isinstance(step.undo, AutoUndo) for step in unit.steps):
         raise NotReversible(
             f"{unit.name}: not automatically reversible", where=unit.target, faults=found.refusals,
             state="rolled back; nothing was changed",
             hint="give the step an undo script, or `undo: {irreversible: \"reason\"}` that the approver signs",
         )  # fmt: skip
+    if found.missing:
+        raise transactions.NotCovered(unit.target, found.missing)
     stray = tuple(f"{writes.table}: {writes.total} rows" for writes in found.writes if not writes.declared)
     if stray:
         raise Unaccounted(

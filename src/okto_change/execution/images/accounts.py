@@ -98,7 +98,9 @@ def _writes(relation: Relation, facts: Facts, declared: frozenset[int] | None) -
     covered = relation.oid in facts.covered
     # Images say what survived: counters also count what a subtransaction took back, and TRUNCATE takes counts away.
     inserted, updated, deleted = (
-        (events.get("I", 0), events.get("U", 0), events.get("D", 0) + events.get("T", 0)) if covered else relation.counts
+        (events.get("I", 0), events.get("U", 0), events.get("D", 0) + events.get("T", 0))
+        if covered
+        else relation.counts
     )
     return TableWrites(
         table=relation.qualified, inserted=inserted, updated=updated, deleted=deleted,

@@ -215,7 +215,11 @@ def _drop(session: Session, schema: str, table: str, triggers: list[str], attemp
         session.begin(CLEANING, isolation=READ_COMMITTED)
         for trigger in triggers:
             session.execute(
-                compose("DROP TRIGGER IF EXISTS {name} ON {table}", name=identifier(trigger), table=identifier(schema, table))
+                compose(
+                    "DROP TRIGGER IF EXISTS {name} ON {table}",
+                    name=identifier(trigger),
+                    table=identifier(schema, table),
+                )
             )
         session.commit()
     except DatabaseError:

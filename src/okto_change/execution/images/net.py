@@ -72,7 +72,10 @@ def sample(session: Session, run: str, *, limit: int = SAMPLE) -> tuple[RowChang
     changes: list[RowChange] = []
     with pinned(session):
         for (capture,) in session.query("image_captures", run=run):
-            kept = {relid: shape.parse(relid, found) for relid, found in session.query("image_kept_shapes", captures=[capture])}
+            kept = {
+                relid: shape.parse(relid, found)
+                for relid, found in session.query("image_kept_shapes", captures=[capture])
+            }
             live = shape.load(session, kept)
             for stands in standing(session, [capture]):
                 known, now = kept.get(stands.relid), live.get(stands.relid)

@@ -58,7 +58,9 @@ def restore(
             extra |= uncovered.tables
         except DatabaseError as error:
             raise _explained(session, error) from error
-    raise Unaccounted(f"the undo writes to tables that cannot be captured: {', '.join(sorted(extra))}", where=session.target)
+    raise Unaccounted(
+        f"the undo writes to tables that cannot be captured: {', '.join(sorted(extra))}", where=session.target
+    )
 
 
 def _once(session: Session, origin: int, name: str, unit: str, extra: frozenset[str], *, only_clean: bool) -> Restored:

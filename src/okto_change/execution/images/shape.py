@@ -89,7 +89,13 @@ class Shape:
         """Return what is kept beside the images, as JSON."""
         columns = [_listed(column) for column in self.columns]
         return json.dumps(
-            {"schema": self.schema, "name": self.name, "kind": self.kind, "columns": columns, "types": sorted(self.types)}
+            {
+                "schema": self.schema,
+                "name": self.name,
+                "kind": self.kind,
+                "columns": columns,
+                "types": sorted(self.types),
+            }
         )
 
     def row_text(self, alias: str) -> Part:
