@@ -144,8 +144,9 @@ def test_a_failing_undo_does_not_hide_the_first_error(bank: Bank) -> None:
     assert bank.file.read_text() == bank.before[2].decode()
     status = bank.journey.status()
     assert status.state == "stuck" and status.detail is not None and "unit 1 of run" in status.detail
-    bank.sql("UPDATE accounts SET note = 'opened' WHERE id = 1")
-    assert bank.journey.rollback().result is Result.DONE and bank.unchanged()
+    rest = bank.journey.rollback(only_clean=True)
+    assert rest.result is Result.CONFLICT and len(rest.conflicts) == 1
+    assert bank.sql("SELECT balance, note FROM accounts WHERE id <= 2 ORDER BY id") == [(101, "mine"), (200, "opened")]
 
 
 def test_a_later_unit_may_build_on_an_earlier_one_and_both_are_taken_back(bank: Bank) -> None:

@@ -11,6 +11,7 @@ from okto_change.database import measure, state
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import OktoError, Unaccounted
 from okto_change.execution import catalogue, edits, images, transactions, undoing, work
+from okto_change.execution.images import coverage
 from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit, SqlUnit
 from okto_change.model import EditPreview, Event, Rehearsal, RowChange, UndoProof
@@ -136,7 +137,7 @@ def _prove_sql(job: Job, unit: SqlUnit, opened: Opened) -> UndoProof:
     capture = opened.captures[unit.number]
     try:
         if unit.scripts:
-            _run_scripts(job, unit, session)
+            _run_scripts(job, unit, session, capture)
         else:
             undoing.put_back(job, unit, session, job.run)
         proof = images.proof(session, capture)
@@ -147,9 +148,11 @@ def _prove_sql(job: Job, unit: SqlUnit, opened: Opened) -> UndoProof:
     return proof
 
 
-def _run_scripts(job: Job, unit: SqlUnit, session: Session) -> None:
+def _run_scripts(job: Job, unit: SqlUnit, session: Session, run: images.Capture) -> None:
     """Run the author's undo with its rows captured too, so that run and undo can be compared."""
-    undo = images.start(session, f"{job.run}/undo", str(unit.number), job.covered(unit), undoes=job.run)
+    # By oid: DDL may have given the tables of the run other names.
+    tables = (*coverage.leaves(session, run.tables), *coverage.cover(session, job.covered(unit)))
+    undo = images.start(session, f"{job.run}/undo", str(unit.number), tables, undoes=job.run)
     undoing.put_back(job, unit, session, job.run)
     missing = images.account(session, undo, ddl=True).missing
     if missing:
