@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types bench docs clean
+.PHONY: demo test lint types cases property bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/okto-change demo
@@ -23,6 +23,14 @@ lint: $(VENV)/.lint
 
 types: $(VENV)/.lint
 	$(BIN)/mypy
+
+# Every case on every server found; make cases ARGS=--majors fetches PostgreSQL 13 to 18.
+cases: $(VENV)/.test
+	$(BIN)/python -m tests.majors.table $(ARGS)
+
+# Random schemas and scripts, a thousand of each: run and undo change nothing.
+property: $(VENV)/.test
+	OKTO_PROPERTY_EXAMPLES=1000 $(BIN)/python -m pytest tests/property $(ARGS)
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/startup.py

@@ -53,10 +53,10 @@ def closure(session: Session, oids: Iterable[int], *, delete: bool = True, updat
 
 def _split(names: list[str], session: Session) -> dict[str, list[Any]]:
     """Name, schema and relation as three columns; a name with dots is tried as one quoted name too, the schema wins."""
-    rows: list[tuple[str, str | None, str]] = []
+    rows: list[tuple[str, str, str]] = []
     here = f"{session.identity.database}."
     for name in names:
-        rows.append((name, None, name))
+        rows.append((name, "", name))
         schema, dot, relation = (name.removeprefix(here) if name.count(".") > 1 else name).partition(".")
         if dot:
             rows.append((name, schema, relation))

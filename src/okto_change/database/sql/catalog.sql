@@ -2,13 +2,13 @@
 -- unnest with several arrays is grammar that the server resolves to its own function, whatever the search_path.
 
 -- name: resolve_relations
--- A name without schema is what the search_path shows; one with a schema needs no USAGE on it to be found.
+-- A name without schema (empty, since array_nulls may be off) is what the search_path shows; one with a schema needs no USAGE on it.
 SELECT w.name, c.oid
   FROM unnest(%(names)s::text[], %(schemas)s::text[], %(relations)s::text[]) AS w (name, schema, relation)
   JOIN pg_catalog.pg_class AS c ON c.relname = w.relation AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE CASE WHEN w.schema IS NULL THEN pg_catalog.pg_table_is_visible(c.oid) ELSE n.nspname = w.schema END
- ORDER BY w.schema NULLS FIRST
+ WHERE CASE WHEN w.schema = '' THEN pg_catalog.pg_table_is_visible(c.oid) ELSE n.nspname = w.schema END
+ ORDER BY w.schema
 
 -- name: resolve_functions
 -- The worst volatility among the overloads: volatile, then stable, then immutable.
@@ -16,7 +16,7 @@ SELECT w.name, pg_catalog.max(CASE p.provolatile WHEN 'v' THEN '3v' WHEN 's' THE
   FROM unnest(%(names)s::text[], %(schemas)s::text[], %(relations)s::text[]) AS w (name, schema, relation)
   JOIN pg_catalog.pg_proc AS p ON p.proname = w.relation
   JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
- WHERE CASE WHEN w.schema IS NULL THEN pg_catalog.pg_function_is_visible(p.oid) ELSE n.nspname = w.schema END
+ WHERE CASE WHEN w.schema = '' THEN pg_catalog.pg_function_is_visible(p.oid) ELSE n.nspname = w.schema END
  GROUP BY w.name
 
 -- name: relations

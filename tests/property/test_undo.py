@@ -1,0 +1,106 @@
+"""Random changes to random schemas: taken back, every row is as it was, or somebody was told before it mattered.
+
+``OKTO_PROPERTY_EXAMPLES`` sets how many examples each test plays; a handful by default, ``make property`` plays thousands.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.plugins.server import Cluster
+from tests.property.engine import Playground, Told, open_playground
+from tests.property.schemas import Schema, schemas
+from tests.property.scripts import Item, others, scripts
+
+EXAMPLES = int(os.environ.get("OKTO_PROPERTY_EXAMPLES", "12"))
+WRONG = frozenset({"silent", "broken promise", "late redo"})
+Run = Callable[[st.DataObject], Told | None]
+
+
+@pytest.fixture
+def playgrounds(server: Cluster) -> Iterator[tuple[Playground, Playground]]:
+    """Return two empty playgrounds: where things happen, and where only the work of others does."""
+    names = [server.create(), server.create()]
+    first, second = (open_playground(server.conninfo(name)) for name in names)
+    with closing(first.plain), closing(second.plain):
+        yield first, second
+        first.session.close()
+        second.session.close()
+    for name in names:
+        server.drop(name)
+
+
+def play(run: Run) -> Counter[str]:
+    """Play the examples; return how they ended. Fails on the first that is wrong, as small as it gets."""
+    ends: Counter[str] = Counter()
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=EXAMPLES < 100,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.data())
+    def examples(data: st.DataObject) -> None:
+        told = run(data)
+        ends[told.verdict if told else "nothing to do"] += 1
+
+    examples()
+    return ends
+
+
+def script(schema: Schema, items: Sequence[Item], work: Sequence[str] = ()) -> str:
+    """Return an example as SQL, for whoever has to look at it."""
+    parts = [*schema.ddl, *schema.seeds, *schema.later, "-- the change", *(text for item in items for text in item)]
+    return ";\n".join([*parts, *(["-- others", *work] if work else [])])
+
+
+@pytest.mark.timeout(0)
+def test_taking_a_change_back_is_as_if_it_had_not_been(playgrounds: tuple[Playground, Playground]) -> None:
+    """Apply, roll back, redo, roll back again: a full dump is equal; what a rehearsal proved is kept."""
+    playground, _ = playgrounds
+    major = playground.plain.info.server_version // 10_000
+
+    def run(data: st.DataObject) -> Told | None:
+        schema = data.draw(schemas(major))
+        items = [] if playground.make(schema) else playground.possible(data.draw(scripts(schema)))
+        if not items:
+            return None
+        names = data.draw(st.sampled_from(([], [table.name for table in schema.tables])))
+        told = playground.identity(items, names, rehearsed=data.draw(st.booleans()))
+        assert told.verdict not in WRONG, f"{told}\n{script(schema, items)}"
+        return told
+
+    ends = play(run)
+    print(f"PostgreSQL {major}: {dict(ends)}")
+    assert ends["reversible"] >= EXAMPLES // 4, ends
+
+
+@pytest.mark.timeout(0)
+def test_what_others_did_meanwhile_survives(playgrounds: tuple[Playground, Playground]) -> None:
+    """A conflict that changes nothing, or exactly what the work of others alone would have given."""
+    here, reference = playgrounds
+    major = here.plain.info.server_version // 10_000
+
+    def run(data: st.DataObject) -> Told | None:
+        schema = data.draw(schemas(major, calm=True))
+        items = [] if here.make(schema) or reference.make(schema) else here.possible(data.draw(scripts(schema, most=3)))
+        if not items:
+            return None
+        work = data.draw(others(schema))
+        names = [table.name for table in schema.tables]
+        told = here.meanwhile(reference, items, names, work, strict=not schema.cascades)
+        assert told.verdict not in WRONG, f"{told}\n{script(schema, items, work)}"
+        return told
+
+    ends = play(run)
+    print(f"PostgreSQL {major}: {dict(ends)}")
+    assert ends["kept"] + ends["conflict"] >= EXAMPLES // 4, ends
