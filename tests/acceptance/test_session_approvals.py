@@ -177,12 +177,15 @@ def remove_decision(shop: Shop, change: str, name: str) -> None:
     shop.world.git("ana", "switch", "--quiet", "main")
 
 
+ADDED = "ledger: table merchants: column since_then is new: integer"
+
+
 def test_a_target_that_changed_since_the_dry_run_is_refused_by_name(approved: Shop) -> None:
     """A table that was altered; the same change runs when the table is as it was reviewed."""
     query(approved, "ALTER TABLE merchants ADD COLUMN since_then int")
     try:
         refusal = approved.okto("ana", *APPLY, expect=3)
-        explained(refusal, 3, "the target is not what the dry run saw", "ledger: tables: merchants", "dry-run")
+        explained(refusal, 3, "the target is not what the dry run saw", ADDED, "dry-run")
     finally:
         query(approved, "ALTER TABLE merchants DROP COLUMN since_then")
 

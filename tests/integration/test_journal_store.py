@@ -362,8 +362,23 @@ def test_every_column_of_the_journal_has_a_comment(owner: psycopg.Connection[Any
 
 
 def test_a_database_where_nothing_ever_ran_has_an_empty_journal(session: Session) -> None:
-    """Reading it is no error; verifying it says that there is none, since somebody may have dropped it."""
+    """Reading it is no error, and verifying it finds nothing wrong."""
     journal = Journal(session, actor="ana")
     assert list(journal.entries()) == []
-    (problem,) = journal.verify()
-    assert "there is no journal" in problem
+    report = journal.report("production")
+    assert (report.problems, report.entries, report.head) == ((), 0, None)
+
+
+def test_a_journal_that_was_dropped_is_a_problem(journal: Journal, owner: psycopg.Connection[Any]) -> None:
+    """The rest of the schema tells that it was there."""
+    journal.append(story()[0])
+    owner.execute("DROP TABLE okto_change.entry")
+    assert journal.verify() == ("table okto_change.entry is gone: the journal was dropped",)
+
+
+def test_a_run_that_a_target_knows_and_no_entry_tells_of_is_a_problem(journal: Journal) -> None:
+    """State rows in targets outlive a journal that was made anew."""
+    journal.append(story()[0])
+    assert journal.report("production", recorded={"r1": "ledger"}).problems == ()
+    problems = journal.report("production", recorded={"r1": "ledger", "r0": "second"}).problems
+    assert problems == ("no entry tells of run r0, which second knows",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -21,6 +22,7 @@ from okto_change.report import data, fault
 
 OUR_BUG = 70
 INTERRUPTED = 130
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 NO_TARGET_TOUCHED = "no target was touched; files or decisions may have been written"
 
 
@@ -90,7 +92,24 @@ def _known(error: BaseException, arguments: Sequence[str]) -> OktoError:
         return _usage(error)
     if isinstance(error, click.Abort | KeyboardInterrupt | EOFError):
         return Interrupted("interrupted", state=NOTHING_CHANGED)
+    if isinstance(error, OSError) and error.errno in FULL:
+        return _full(error)
     return _bug(error, arguments)
+
+
+def _full(error: OSError) -> OktoError:
+    """Say that there is no room to write to, stdout or a file of ours: nobody's bug."""
+    silence()
+    return OktoError(
+        f"could not write: {error.strerror}", where=error.filename, state=_left(error),
+        hint="make room where stdout, the change repository or the temporary folder lie, then run the command again",
+    )  # fmt: skip
+
+
+def _left(error: BaseException) -> str:
+    """Return what a command that was running when ``error`` came says it left, else that no target was touched."""
+    notes: list[str] = getattr(error, "__notes__", [])
+    return notes[0] if notes else NO_TARGET_TOUCHED
 
 
 def _usage(error: click.ClickException) -> UsageError:
@@ -103,7 +122,7 @@ def _bug(error: BaseException, arguments: Sequence[str]) -> Bug:
     told = Bug(
         f"{type(error).__name__} inside okto-change: this is our bug, not yours",
         where=write_log(error, arguments),
-        state=[*getattr(error, "__notes__", []), NO_TARGET_TOUCHED][0],
+        state=_left(error),
         hint="okto-change status says what state changes are in; send the file named above with your report",
     )
     told.__cause__ = error

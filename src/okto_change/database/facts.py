@@ -19,7 +19,7 @@ KINDS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized
 def collect(session: Session, tables: Iterable[str]) -> dict[str, Any]:
     """Return JSON that is equal as long as the database and the named tables are the same; missing tables are null.
 
-    ``definition`` is the sha256 over columns, constraints, indexes, triggers and their functions, rules and policies;
+    ``definition`` says each column, constraint, index, trigger with the digest of its function, rule and policy by name;
     ``oid`` differs when a table was created anew. Row counts and statistics are no part of it. Raises DatabaseError.
     """
     found = catalog.find(session, tables).tables
@@ -75,20 +75,27 @@ def contents(session: Session, place: Place) -> tuple[int, str]:
     return found
 
 
-def _fact(table: Table, definition: str) -> dict[str, Any]:
+def _fact(table: Table, definition: dict[str, str]) -> dict[str, Any]:
     return {
         "name": table.qualified,
         "oid": table.oid,
         "kind": KINDS[table.kind],
-        "definition": sha256(definition.encode("utf-8", "surrogateescape")),
+        "definition": definition,
     }
 
 
-def _definitions(session: Session, oids: list[int]) -> dict[int, str]:
-    if not oids:
-        return {}
-    with _empty_search_path(session):
-        return {oid: text for oid, text in session.query("definitions", oids=oids)}
+def _definitions(session: Session, oids: list[int]) -> dict[int, dict[str, str]]:
+    found: dict[int, dict[str, str]] = {oid: {} for oid in oids}
+    if oids:
+        with _empty_search_path(session):
+            for oid, part, text in session.query("definitions", oids=oids):
+                found[oid][_plain(part)] = _plain(text or "")
+    return found
+
+
+def _plain(text: str) -> str:
+    """Return text that JSON can hold, also from a database whose encoding is SQL_ASCII."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 @contextmanager

@@ -152,6 +152,13 @@ def applied(session: Session, change: str, environment: str) -> tuple[Applied, .
     return tuple(Applied(**dict(zip(names, row, strict=True))) for row in rows)
 
 
+def recorded_runs(session: Session, environment: str) -> frozenset[str]:
+    """Return the runs of ``environment`` that committed or took back something in this database."""
+    if not is_installed(session):
+        return frozenset()
+    return frozenset(row[0] for row in session.query("recorded_runs", environment=environment))
+
+
 # ---------------------------------------------------------------------- one run at a time
 
 

@@ -6,7 +6,7 @@ they never go back, even when that clock does.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from okto_change import lifecycle
@@ -98,17 +98,25 @@ class Journal:
         """Return every fault of the chain and of its guards in plain words, () if all hold."""
         return self.report("", anchors=anchors).problems
 
-    def report(self, environment: str, *, anchors: Iterable[chain.Head] = ()) -> AuditReport:
-        """Return what verifying found, with the number of entries and the head that were read."""
+    def report(
+        self, environment: str, *, anchors: Iterable[chain.Head] = (), recorded: Mapping[str, str] | None = None
+    ) -> AuditReport:
+        """Return what verifying found, with the number of entries and the head that were read.
+
+        ``recorded`` are the runs that state rows in targets know, each with its place: the journal must tell of them too.
+        """
         count, head = 0, None
+        untold = dict(recorded or {})
 
         def counted() -> Iterator[chain.Row]:
             nonlocal count, head
             for row in self._rows():
                 count, head = count + 1, row.hash
+                untold.pop(str(row.columns["run"]), None)
                 yield row
 
         problems = (*chain.verify(counted(), anchors=anchors), *self._guards())
+        problems += tuple(f"no entry tells of run {run}, which {place} knows" for run, place in sorted(untold.items()))
         return AuditReport(environment=environment, entries=count, head=head, problems=problems)
 
     # ------------------------------------------------------------------ inside
@@ -135,15 +143,20 @@ class Journal:
 
     def _guards(self) -> Iterator[str]:
         if not state.is_installed(self._session):
-            yield "there is no journal: nothing was ever run here, or schema okto_change was dropped"
+            return  # nothing was ever run here, as far as this database can tell
+        if not self._there():
+            yield "table okto_change.entry is gone: the journal was dropped"
             return
         standing = {name for (name,) in self._session.query("journal_guards")}
         for name, purpose in GUARDS.items():
             if name not in standing:
                 yield f"trigger {name} on okto_change.entry, which refuses {purpose}, was dropped, replaced or disabled"
 
+    def _there(self) -> bool:
+        return bool(self._session.query("journal_there")[0][0])
+
     def _rows(self, **filters: str | None) -> Iterator[chain.Row]:
-        if not state.is_installed(self._session):
+        if not self._there():
             return
         wanted: dict[str, Any] = {"change": None, "environment": None, "run": None} | filters
         after = 0

@@ -136,12 +136,16 @@ class ChangeView:
 
 @type_
 class AuditReport:
-    """What verifying the journal found: number of entries, head hash, every problem in words (none: it holds)."""
+    """What verifying the journal found: number of entries, head hash, every problem in words (none: it holds).
+
+    ``notes`` say what could not be compared, e.g. a target that is out of reach.
+    """
 
     environment: str
     entries: int
     head: str | None
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 @type_

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,6 +16,7 @@ from okto_change.execution.targets import Targets
 from okto_change.lifecycle import replay
 from okto_change.model import Entry, Lock
 from okto_change.pipeline.compiling import Compiled, compile_change, demand_lock, differences, lock_path
+from okto_change.pipeline.drift import describe
 from okto_change.pipeline.evidence import Report, collect, facts_sha256, from_files, tables_of
 from okto_change.pipeline.repository import Repository
 from okto_change.plan.differences import text_differences
@@ -142,7 +143,7 @@ def facts_now(source: Source, targets: Targets) -> str | None:
     if found != reviewed:
         raise NotAuthorised(
             "the target is not what the dry run saw", where=source.lock.environment,
-            faults=tuple(_drift(reviewed, found)),
+            faults=describe(reviewed, found),
             hint=f"run `okto-change dry-run {source.lock.change} --env {source.lock.environment}` again and have it approved",
         )  # fmt: skip
     return facts_sha256(found)
@@ -155,14 +156,3 @@ def consumed(entries: Iterable[Entry]) -> frozenset[str]:
     """
     runs = (run for state in replay(entries).values() for run in state.runs)
     return frozenset(decision for run in runs if run.committed or run.pending for decision in run.decisions)
-
-
-def _drift(reviewed: Mapping[str, object], found: Mapping[str, object], path: str = "") -> list[str]:
-    lines = []
-    for name in sorted(reviewed.keys() | found.keys()):
-        old, new = reviewed.get(name), found.get(name)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            lines += _drift(old, new, f"{path}{name}: ")
-        elif old != new:
-            lines.append(f"{path}{name} was {old}, is {new}")
-    return lines

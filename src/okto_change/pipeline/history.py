@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from okto_change.approval.policy import Environment, FilesTarget, PostgresTarget
 from okto_change.database import doctor as physician
+from okto_change.database import state
 from okto_change.errors import DatabaseError, OktoError
 from okto_change.journal.store import Journal
 from okto_change.lifecycle import ChangeState, State, left_by, replay
@@ -70,10 +72,32 @@ def audit_log(repo: Repository, environment: str, change: str | None = None) -> 
 
 
 def audit_verify(repo: Repository, environment: str) -> AuditReport:
-    """Verify the whole hash chain of the environment's journal, entries of other environments in it too."""
+    """Verify the whole hash chain of the environment's journal, entries of other environments in it too.
+
+    And that it tells of every run that the targets' state rows know: a journal that was dropped or emptied is noticed
+    as long as one of them is left.
+    """
     entry = repo.policy.environment(environment)
+    recorded, silent = _recorded(repo, entry)
     with open_journal(entry, repo.environ, install=False) as journal:
-        return journal.report(environment)
+        return replace(journal.report(environment, recorded=recorded), notes=silent)
+
+
+def _recorded(repo: Repository, entry: Environment) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return run -> the target whose state rows know it, and a line for each target that cannot be asked."""
+    found: dict[str, str] = {}
+    silent = []
+    for target in entry.targets.values():
+        if not isinstance(target, PostgresTarget):
+            continue
+        try:
+            with connect(target, repo.environ, install=False) as session:
+                found |= dict.fromkeys(state.recorded_runs(session, entry.name), target.name)
+        except OktoError as error:
+            if target.name == entry.journal:
+                raise
+            silent.append(f"{target.name} could not be compared with the journal: {error.message}")
+    return found, tuple(silent)
 
 
 def doctor(repo: Repository, environment: str) -> tuple[Diagnosis, ...]:
@@ -105,11 +129,11 @@ def _busy(journal: Journal, found: ChangeState) -> str | None:
 def _told(repo: Repository, found: ChangeState, busy: str | None) -> ChangeStatus:
     run = found.latest if busy else found.run or found.latest
     detail, following = _next(found)
-    state = _state(found)
+    stands = _state(found)
     if busy and run is not None:
-        state, detail, following = run.state.value, f"a command works on it right now ({busy})", None
+        stands, detail, following = run.state.value, f"a command works on it right now ({busy})", None
     return ChangeStatus(
-        change=found.change, environment=found.environment, title=_title(repo, found.change), state=state,
+        change=found.change, environment=found.environment, title=_title(repo, found.change), state=stands,
         run=run.id if run else None, at=run.last_at if run else None, digest=run.digest if run else None,
         detail=detail, next=following,
     )  # fmt: skip

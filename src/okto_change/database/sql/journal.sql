@@ -1,5 +1,8 @@
 -- The journal: the next entry, and entries as they lie there.
 
+-- name: journal_there
+SELECT pg_catalog.to_regclass('okto_change.entry') IS NOT NULL
+
 -- name: journal_lock
 -- One appender at a time, to the end of its transaction. A statement of its own, so that the next one sees what was committed
 -- meanwhile. The key spells "okto-jou" and is never changed; okto_change.entry_follow() takes the same.

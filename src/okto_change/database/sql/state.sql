@@ -33,6 +33,13 @@ SELECT run, unit, change, environment, digest, executor, xid, at, undone_by, und
  WHERE change = %(change)s AND environment = %(environment)s
  ORDER BY at, xid, unit COLLATE "C"
 
+-- name: recorded_runs
+-- Every run that committed or took back something here.
+SELECT DISTINCT r.run
+  FROM okto_change.applied AS a
+ CROSS JOIN LATERAL (VALUES (a.run), (a.undone_by)) AS r (run)
+ WHERE a.environment = %(environment)s AND r.run IS NOT NULL
+
 -- name: backend
 -- The transaction id is assigned here if it was not yet, so that it can be written down before any effect.
 SELECT pg_catalog.pg_current_xact_id()::text::bigint, a.pid,

@@ -79,10 +79,13 @@ def audit(report: AuditReport, look: Look) -> str:
         page.line(("JOURNAL BROKEN", BAD), f"  {report.environment}, {entries}")
         page.bullets(report.problems, style=BAD)
         page.line("stop changing things in this environment; keep the database as it is for whoever examines it")
+    elif not report.entries:
+        page.line(("nothing to verify yet", GOOD), f"  {report.environment}: nothing ever ran here")
     else:
         page.line(
             ("the chain holds", GOOD), f"  {report.environment}, {entries}: none changed, missing, moved or inserted"
         )
+    page.bullets(report.notes, style=CARE)
     if report.head:
         page.line(("head  ", DIM), report.head, indent=2)
     return page.render(look)
