@@ -147,6 +147,22 @@ def test_an_answer_that_does_not_fit_on_the_disk_is_told(shop_with_change: Shop)
     assert "could not be written: No space left on device" in answer.err
 
 
+@pytest.mark.parametrize("asked", ["--help", "--version", "apply --help"])
+def test_help_that_does_not_fit_on_the_disk_is_no_bug(shop_with_change: Shop, asked: str) -> None:
+    """Said in one line, without a log file to send anywhere."""
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    answer = shell(shop_with_change, f"okto {asked} > /dev/full")
+    assert (answer.code, answer.out) == (1, "")
+    assert "error: could not write: No space left on device" in answer.err and "bug" not in answer.err
+
+
+def test_an_audit_before_the_first_run_finds_nothing_wrong(shop_with_change: Shop) -> None:
+    """There is nothing to verify yet."""
+    answer = shop_with_change.okto("ana", "audit", "verify", "--env", "sandbox", expect=0)
+    assert "nothing ever ran here" in answer.out
+
+
 def test_in_the_c_locale_nothing_is_lost_and_nothing_breaks(shop_with_change: Shop) -> None:
     """Characters that the terminal cannot show are escaped; files and digests are the same."""
     text = "Überweisung für Ñandú, 日本"

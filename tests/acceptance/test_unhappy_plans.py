@@ -42,6 +42,9 @@ PLANS: dict[str, tuple[str, list[str]]] = {
         PLAN.replace("target: ledger\n    sql: limit", "target: leger\n    sql: limit"),
         ["plan.yaml:8: target 'leger' is not in production, which has ledger, routing"],
     ),
+    "nobody": (
+        PLAN.replace("author: ana", "author: carol"), ["plan.yaml:4", "author 'carol' is nobody in the policy", "ana, bruno"]
+    ),
     "value": (PLAN.replace("value: 7}", "value: seven}"), ["plan.yaml:6", "bigint", "'seven'"]),
 }  # fmt: skip
 FILES: dict[str, tuple[str | bytes, list[str]]] = {

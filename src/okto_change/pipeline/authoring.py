@@ -15,7 +15,7 @@ from okto_change.approval import policy as policies
 from okto_change.approval.workspace import Workspace
 from okto_change.errors import KeyUnusable, OktoError, UsageError
 from okto_change.model import Analysis, CheckReport, Finding, LockWritten, NewChange
-from okto_change.pipeline.compiling import compile_change, demand_sound, differences, lock_path
+from okto_change.pipeline.compiling import compile_change, demand_author, demand_sound, differences, lock_path
 from okto_change.pipeline.repository import CHANGES, POLICY, Repository
 from okto_change.plan import read, scaffold
 
@@ -93,6 +93,7 @@ def check(repo: Repository, change: str, environment: str | None) -> CheckReport
     change = repo.resolve(change)
     files = repo.worktree_files(change)
     plan = read.load(change, files)
+    demand_author(repo.policy, plan, files)
     names = (
         [environment]
         if environment
@@ -109,6 +110,7 @@ def lock(repo: Repository, change: str, environment: str) -> LockWritten:
     change = repo.resolve(change)
     files = repo.worktree_files(change)
     compiled = compile_change(repo.policy, change, environment, files)
+    demand_author(repo.policy, compiled.plan, files)
     demand_sound(compiled.analysis.findings, "this change cannot be locked")
     path = lock_path(environment)
     old = files.get(path)

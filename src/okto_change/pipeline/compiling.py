@@ -109,6 +109,16 @@ def demand_targets(plan: ChangePlan, environment: Environment) -> None:
         )  # fmt: skip
 
 
+def demand_author(policy: Policy, plan: ChangePlan, files: Mapping[str, bytes]) -> None:
+    """Raise PlanError for an author who is nobody in the policy: four eyes are counted by person."""
+    if plan.author not in policy.people:
+        raise PlanError(
+            f"author {plan.author!r} is nobody in the policy", where=read.author_place(plan.change, files),
+            faults=(f"people of {policy.file}: {', '.join(sorted(policy.people))}",),
+            hint="name the person who wrote the change, as the policy does",
+        )  # fmt: skip
+
+
 def _needs_transaction(item: Step | Check) -> bool:
     return isinstance(item, Check) and item.phase in (Phase.INSIDE, Phase.INVARIANT)
 

@@ -14,7 +14,7 @@ from okto_change.digest import sha256
 from okto_change.errors import OktoError, Refused, WorkspaceError
 from okto_change.model import Ballot, Decided, DecisionRequest, Irreversible, Lock
 from okto_change.pipeline.clearance import consumed, read_source
-from okto_change.pipeline.compiling import Compiled, compile_change, demand_lock, demand_sound, lock_path
+from okto_change.pipeline.compiling import Compiled, compile_change, demand_author, demand_lock, demand_sound, lock_path
 from okto_change.pipeline.connections import open_journal
 from okto_change.pipeline.evidence import Report, from_files
 from okto_change.pipeline.repository import Repository
@@ -37,6 +37,7 @@ def decide(
     compiled = compile_change(repo.policy, change, environment, files)
     lock = demand_lock(compiled, files)
     if decision != "reject":
+        demand_author(repo.policy, compiled.plan, files)
         demand_sound(compiled.analysis.findings, f"this change cannot be {_done(decision)}")
     report = from_files(files, lock)
     signer = repo.signer()

@@ -40,6 +40,12 @@ def load(change: str, files: Mapping[str, bytes]) -> ChangePlan:
     return plan
 
 
+def author_place(change: str, files: Mapping[str, bytes]) -> str:
+    """Return where a plan that ``load`` has read names its author: ``changes/x/plan.yaml:5``."""
+    file = f"changes/{change}/plan.yaml"
+    return str(strictyaml.read(files["plan.yaml"], file, Faults()).mapping["author"].where)
+
+
 def _plan(change: str, root: Node, texts: Mapping[str, str], reader: Reader) -> ChangePlan:
     scripts = steps.Scripts(change, texts, reader)
     section = reader.section(root, "the plan", required=_REQUIRED, optional=_OPTIONAL)
