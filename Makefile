@@ -34,6 +34,7 @@ property: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/capture.py
 
 # Write the parts of README and docs that show real output anew.
 docs: $(VENV)/.test

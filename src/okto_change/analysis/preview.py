@@ -38,7 +38,10 @@ def preview(text: str, anatomy: Anatomy | None, table: Table | None = None) -> P
         columns=tuple(item.column or "" for item in shown),
         select=f"{prefix}SELECT {columns} {rows}",
         count=f"{prefix}SELECT {_count(anatomy, rows)}",
-    )
+        prefix=prefix, alias=anatomy.target.alias, rows=rows, joined=bool(anatomy.source),
+        sets=tuple(column for item in anatomy.items for column in item.columns),
+        calls=calls.called((*anatomy.prefix, *anatomy.source, *anatomy.where)),
+    )  # fmt: skip
 
 
 def _rows(text: str, anatomy: Anatomy) -> str:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from okto_change.database.accounting import Sequence
 from okto_change.execution.targets import Targets
 from okto_change.execution.units import SqlUnit, Unit
-from okto_change.model import CheckResult, Event, EventKind, Lock, StatementResult, TableWrites
+from okto_change.model import CheckResult, Event, EventKind, Lock, Preview, StatementResult, TableWrites
 
 
 @dataclass
@@ -20,6 +21,8 @@ class Seen:
     statements: dict[int, tuple[StatementResult, ...]] = field(default_factory=dict)
     writes: dict[int, tuple[TableWrites, ...]] = field(default_factory=dict)
     checks: dict[int, tuple[CheckResult, ...]] = field(default_factory=dict)
+    captures: dict[int, str] = field(default_factory=dict)
+    """how the rows of each unit were captured and why so, in words"""
     committed: set[int] = field(default_factory=set)
     """numbers of the units that stand committed by this run, those of an earlier process too; taken back ones leave it"""
     undone: set[int] = field(default_factory=set)
@@ -39,6 +42,10 @@ class Seen:
     def all_writes(self) -> tuple[TableWrites, ...]:
         """Every table's writes, in order of the units."""
         return tuple(writes for number in sorted(self.writes) for writes in self.writes[number])
+
+    def all_captures(self) -> tuple[str, ...]:
+        """How the rows of each unit were captured and why so, in words, in order of the units."""
+        return tuple(self.captures[number] for number in sorted(self.captures))
 
     def all_statements(self) -> tuple[StatementResult, ...]:
         """Every statement's result, in order of the units."""
@@ -60,6 +67,14 @@ class Job:
     coverage: dict[str, set[str]] = field(default_factory=dict)
     expected: dict[tuple[str, str], str] = field(default_factory=dict)
     """(target, file) -> sha256 of the config content that was reviewed"""
+    previews: Mapping[tuple[str, int], Preview] = field(default_factory=dict)
+    """(step, index of the statement) -> the SELECT cut from it"""
+    unproven: dict[int, str] = field(default_factory=dict)
+    """units to capture with triggers, since images taken ahead of them could not be proven, and why"""
+    large: set[int] = field(default_factory=set)
+    """units that changed more rows than the planner expected; their images become native"""
+    sequences: dict[int, Mapping[int, Sequence]] = field(default_factory=dict)
+    """where sequences stood before the first attempt of each unit"""
     seen: Seen = field(default_factory=Seen)
 
     def event(self, kind: EventKind, step: str | None = None, /, **data: Any) -> Event:

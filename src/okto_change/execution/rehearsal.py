@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from okto_change.database import measure, state
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import OktoError, Unaccounted
-from okto_change.execution import catalogue, edits, images, transactions, undoing, work
+from okto_change.execution import catalogue, choosing, edits, images, transactions, undoing, work
 from okto_change.execution.images import coverage
 from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit, SqlUnit
@@ -37,11 +37,13 @@ def rehearse(job: Job) -> Generator[Event, None, Rehearsal]:
     Raises OktoError only for what makes a rehearsal impossible (no connection, another run holds the target).
     """
     compared: dict[str, set[str]] = {}
-    for attempt in range(1, transactions.ATTEMPTS + 1):
+    for attempt in range(1, transactions.ATTEMPTS + 2 * len(job.units) + 1):
         try:
             return (yield from _once(job, _open(job, compared)))
         except transactions.NotCovered as missed:
             transactions.grow(job, missed, attempt)
+        except images.Unproven as unproven:
+            yield choosing.otherwise(job, unproven)
         except catalogue.NotCompared as moved:
             compared.setdefault(moved.target, set()).update(moved.tables)
         finally:
@@ -81,7 +83,7 @@ def _once(job: Job, opened: Opened) -> Generator[Event, None, Rehearsal]:
     return Rehearsal(
         at=at, milliseconds=round((time.monotonic() - opened.started) * 1000), statements=job.seen.all_statements(),
         writes=job.seen.all_writes(), rows=rows, checks=job.seen.all_checks(), undo=proof,
-        left_behind=_left_behind(job, opened), failure=failure,
+        left_behind=_left_behind(job, opened), failure=failure, captures=job.seen.all_captures(),
     )  # fmt: skip
 
 

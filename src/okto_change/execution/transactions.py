@@ -11,7 +11,7 @@ from typing import TypeVar
 from okto_change.database import state
 from okto_change.database.session import Session
 from okto_change.errors import ConnectionLost, DatabaseError, StepFailed, Stuck, Unaccounted
-from okto_change.execution import images, interrupts
+from okto_change.execution import choosing, images, interrupts
 from okto_change.execution.job import Job
 from okto_change.execution.targets import Targets
 from okto_change.execution.units import SqlUnit
@@ -40,10 +40,11 @@ def retried(
 ) -> Generator[Event, None, T]:
     """Run one transaction; on 55P03, 40001, 40P01 and on tables that capture missed, roll back and try again.
 
-    Five attempts at most, each one after the first announced. Raises StepFailed or a subclass with everything rolled
+    Five attempts at most, each one after the first announced; and two more where images taken ahead could not be proven.
+    Raises StepFailed or a subclass with everything rolled
     back, Stuck when nobody can tell whether a COMMIT arrived, ConnectionFailed.
     """
-    for number in range(1, ATTEMPTS + 1):
+    for number in range(1, ATTEMPTS + 3):
         session = job.targets.ready(unit.target)
         pause = FIRST_PAUSE * 2 ** (number - 1) * random.uniform(0.5, 1.5)  # noqa: S311
         try:
@@ -52,8 +53,11 @@ def retried(
         except NotCovered as missed:
             grow(job, missed, number)
             reason, pause = f"also capturing {missed}", 0
+        except images.Unproven as unproven:
+            yield choosing.otherwise(job, unproven, unit.name)
+            continue
         except DatabaseError as error:
-            if error.sqlstate not in RETRIABLE or number == ATTEMPTS:
+            if error.sqlstate not in RETRIABLE or number >= ATTEMPTS:
                 raise _failed(unit, error, number) from error
             reason = error.message
         yield job.event(EventKind.RETRYING, unit.name, reason=reason, attempt=number)
@@ -65,7 +69,7 @@ def retried(
 def grow(job: Job, missed: NotCovered, attempt: int) -> None:
     """Add the tables that accounting found; raise Unaccounted when the last attempt still missed some."""
     known = job.coverage.setdefault(missed.target, set())
-    if attempt == ATTEMPTS or missed.tables <= known:
+    if attempt >= ATTEMPTS or missed.tables <= known:
         raise Unaccounted(f"rows changed in tables that cannot be captured: {missed}", where=missed.target) from missed
     known |= missed.tables
 

@@ -8,7 +8,7 @@ from collections.abc import Generator
 from okto_change.database import accounting, state
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import DatabaseError, NotReversible, Refused, StepFailed, Stuck, Unaccounted
-from okto_change.execution import checks, images, interrupts, transactions
+from okto_change.execution import checks, choosing, images, interrupts, transactions
 from okto_change.execution.job import Job
 from okto_change.execution.units import SqlUnit, bounds
 from okto_change.model import (
@@ -56,18 +56,19 @@ def _attempt(job: Job, unit: SqlUnit, session: Session) -> Events:
 def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None, images.Capture]:
     """Capture, check, run, account and check again inside the open transaction; everything but the COMMIT.
 
-    Raises NotCovered, StepFailed (a bound, a check), Unaccounted (rows without image, tables not declared), DatabaseError.
+    Raises NotCovered, images.Unproven, StepFailed (a bound, a check), Unaccounted (rows without image, tables not
+    declared), DatabaseError.
     """
     job.seen.checks[unit.number] = ()
     job.seen.statements[unit.number] = ()
     with interrupts.allowed():
-        capture = images.start(session, job.run, str(unit.number), job.covered(unit))
+        capture = choosing.start(job, unit, session)
     invariants = [(check, _ask(session, check)) for check in unit.invariants]
     for check in unit.before:
         yield from _before(job, unit, check, session)
     for step in unit.steps:
         yield job.event(EventKind.STEP_STARTED, step.name, target=unit.target, unit=unit.number)
-        yield from _run_step(job, unit, step, session)
+        yield from _run_step(job, unit, step, session, capture)
     with interrupts.allowed():
         session.run("SET CONSTRAINTS ALL IMMEDIATE")
     for check in unit.inside:
@@ -77,7 +78,7 @@ def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None,
     with interrupts.allowed():
         account(job, unit, session, capture)
     yield job.event(
-        EventKind.IMAGES_KEPT, unit.name, unit=unit.number,
+        EventKind.IMAGES_KEPT, unit.name, unit=unit.number, capture=job.seen.captures[unit.number],
         writes={writes.table: [writes.inserted, writes.updated, writes.deleted] for writes in job.seen.writes[unit.number]},
     )  # fmt: skip
     return capture
@@ -107,11 +108,13 @@ def _ask(session: Session, check: Check) -> checks.Rows:
         raise
 
 
-def _run_step(job: Job, unit: SqlUnit, step: SqlStep, session: Session) -> Events:
+def _run_step(job: Job, unit: SqlUnit, step: SqlStep, session: Session, capture: images.Capture) -> Events:
     session.limit(step.timeouts)
     statements = unit.of(step)
     for statement, bound in zip(statements, bounds(step, statements), strict=True):
         yield job.event(EventKind.STATEMENT_STARTED, step.name, index=statement.index, at=str(statement.where))
+        with interrupts.allowed():
+            choosing.ahead(job, session, capture, statement)
         result = _run_statement(statement, session)
         if session.tag == "RESET":
             session.limit(step.timeouts)  # RESET ALL has dropped them
@@ -165,6 +168,7 @@ def _demand_bound(statement: Statement, bound: RowBound | None, rows: int | None
 def account(job: Job, unit: SqlUnit, session: Session, capture: images.Capture) -> None:
     """Demand that every changed row has its image and every changed table is declared; keep the figures in ``job.seen``."""
     ddl = any(statement.kind is StatementKind.DDL for statement in unit.statements)
+    images.prove(session, capture)
     found = images.account(session, capture, ddl=ddl, touches=unit.touches)
     job.seen.writes[unit.number] = found.writes
     # Refusals before another attempt: what setval did stays, and the second time it would look unchanged.

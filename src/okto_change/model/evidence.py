@@ -183,6 +183,8 @@ class Rehearsal:
     left_behind: tuple[str, ...]
     """what a rolled-back rehearsal leaves: sequences moved, dead rows, WAL bytes; in words"""
     failure: str | None = None
+    captures: tuple[str, ...] = ()
+    """how the rows of each transaction were captured, and why so; in words"""
 
 
 @type_

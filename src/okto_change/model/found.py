@@ -40,12 +40,26 @@ class Preview:
 
     ``select`` yields the whole target row as its first column ``okto_row`` (row text) and, for UPDATE, one text column per
     SET item. ``columns`` names those SET columns in order. ``count`` yields one number.
+
+    Its parts, to read other columns of the same rows: ``prefix`` WITH as written or '', ``alias`` of the target, ``rows``
+    FROM and WHERE. ``joined``: a row can come twice. ``sets`` are all columns assigned, ``calls`` functions called in the parts.
     """
 
     table: str
     columns: tuple[str, ...]
     select: str
     count: str
+    prefix: str = ""
+    alias: str = ""
+    rows: str = ""
+    joined: bool = False
+    sets: tuple[str, ...] = ()
+    calls: tuple[str, ...] = ()
+
+    @property
+    def one(self) -> str:
+        """A SELECT with one column of ours for each of the rows."""
+        return f"{self.prefix}SELECT 1 {self.rows}"
 
 
 @type_

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -60,7 +60,7 @@ def dry_run(repo: Repository, change: str, environment: str, *, static: bool, wa
         live = analyse_live(compiled, found)
         demand_sound(live.findings, "this change cannot be rehearsed")
         previews = tuple(_previews(lock, live, targets, found))
-        job = new_job(lock, targets, compiled.environment.journal)
+        job = new_job(lock, targets, compiled.environment.journal, statements=live.statements)
         rehearsed = None if static else _rehearse(job, watch)
         result = _page(job, live, previews, rehearsed)
     repo.write(f"changes/{change}/{report_path(environment)}", to_file(result))
@@ -133,11 +133,21 @@ def facts_sha256(found: Mapping[str, Any]) -> str:
     return digest.sha256(digest.canonical(dict(found))).removeprefix("sha256:")
 
 
-def new_job(lock: Lock, targets: Targets, journal: str, *, run: str | None = None, **authority: Any) -> Job:
-    """Return a run of ``lock`` over open targets."""
+def new_job(
+    lock: Lock, targets: Targets, journal: str, *, run: str | None = None, statements: Iterable[Statement] = (),
+    **authority: Any,
+) -> Job:  # fmt: skip
+    """Return a run of ``lock`` over open targets; ``statements`` are those of the lock as analysed, with their previews."""
+    texts = {(statement.step, statement.index): statement.text for statement in lock.statements}
+    previews = {
+        (statement.step, statement.index): statement.preview
+        for statement in statements
+        if statement.preview is not None and texts.get((statement.step, statement.index)) == statement.text
+    }
     return Job(
-        run=run or new_run(), lock=lock, units=units.build(lock), targets=targets, journal=journal, authority=authority
-    )
+        run=run or new_run(), lock=lock, units=units.build(lock), targets=targets, journal=journal, authority=authority,
+        previews=previews,
+    )  # fmt: skip
 
 
 def _page(job: Job, live: Analysis, previews: tuple[StatementPreview, ...], rehearsed: Rehearsal | None) -> DryRun:

@@ -129,6 +129,7 @@ def cleared_job(repo: Repository, source: Source, targets: Targets, journal: Jou
     clearance = clear(repo, source, drift, consumed(journal.entries(environment=source.lock.environment)), actor.person)
     job = new_job(
         source.lock, targets, source.compiled.environment.journal, run=new_run(), person=actor.name,
+        statements=source.compiled.analysis.statements,
         digest=source.lock.digest, commit=source.commit, policy_sha256=clearance.policy_sha256,
         decisions=list(clearance.statements), counted=dict(clearance.counted),
     )  # fmt: skip

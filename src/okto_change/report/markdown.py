@@ -67,13 +67,14 @@ def _rehearsal(rehearsal: Rehearsal) -> list[str]:
     ]
     checks = [("ok" if c.passed else "FAIL", c.phase.value, c.name, parts.expected(c)) for c in rehearsal.checks]
     took = f"Rehearsed at {units.moment(rehearsal.at)}, {units.duration(rehearsal.milliseconds)}, rolled back."
+    images = "".join(f"\n- images by {_code(captured)}" for captured in rehearsal.captures)
     left = "".join(f"\n- leaves behind: {_code(line)}" for line in rehearsal.left_behind)
     return [
         _table(["table", "inserted", "updated", "deleted", "in touches"], writes),
         *_samples(rehearsal.rows),
         _table(["", "phase", "check", "result"], checks),
         f"**{_code(str(rehearsal.undo))}**",
-        took + left,
+        took + images + left,
     ]
 
 

@@ -104,3 +104,20 @@ def test_new_values_are_shown_as_the_column_would_hold_them() -> None:
     found = preview(sql, dissect(significant(sql)), table("t", ["id", "a"], ["id"]))
     assert found is not None
     assert found.select == "SELECT (t.*)::text AS okto_row, ((1.005)::text)::text FROM t WHERE id = 1"
+
+
+def test_a_preview_has_its_parts_to_read_other_columns_of_the_same_rows() -> None:
+    """WITH, alias, FROM and WHERE as written; what is assigned and called; whether a row can come twice."""
+    sql = (
+        "WITH x AS (SELECT least_id() AS n) UPDATE ONLY t AS u SET (a, b[1]) = (SELECT 1, 2), c = f(1)"
+        " FROM x WHERE s.fits(u.id) AND x.n = 1 RETURNING *"
+    )
+    found = of(sql)
+    assert found is not None
+    assert found.prefix == "WITH x AS (SELECT least_id() AS n) "
+    assert found.alias == "u"
+    assert found.rows == "FROM ONLY t AS u, x WHERE s.fits(u.id) AND x.n = 1"
+    assert found.one == f"{found.prefix}SELECT 1 {found.rows}"
+    assert found.joined
+    assert found.sets == ("a", "b", "c")
+    assert found.calls == ("least_id", "s.fits")

@@ -103,6 +103,9 @@ SELECT coalesce(pg_catalog.max(i.ordinal), 0) FROM okto_change.image AS i WHERE 
 
 -- name: image_counts
 SELECT i.relid, i.op::text, pg_catalog.count(*) FROM okto_change.image AS i WHERE i.capture = %(capture)s GROUP BY 1, 2
+UNION ALL
+SELECT n.relid, CASE WHEN n.sign = 1 THEN n.op::text ELSE pg_catalog.translate(n.op::text, 'ID', 'DI') END, n.rows
+  FROM okto_change.image_native AS n WHERE n.capture = %(capture)s AND NOT n.spread
 
 -- name: image_tables
 -- Tables with images in any of these captures.

@@ -1,5 +1,8 @@
 """Images: what the rows of a run were and became, the accounts before COMMIT, and the way back.
 
+Two ways to capture. Triggers (``start``) are always right; images taken ahead (``begin_ahead``, then ``ahead_of_change`` or
+``ahead_of_insert`` before each statement, ``prove`` after the last) are faster and take no locks, but only fit simple fixes.
+
 In the order of use, all inside one transaction of the caller's::
 
     tables = images.cover(session, names)              # before BEGIN, where there is time
@@ -24,26 +27,38 @@ from okto_change.execution.images.capture import (
     leftovers,
     start,
 )
-from okto_change.execution.images.coverage import Leaf, cover, refusals_before
+from okto_change.execution.images.coverage import Leaf, cover, refusals_before, resolve
 from okto_change.execution.images.net import sample
+from okto_change.execution.images.obstacles import expected, obstacles_ahead
+from okto_change.execution.images.optimistic import SMALL, Unproven, ahead_of_change, ahead_of_insert, prove
+from okto_change.execution.images.optimistic import begin as begin_ahead
 from okto_change.execution.images.restore import Restored, proof, restore
 
 __all__ = [
+    "SMALL",
     "TRUNCATE_LIMIT",
     "Accounting",
     "Attempt",
     "Capture",
     "Leaf",
     "Restored",
+    "Unproven",
     "account",
+    "ahead_of_change",
+    "ahead_of_insert",
+    "begin_ahead",
     "clean_up",
     "cover",
+    "expected",
     "finish",
     "guarded",
     "leftovers",
     "locks",
+    "obstacles_ahead",
     "proof",
+    "prove",
     "refusals_before",
+    "resolve",
     "restore",
     "sample",
     "start",

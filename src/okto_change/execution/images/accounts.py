@@ -16,7 +16,7 @@ EXPLAINED = frozenset({
     "pg_namespace", "pg_trigger",
 })  # fmt: skip
 """Catalogues that TRUNCATE, REFRESH and temporary tables write; what they wrote is looked at row by row."""
-APPENDED = frozenset({"capture", "captured_table", "image", "image_sequence"})
+APPENDED = frozenset({"capture", "captured_table", "image", "image_native", "image_sequence"})
 """Tables of ours that capture itself adds rows to."""
 EXCLUSIVE = frozenset({"ExclusiveLock", "AccessExclusiveLock"})
 
@@ -54,11 +54,13 @@ class Facts:
     restarted: frozenset[int]
     strays: tuple[str, ...]
     names: Mapping[int, str]
+    natives: frozenset[int] = frozenset()
+    """tables that captures of this very transaction made for native images"""
 
 
 def judge(facts: Facts, *, ddl: bool, declared: frozenset[int] | None) -> Accounting:
     """Return the verdict. With ``ddl`` catalogue writes are expected. ``declared`` are the oids of ``touches``, None if all."""
-    tables = [relation for relation in facts.relations if _is_table(relation)]
+    tables = [relation for relation in facts.relations if is_table(relation)]
     writes = _merged((_writes(relation, facts, declared), relation.above[-1]) for relation in tables)
     return Accounting(
         writes=tuple(sorted((_named(item, root, facts) for root, item in writes.items()), key=lambda item: item.table)),
@@ -78,7 +80,7 @@ def is_refreshed(relation: Relation) -> bool:
 
 def may_write_catalogue(relation: Relation) -> bool:
     """Whether the relation was refreshed, or locked as TRUNCATE locks: reasons to write ``pg_class``."""
-    return is_refreshed(relation) or (_is_table(relation) and "AccessExclusiveLock" in relation.modes)
+    return is_refreshed(relation) or (is_table(relation) and "AccessExclusiveLock" in relation.modes)
 
 
 def needs_strays(relations: Iterable[Relation]) -> bool:
@@ -89,7 +91,8 @@ def needs_strays(relations: Iterable[Relation]) -> bool:
 # ----------------------------------------------------------------------------- rows
 
 
-def _is_table(relation: Relation) -> bool:
+def is_table(relation: Relation) -> bool:
+    """Whether it is a table of others that holds rows and stays."""
     return relation.kind == "r" and not relation.temporary and not relation.system and relation.schema != OUR_SCHEMA
 
 
@@ -149,14 +152,16 @@ def _refusals_of(relation: Relation, facts: Facts) -> Iterable[str]:
         yield f"{relation.qualified}: somebody switched its capture trigger off or on while the change ran"
     elif relation.system and relation.name.startswith("pg_largeobject") and relation.counts != NONE:
         yield "large objects were written; they have no triggers"
-    elif relation.schema == OUR_SCHEMA and _meddled(relation):
+    elif relation.schema == OUR_SCHEMA and _meddled(relation, facts.natives):
         yield f"{relation.qualified} belongs to okto-change itself and was written by the change"
 
 
-def _meddled(relation: Relation) -> bool:
+def _meddled(relation: Relation, natives: frozenset[int]) -> bool:
+    inserted, updated, deleted = relation.counts
+    if relation.oid in natives:
+        return bool(updated or deleted)
     if relation.kind != "r" or relation.name == "target":
         return False
-    inserted, updated, deleted = relation.counts
     beyond = bool(updated or deleted or (inserted and relation.name not in APPENDED))
     return beyond or bool(relation.modes & EXCLUSIVE)
 

@@ -14,6 +14,7 @@ from okto_change.errors import DatabaseError
 from okto_change.execution.images import accounts, coverage, shape
 from okto_change.execution.images.accounts import Accounting, Facts
 from okto_change.execution.images.coverage import Leaf
+from okto_change.execution.images.native import Native
 from okto_change.execution.images.pins import PINNED_PATH, pinned
 from okto_change.model import Timeouts
 
@@ -21,6 +22,16 @@ TRUNCATE_LIMIT = 256 * 1024 * 1024
 """bytes of table and TOAST that a TRUNCATE may copy"""
 CLEANING = Timeouts(lock=200, statement=10_000)
 CLEANING_ATTEMPTS = 3
+
+
+@dataclass
+class Imaged:
+    """What an optimistic capture knows so far: images taken by (table, 'U' or 'D'), and tables that an INSERT names."""
+
+    counts: dict[tuple[int, str], int] = field(default_factory=dict)
+    inserts: set[int] = field(default_factory=set)
+    natives: dict[int, Native] = field(default_factory=dict)
+    """tables whose images are native, not text"""
 
 
 @dataclass
@@ -38,6 +49,8 @@ class Capture:
     definitions: str = ""
     """what the catalogue said of the tables when capture began"""
     mark: int | None = None
+    imaged: Imaged | None = None
+    """what was imaged ahead of the statements; None when triggers write the images"""
     refusals: tuple[str, ...] = ()
     """what the accounts found that no image can take back"""
 
@@ -121,10 +134,7 @@ def account(
     the unit has DDL, so that catalogue writes are no surprise. ``touches`` are the declared tables, None for no declaration;
     partitions count as their parent. Raises DatabaseError when a deferred constraint fails.
     """
-    session.run("CLOSE ALL")  # a cursor WITH HOLD would run on, and could write, at COMMIT
-    session.run("SET CONSTRAINTS ALL IMMEDIATE")
-    session.run("RESET SESSION AUTHORIZATION")  # the change may have left another role behind than our tables allow
-    session.run("RESET ROLE")
+    settle(session)
     with pinned(session):
         facts = _facts(session, capture, ddl=ddl)
         declared = None if touches is None else _declared(session, capture, touches)
@@ -133,6 +143,14 @@ def account(
         capture.refusals = result.refusals
         _keep_shapes(session, capture, facts.images.keys() | result.refreshed)
     return result
+
+
+def settle(session: Session) -> None:
+    """Let nothing of the change run on: cursors, deferred triggers, another role. Raises DatabaseError where one fails."""
+    session.run("CLOSE ALL")  # a cursor WITH HOLD would run on, and could write, at COMMIT
+    session.run("SET CONSTRAINTS ALL IMMEDIATE")
+    session.run("RESET SESSION AUTHORIZATION")  # the change may have left another role behind than our tables allow
+    session.run("RESET ROLE")
 
 
 def _facts(session: Session, capture: Capture, *, ddl: bool) -> Facts:
@@ -156,6 +174,7 @@ def _facts(session: Session, capture: Capture, *, ddl: bool) -> Facts:
         images=images, before=capture.before, world=accounting.world(session), sequences=accounting.sequences(session),
         restarted=frozenset(row[0] for row in session.query("image_sequences_kept", capture=capture.id)),
         strays=strays, names=accounting.names(session, roots),
+        natives=frozenset(row[0] for row in session.query("native_own")),
     )  # fmt: skip
 
 
@@ -189,7 +208,7 @@ def finish(session: Session, capture: Capture) -> tuple[str, ...]:
     """Stop capturing, the last thing before COMMIT; return the tables that keep a switched-off trigger until ``clean_up``."""
     with pinned(session):
         quiet(session)
-    return tuple(f"{leaf.schema}.{leaf.name}" for leaf in capture.tables.values())
+    return tuple(f"{leaf.schema}.{leaf.name}" for leaf in capture.tables.values() if capture.triggers)
 
 
 def clean_up(session: Session) -> tuple[str, ...]:

@@ -146,14 +146,15 @@ def _changed(session: Session, work: Work) -> Iterable[Dirty]:
         )
     )  # fmt: skip
     for number, left, now in rows:
-        yield Dirty(work=work, id=number, reason=f"{label(work.table, left)}: {_since(work.table, left, now)}")
+        yield Dirty(work=work, id=number, reason=f"{label(work.table, left)}: {since(work.table, left, now)}")
 
 
 def _text_or_null(table: Shape) -> Part:
     return compose("CASE WHEN t.ctid IS NOT NULL THEN {text} END", text=table.row_text("t"))
 
 
-def _since(table: Shape, left: str, now: str | None) -> str:
+def since(table: Shape, left: str, now: str | None) -> str:
+    """Say what became of a row that the change left as ``left``."""
     if now is None:
         return "removed since"
     columns = record.changed(record.named(left, table.names), record.named(now, table.names))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from okto_change.database.composing import Part, compose, identifier, joined, literal
 from okto_change.database.session import Row, Session
-from okto_change.execution.images import record, shape
+from okto_change.execution.images import native, record, shape
 from okto_change.execution.images.pins import pinned, resolving
 from okto_change.execution.images.shape import Shape
 from okto_change.model import RowChange
@@ -31,10 +31,17 @@ def family(session: Session, capture: int) -> list[int]:
     return [row[0] for row in session.query("image_family", capture=capture)]
 
 
-def standing(session: Session, captures: Iterable[int], *, mark: int | None = None) -> tuple[Standing, ...]:
+def standing(session: Session, captures: Sequence[int], *, mark: int | None = None) -> tuple[Standing, ...]:
     """Return what stands of these captures by table, images after ``mark`` left out; () if they add up to nothing."""
     rows = session.query("image_outstanding_counts", captures=list(captures), mark=LATEST if mark is None else mark)
-    return tuple(Standing(relid=relid, excess=excess or 0, missing=missing or 0) for relid, excess, missing in rows)
+    found = [Standing(relid=relid, excess=excess or 0, missing=missing or 0) for relid, excess, missing in rows]
+    return (*found, *(_native(*row) for row in session.query("native_standing", captures=list(captures))))
+
+
+def _native(relid: int, _: int, op: str, rows: int, __: object, direction: int) -> Standing:
+    excess = op == "U" or (op == "I") == (direction == 1)
+    missing = op == "U" or not excess
+    return Standing(relid=relid, excess=rows * excess, missing=rows * missing)
 
 
 def images(captures: Sequence[int], relid: int, mark: int | None = None) -> Part:
@@ -81,9 +88,15 @@ def sample(session: Session, run: str, *, limit: int = SAMPLE) -> tuple[RowChang
                 known, now = kept.get(stands.relid), live.get(stands.relid)
                 if known is not None and now is not None and shape.difference(known, now) is None:
                     with resolving(session):  # keys of a domain may be checked by functions of its own
-                        pairs = _pairs(session, now, [capture], limit)
-                    changes += [_change(now, *row) for row in pairs]
+                        rows = _rows(session, now, capture, limit)
+                    changes += [_change(now, *row) for row in rows]
     return tuple(sorted(changes, key=lambda change: change.table))
+
+
+def _rows(session: Session, table: Shape, capture: int, limit: int) -> list[Row]:
+    for item in native.load(session, [capture], {table.relid: table}):
+        return session.execute(native.pairs(item, limit=limit))
+    return _pairs(session, table, [capture], limit)
 
 
 def _pairs(session: Session, table: Shape, captures: Sequence[int], limit: int) -> list[Row]:

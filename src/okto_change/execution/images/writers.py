@@ -25,6 +25,7 @@ def trusted(session: Session, captures: Sequence[int], relids: Sequence[int]) ->
 def _query(relid: int, captures: Sequence[int], transactions: Sequence[str]) -> Part:
     return compose(
         """SELECT i.xmin FROM okto_change.image AS i WHERE i.capture IN ({captures}) AND i.relid = {relid}
+           UNION SELECT n.writer FROM okto_change.image_native AS n WHERE n.capture IN ({captures}) AND n.relid = {relid}
            UNION SELECT pg_catalog.unnest({transactions}::xid[])""",
         captures=joined(map(literal, captures)), relid=literal(relid),
         transactions=literal("{" + ",".join(transactions) + "}"),

@@ -124,6 +124,8 @@ def _rehearsal(page: Page, result: DryRun, rehearsal: Rehearsal) -> None:
     page.heading("UNDO  ", (str(rehearsal.undo), GOOD if rehearsal.undo.proven else BAD))
     took = f"{units.moment(rehearsal.at)}, took {units.duration(rehearsal.milliseconds)}; everything was rolled back"
     page.heading("REHEARSED  ", (took, ""))
+    for captured in rehearsal.captures:
+        page.line(f"Images by {captured}", indent=2)
     if rehearsal.left_behind:
         page.line("What a rolled-back rehearsal leaves behind:", indent=2)
         page.bullets(rehearsal.left_behind)

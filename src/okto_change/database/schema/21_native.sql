@@ -1,0 +1,25 @@
+-- Images of large fixes: a table of their own for each, in the types of the rows. Owner only. Safe to run again.
+
+CREATE TABLE IF NOT EXISTS okto_change.image_native (
+    capture integer    NOT NULL REFERENCES okto_change.capture,
+    relid   oid        NOT NULL,
+    source  integer    NOT NULL REFERENCES okto_change.capture,
+    sign    smallint   NOT NULL CHECK (sign IN (1, -1)),
+    op      "char"     NOT NULL CHECK (op IN ('I', 'U', 'D')),
+    rows    bigint     NOT NULL,
+    columns smallint[] NOT NULL,
+    writer  xid        NOT NULL,
+    spread  boolean    NOT NULL DEFAULT false,
+    PRIMARY KEY (capture, relid)
+);
+REVOKE ALL ON okto_change.image_native FROM PUBLIC;
+COMMENT ON TABLE  okto_change.image_native         IS 'Tables rows_<source>_<relid>_old (whole rows before) and _new (key and changed columns after) with the images of large fixes.';
+COMMENT ON COLUMN okto_change.image_native.capture IS 'The capture.';
+COMMENT ON COLUMN okto_change.image_native.relid   IS 'The table that held the rows.';
+COMMENT ON COLUMN okto_change.image_native.source  IS 'The capture whose tables hold the images: this one, or the one that it takes back or does again.';
+COMMENT ON COLUMN okto_change.image_native.sign    IS '1: from the old rows to the new ones; -1: back.';
+COMMENT ON COLUMN okto_change.image_native.op      IS 'What the source did: I insert, U update, D delete.';
+COMMENT ON COLUMN okto_change.image_native.rows    IS 'How many rows.';
+COMMENT ON COLUMN okto_change.image_native.columns IS 'Numbers of the columns changed, which the table of new rows holds beside the key.';
+COMMENT ON COLUMN okto_change.image_native.writer  IS 'The (sub)transaction that wrote the rows, as their xmin shows it: with another one somebody wrote them since.';
+COMMENT ON COLUMN okto_change.image_native.spread  IS 'The images have been written out as text; those count now.';

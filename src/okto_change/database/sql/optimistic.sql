@@ -1,0 +1,104 @@
+-- Imaging rows ahead of a statement: what stands in the way, and how many rows to expect.
+
+-- name: optimistic_obstacles
+-- Why the rows that an UPDATE, DELETE or INSERT of this relation changes could be others than those its WHERE finds, in words.
+-- %%(event)s is the bit of pg_trigger.tgtype: 4 insert, 8 delete, 16 update; %%(columns)s are the columns assigned.
+WITH RECURSIVE tree (oid) AS (
+    SELECT %(oid)s::oid
+    UNION
+    SELECT i.inhrelid FROM tree AS t JOIN pg_catalog.pg_inherits AS i ON i.inhparent = t.oid
+), member AS (
+    SELECT c.*, pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name
+      FROM tree AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.oid
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+)
+SELECT pg_catalog.format('%%s is no table that holds rows itself', m.name) FROM member AS m WHERE m.relkind NOT IN ('r', 'p')
+UNION ALL
+SELECT pg_catalog.format('%%s is temporary', m.name) FROM member AS m WHERE m.relpersistence = 't'
+UNION ALL
+SELECT pg_catalog.format('row security of %%s applies', m.name) FROM member AS m WHERE pg_catalog.row_security_active(m.oid)
+UNION ALL
+SELECT pg_catalog.format('the trigger %%I of %%s fires', t.tgname, m.name)
+  FROM member AS m JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = m.oid
+ WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & %(event)s <> 0
+   AND t.tgfoid IS DISTINCT FROM pg_catalog.to_regprocedure('okto_change.capture_row()')
+UNION ALL
+SELECT pg_catalog.format('the rule %%I of %%s rewrites statements', r.rulename, m.name)
+  FROM member AS m JOIN pg_catalog.pg_rewrite AS r ON r.ev_class = m.oid
+ WHERE m.relkind <> 'v' AND r.ev_enabled <> 'D'
+UNION ALL
+SELECT pg_catalog.format('the foreign key %%I of %%s follows', f.conname, f.conrelid::pg_catalog.regclass)
+  FROM member AS m JOIN pg_catalog.pg_constraint AS f ON f.confrelid = m.oid AND f.contype = 'f'
+ WHERE (%(event)s = 8 AND f.confdeltype IN ('c', 'n', 'd'))
+    OR (%(event)s = 16 AND f.confupdtype IN ('c', 'n', 'd')
+        AND EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
+                     WHERE a.attrelid = m.oid AND a.attnum = ANY (f.confkey) AND a.attname::text = ANY (%(columns)s)))
+
+-- name: optimistic_volatile
+-- Which of these functions give another value at every call. Names are folded, with or without schema.
+SELECT DISTINCT w.name
+  FROM pg_catalog.unnest(%(names)s::text[]) AS w (name)
+  JOIN pg_catalog.pg_proc AS p
+    ON p.proname = pg_catalog.substring(w.name, '[^.]*$') AND p.provolatile = 'v'
+ ORDER BY 1
+
+-- name: optimistic_size
+SELECT pg_catalog.pg_relation_size(%(oid)s::oid::pg_catalog.regclass)
+
+-- name: optimistic_xid
+SELECT pg_catalog.pg_current_xact_id()::pg_catalog.xid::text
+
+-- name: native_standing
+-- Native images of which something stands, by table: %%(captures)s add up to 1 (as changed), -1 (as taken back) or nothing.
+SELECT n.relid, n.source, n.op::text, n.rows, n.columns::integer[], pg_catalog.sum(n.sign)::integer
+  FROM okto_change.image_native AS n
+ WHERE n.capture = ANY (%(captures)s) AND NOT n.spread
+ GROUP BY n.relid, n.source, n.op, n.rows, n.columns
+HAVING pg_catalog.sum(n.sign) <> 0
+ ORDER BY n.relid
+
+-- name: native_all
+SELECT n.capture, n.relid, n.source, n.op::text, n.rows, n.columns::integer[], n.sign::integer
+  FROM okto_change.image_native AS n
+ WHERE n.capture = ANY (%(captures)s) AND NOT n.spread
+ ORDER BY n.capture, n.relid
+
+-- name: native_keep
+-- The row of the capture was written by the (sub)transaction that wrote the rows.
+INSERT INTO okto_change.image_native (capture, relid, source, sign, op, rows, columns, writer)
+SELECT c.id, %(relid)s, %(source)s, %(sign)s, %(op)s, %(rows)s, %(columns)s::smallint[], c.xmin
+  FROM okto_change.capture AS c WHERE c.id = %(capture)s
+
+-- name: native_spread
+UPDATE okto_change.image_native AS n SET spread = true WHERE n.capture = ANY (%(captures)s) AND NOT n.spread
+
+-- name: native_inserted
+-- Rows that this transaction has inserted into one of our own tables.
+SELECT pg_catalog.pg_stat_get_xact_tuples_inserted(pg_catalog.to_regclass(%(name)s))
+
+-- name: native_text
+-- Whether any images of these captures are in the shared table.
+SELECT EXISTS (SELECT FROM okto_change.image AS i WHERE i.capture = ANY (%(captures)s))
+
+-- name: native_fits
+-- Whether a table can have native images: it holds rows, has no children, and its types come with the server.
+SELECT c.relkind = 'r'
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits AS i WHERE i.inhparent = c.oid)
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
+                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384)
+  FROM pg_catalog.pg_class AS c WHERE c.oid = %(oid)s
+
+-- name: native_memory
+-- More memory and no compiling for our own joins; what was set comes back.
+SELECT pg_catalog.current_setting('work_mem'), pg_catalog.current_setting('jit'),
+       pg_catalog.set_config('work_mem', greatest(s.setting::bigint, %(kilobytes)s)::text || 'kB', true),
+       pg_catalog.set_config('jit', 'off', true)
+  FROM pg_catalog.pg_settings AS s WHERE s.name = 'work_mem'
+
+-- name: native_own
+-- Tables that captures of this transaction made for native images.
+SELECT c.oid
+  FROM okto_change.capture AS k
+  JOIN pg_catalog.pg_class AS c ON pg_catalog.starts_with(c.relname::text, 'rows_' || k.id || '_')
+ WHERE k.xid = pg_catalog.pg_current_xact_id()::text::bigint
+   AND c.relnamespace = pg_catalog.to_regnamespace('okto_change') AND c.relkind = 'r'

@@ -1,0 +1,122 @@
+"""Which way to capture a unit: images taken ahead where each statement is simple and nothing else can be written, else triggers.
+
+The choice saves time and locks; it is never trusted. Where images were taken ahead, the proof before COMMIT decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from okto_change.database.session import Session
+from okto_change.execution import images
+from okto_change.execution.job import Job
+from okto_change.execution.units import SqlUnit
+from okto_change.model import Event, EventKind, Preview, Statement, StatementKind
+
+TRIGGERS = "triggers, which keep other writers of these tables out until COMMIT: "
+AHEAD = "reading rows ahead with each statement's own WHERE: no trigger, no lock but the statements' own"
+PLAIN = frozenset(
+    {StatementKind.UPDATE, StatementKind.DELETE, StatementKind.INSERT, StatementKind.SET, StatementKind.SELECT}
+)
+EVENTS = {StatementKind.INSERT: 4, StatementKind.DELETE: 8, StatementKind.UPDATE: 16}
+"""kind -> its bit in ``pg_trigger.tgtype``"""
+
+OPS = {StatementKind.INSERT: "I", StatementKind.DELETE: "D", StatementKind.UPDATE: "U"}
+"""kind -> how images call it"""
+
+
+def start(job: Job, unit: SqlUnit, session: Session) -> images.Capture:
+    """Begin to capture in the open transaction, the way that fits; remember in ``job.seen`` which one and why."""
+    reason = job.unproven.get(unit.number) or next(_obstacles(job, unit, session), None)
+    job.seen.captures[unit.number] = AHEAD if reason is None else TRIGGERS + reason
+    if reason is None:
+        capture = images.begin_ahead(session, job.run, str(unit.number), list(_large(job, unit, session)))
+    else:
+        capture = images.start(session, job.run, str(unit.number), job.covered(unit))
+    # What setval did in an attempt that was rolled back stays; without this the next attempt would not see it.
+    first = job.sequences.setdefault(unit.number, capture.before.sequences)
+    capture.before = replace(capture.before, sequences={**capture.before.sequences, **first})
+    return capture
+
+
+def ahead(job: Job, session: Session, capture: images.Capture, statement: Statement) -> None:
+    """Image what ``statement`` is about to change, if that is the way of this capture. Raises images.Unproven."""
+    if capture.imaged is None or not statement.kind.writes_rows:
+        return
+    relid = _target(session, statement) or 0
+    if statement.kind is StatementKind.INSERT:
+        images.ahead_of_insert(session, capture, relid)
+        return
+    preview = _preview(job, statement)
+    if preview is None:
+        raise images.Unproven(capture.unit, "the rows of a statement cannot be read without running it")
+    images.ahead_of_change(session, capture, preview, OPS[statement.kind], relid)
+
+
+def otherwise(job: Job, unproven: images.Unproven, name: str | None = None) -> Event:
+    """Have the next attempt capture the unit otherwise, with triggers at the latest; return the event that says so and why."""
+    unit = int(unproven.unit)
+    reason = f"keeping images in a table of their own: {unproven.reason}"
+    if unproven.large and unit not in job.large:
+        job.large.add(unit)
+    else:
+        job.unproven[unit] = unproven.reason
+        reason = f"capturing with triggers: {unproven.reason}"
+    return job.event(EventKind.RETRYING, name, reason=reason, unit=unit)
+
+
+def _obstacles(job: Job, unit: SqlUnit, session: Session) -> Iterator[str]:
+    if unit.scripts:
+        yield "the author's own undo has to be compared"
+    for statement in unit.statements:
+        yield from _wording(job, statement)
+    for statement in unit.statements:
+        if statement.kind.writes_rows:
+            yield from _catalogue(job, statement, session)
+
+
+def _large(job: Job, unit: SqlUnit, session: Session) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    """The statements that will change many rows, as far as the planner can tell, and that are the only ones of their table."""
+    writing = [statement for statement in unit.statements if statement.kind.writes_rows]
+    targets = [_target(session, statement) for statement in writing]
+    for relid, statement in zip(targets, writing, strict=True):
+        if relid is None or targets.count(relid) > 1:
+            continue
+        preview = _preview(job, statement)
+        text = preview.one if preview else statement.text
+        if unit.number in job.large or images.expected(session, text) > images.SMALL:
+            yield relid, OPS[statement.kind], preview.sets if preview else ()
+
+
+def _wording(job: Job, statement: Statement) -> Iterator[str]:
+    where = f"statement {statement.index + 1} of {statement.step}"
+    if statement.kind not in PLAIN:
+        yield f"{where} is neither UPDATE, DELETE nor INSERT"
+    elif statement.kind.writes_rows and len(statement.writes) != 1:
+        yield f"{where} writes more than one table"
+    elif statement.kind is StatementKind.INSERT and "conflict" in statement.text.lower():
+        yield f"{where} may update on conflict"
+    elif statement.kind in (StatementKind.UPDATE, StatementKind.DELETE) and _preview(job, statement) is None:
+        yield f"{where}: its rows cannot be read without running it"
+
+
+def _catalogue(job: Job, statement: Statement, session: Session) -> Iterator[str]:
+    preview = _preview(job, statement)
+    relid = _target(session, statement)
+    if relid is None:
+        yield f"{statement.writes[0]} is not known here"
+        return
+    yield from images.obstacles_ahead(
+        session, relid, EVENTS[statement.kind], columns=preview.sets if preview else (),
+        calls=preview.calls if preview else (),
+        many=statement.kind is StatementKind.INSERT and images.expected(session, statement.text) > images.SMALL,
+    )  # fmt: skip
+
+
+def _target(session: Session, statement: Statement) -> int | None:
+    return images.resolve(session, statement.writes).get(statement.writes[0])
+
+
+def _preview(job: Job, statement: Statement) -> Preview | None:
+    return job.previews.get((statement.step, statement.index))

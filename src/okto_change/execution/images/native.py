@@ -1,0 +1,368 @@
+"""Images of large fixes: each in a table of its own, in the rows' own types, written and read by whole sets.
+
+``rows_<capture>_<table>_old`` has the whole rows as they were (UPDATE, DELETE), ``…_new`` the rows as they became: for an
+UPDATE the key and the changed columns, for an INSERT all. Their columns are called c1, c2, … by number. Both are made
+empty before the first statement, so that the accounts of the change do not see them come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from okto_change.database.composing import Composed, Part, compose, identifier, joined, literal
+from okto_change.database.session import Session
+from okto_change.execution.images import shape
+from okto_change.execution.images.shape import ColumnShape, Shape
+from okto_change.model.base import type_
+
+OUR = "okto_change"
+MEMORY = 262_144
+"""kilobytes that one of our own sorts or hashes may take on the server"""
+OWN = "t.xmin OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()::pg_catalog.xid"
+
+
+@type_
+class Native:
+    """The native images of one table in one capture. ``changed`` are the columns that an UPDATE may have changed."""
+
+    table: Shape
+    source: int
+    op: str
+    changed: tuple[ColumnShape, ...]
+    rows: int = 0
+    direction: int = 1
+    """1: the rows are as the change left them; -1: as it found them again"""
+
+    @property
+    def old_name(self) -> str:
+        """The table of rows before."""
+        return f"rows_{self.source}_{self.table.relid}_old"
+
+    @property
+    def new_name(self) -> str:
+        """The table of rows after."""
+        return f"rows_{self.source}_{self.table.relid}_new"
+
+    @property
+    def old(self) -> Part:
+        """The table of rows before, quoted."""
+        return identifier(OUR, self.old_name)
+
+    @property
+    def new(self) -> Part:
+        """The table of rows after, quoted."""
+        return identifier(OUR, self.new_name)
+
+    @property
+    def kept(self) -> tuple[ColumnShape, ...]:
+        """The columns that an UPDATE left alone."""
+        return tuple(column for column in self.table.stored if column not in self.changed)
+
+    @property
+    def after(self) -> tuple[ColumnShape, ...]:
+        """The columns of the table of rows after."""
+        if self.op == "I":
+            return self.table.stored
+        return tuple(match.column for match in self.table.key or ()) + self.changed
+
+
+@contextmanager
+def roomy(session: Session) -> Iterator[None]:
+    """Let our own joins of the body use more memory."""
+    memory, compiling = session.query("native_memory", kilobytes=MEMORY)[0][:2]
+    yield
+    session.query("image_unpin", names=["work_mem", "jit"], values=[memory, compiling])
+
+
+def fits(session: Session, relid: int, op: str, sets: Sequence[str]) -> bool:
+    """Whether the rows of this table can have native images."""
+    found = session.query("native_fits", oid=relid)
+    table = shape.load(session, [relid]).get(relid)
+    if not found or not found[0][0] or table is None or table.key is None:
+        return False
+    return op != "U" or not any(column.identity == "a" and column.name in sets for column in table.columns)
+
+
+def make(session: Session, capture: int, relid: int, op: str, sets: Sequence[str]) -> Native:
+    """Make the empty tables for the images of one statement."""
+    table = shape.load(session, [relid])[relid]
+    changed = tuple(c for c in table.stored if op == "U" and (c.name in sets or c.generated))
+    native = Native(table=table, source=capture, op=op, changed=changed)
+    if op != "I":
+        _make(session, native, native.old, table.columns)
+    if op != "D":
+        _make(session, native, native.new, native.after)
+    return native
+
+
+def _make(session: Session, native: Native, name: Part, columns: Sequence[ColumnShape]) -> None:
+    fields = joined(compose("t.{name} AS {label}", name=identifier(c.name), label=identifier(c.label)) for c in columns)
+    session.execute(
+        compose(
+            "CREATE TABLE {name} AS SELECT {fields} FROM ONLY {table} AS t WITH NO DATA", name=name, fields=fields,
+            table=native.table.table,
+        )
+    )  # fmt: skip
+
+
+def inserted(session: Session, name: str) -> int:
+    """Return how many rows this transaction has put into one of our tables."""
+    found: int = session.query("native_inserted", name=f"{OUR}.{name}")[0][0]
+    return found
+
+
+# ------------------------------------------------------------------------------ rows
+
+
+def same(left: str, left_labels: bool, right: str, columns: Sequence[ColumnShape]) -> Composed:
+    """Return the condition that two rows agree in these columns, byte for byte; those of ``right`` are our labels."""
+    if not columns:
+        return compose("true")
+    return compose(
+        "pg_catalog.record_image_eq(ROW({left}), ROW({right}))",
+        left=joined(identifier(left, column.label if left_labels else column.name) for column in columns),
+        right=joined(identifier(right, column.label) for column in columns),
+    )
+
+
+def keyed(native: Native, left: str, right: str, labels: str) -> Part:
+    """Return the condition that two rows have the same key."""
+    return shape.matches(left, right, native.table.key or (), labels=labels)
+
+
+def as_found(native: Native) -> Composed:
+    """Rows ``t`` of the table that are as the change found them: a join condition on its old rows ``o``."""
+    return compose(
+        "{key} AND {rest}", key=keyed(native, "t", "o", "o"), rest=same("t", False, "o", native.table.stored)
+    )
+
+
+def keep_new(session: Session, native: Native) -> int:
+    """Write the new rows of an UPDATE or INSERT: those of this transaction; return how many there are.
+
+    Of an UPDATE only those whose key was imaged, and whose other columns are as they were.
+    """
+    labels = joined(identifier(column.label) for column in native.after)
+    fields = joined(identifier("t", column.name) for column in native.after)
+    source = compose("FROM ONLY {table} AS t WHERE {own}", table=native.table.table, own=compose(OWN))
+    if native.op == "U":
+        source = compose(
+            "FROM {old} AS o JOIN ONLY {table} AS t ON {key} AND {rest} WHERE {own}", old=native.old,
+            table=native.table.table, key=keyed(native, "t", "o", "o"), rest=same("t", False, "o", native.kept), own=compose(OWN),
+        )  # fmt: skip
+    session.execute(
+        compose(
+            "INSERT INTO {new} ({labels}) SELECT {fields} {source}",
+            new=native.new,
+            labels=labels,
+            fields=fields,
+            source=source,
+        )
+    )
+    return inserted(session, native.new_name)
+
+
+def still_there(session: Session, native: Native) -> int:
+    """Return how many keys of the old rows are in the table."""
+    found: int = session.execute(
+        compose(
+            "SELECT pg_catalog.count(*) FROM {old} AS o JOIN ONLY {table} AS t ON {key}", old=native.old,
+            table=native.table.table, key=keyed(native, "t", "o", "o"),
+        )
+    )[0][0]  # fmt: skip
+    return found
+
+
+def identical(session: Session, native: Native) -> int:
+    """Return how many rows of the change are as it found them; for an INSERT, how many of its keys are gone."""
+    if native.op == "I":
+        query = compose(
+            "SELECT {rows} - pg_catalog.count(*) FROM {new} AS n JOIN ONLY {table} AS t ON {key}", rows=literal(native.rows),
+            new=native.new, table=native.table.table, key=keyed(native, "t", "n", "n"),
+        )  # fmt: skip
+    else:
+        query = compose(
+            "SELECT pg_catalog.count(*) FROM {old} AS o JOIN ONLY {table} AS t ON {same}", old=native.old,
+            table=native.table.table, same=as_found(native),
+        )  # fmt: skip
+    found: int = session.execute(query)[0][0]
+    return found
+
+
+# ------------------------------------------------------------------------------ back and forth
+
+
+def move(session: Session, native: Native, writers: Part) -> None:
+    """Take the rows from where they stand (``direction``) to the other side; only those that nobody wrote since.
+
+    ``writers`` is a query of the transaction ids that such rows have.
+    """
+    _count_keys(session, native)
+    match native.op, native.direction:
+        case ("U", direction):
+            session.execute(_update(native, writers, back=direction == 1))
+        case ("D", 1):
+            session.execute(_insert(native, native.old))
+        case ("I", -1):
+            session.execute(_insert(native, native.new))
+        case ("D", _):
+            session.execute(_delete(native, native.old, "o", writers))
+        case _:
+            session.execute(_delete(native, native.new, "n", writers))
+
+
+def _count_keys(session: Session, native: Native) -> None:
+    """Let the planner know that each key is there once; it joins the whole tables by it."""
+    keys = joined(identifier(match.column.label) for match in native.table.key or ())
+    for name, there in ((native.old, native.op != "I"), (native.new, native.op != "D")):
+        if there:
+            session.execute(compose("ANALYZE {name} ({keys})", name=name, keys=keys))
+
+
+def _update(native: Native, writers: Part, *, back: bool) -> Composed:
+    there, here = ("o", "n") if back else ("n", "o")
+    sets = joined(
+        compose("{name} = {value}", name=identifier(column.name), value=identifier(there, column.label))
+        for column in native.changed if not column.generated
+    )  # fmt: skip
+    return compose(
+        """UPDATE ONLY {table} AS t SET {sets}
+             FROM {old} AS o JOIN {new} AS n ON {pair}
+            WHERE {key} AND {changed} AND {kept} AND t.xmin IN ({writers})""",
+        writers=writers,
+        table=native.table.table, sets=sets, old=native.old, new=native.new, pair=keyed(native, "n", "o", "no"),
+        key=keyed(native, "t", "o", "o"), changed=same("t", False, here, native.changed),
+        kept=same("t", False, "o", native.kept),
+    )  # fmt: skip
+
+
+def _insert(native: Native, source: Part) -> Composed:
+    columns = native.table.writable
+    return compose(
+        "INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {labels} FROM {source} AS s", table=native.table.table,
+        names=joined(identifier(c.name) for c in columns), labels=joined(identifier("s", c.label) for c in columns),
+        source=source,
+    )  # fmt: skip
+
+
+def _delete(native: Native, source: Part, alias: str, writers: Part) -> Composed:
+    return compose(
+        "DELETE FROM ONLY {table} AS t USING {source} AS {alias} WHERE {key} AND {same} AND t.xmin IN ({writers})",
+        writers=writers, table=native.table.table,
+        source=source, alias=identifier(alias), key=keyed(native, "t", alias, alias),
+        same=same("t", False, alias, native.table.stored),
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------ as text
+
+
+def pairs(native: Native, *, limit: int | None = None) -> Composed:
+    """Return a query of old and new row as text, null where there is none: ``before``, ``after``; any ``limit`` of them."""
+    some = compose(
+        "(SELECT * FROM {source} LIMIT {limit})",
+        source=native.new if native.op == "I" else native.old,
+        limit=literal(limit),
+    )
+    if native.op == "I":
+        return compose(
+            "SELECT NULL::text AS before, {new} AS after FROM {some} AS n", new=_text(native, {}, "n"), some=some
+        )
+    old = _text(native, {}, "o")
+    if native.op == "D":
+        return compose("SELECT {old} AS before, NULL::text AS after FROM {some} AS o", old=old, some=some)
+    return compose(
+        "SELECT {old} AS before, {new} AS after FROM {some} AS o JOIN {news} AS n ON {key}", old=old,
+        new=_text(native, dict.fromkeys(native.changed, "n"), "o"), some=some, news=native.new,
+        key=keyed(native, "n", "o", "no"),
+    )  # fmt: skip
+
+
+def others(native: Native, limit: int, writers: Part) -> Composed:
+    """Return a query of rows that are not where ``move`` looks for them: as the change left them, and as they are now.
+
+    Where rows would be inserted: of those whose key is there already.
+    """
+    inserts = (native.op, native.direction) in {("D", 1), ("I", -1)}
+    back = native.direction == 1
+    alias = "n" if native.op == "I" else "o"
+    changed = {column: "n" for column in native.changed if back}
+    source = compose(
+        "{table} AS {alias}", table=native.new if native.op == "I" else native.old, alias=identifier(alias)
+    )
+    if changed:
+        source = compose(
+            "{source} JOIN {new} AS n ON {key}", source=source, new=native.new, key=keyed(native, "n", "o", "no")
+        )
+    found = same("t", False, alias, native.kept) if changed else same("t", False, alias, native.table.stored)
+    if changed:
+        found = compose("{found} AND {rest}", found=found, rest=same("t", False, "n", native.changed))
+    found = compose("{found} AND t.xmin IN ({writers})", found=found, writers=writers)
+    return compose(
+        """SELECT {left}, CASE WHEN t.ctid IS NOT NULL THEN {now} END
+             FROM {source} {join} JOIN ONLY {table} AS t ON {key} WHERE {otherwise}
+            ORDER BY {keys} LIMIT {limit}""",
+        left=_text(native, changed, alias), now=native.table.row_text("t"), source=source,
+        join=compose("" if inserts else "LEFT"), table=native.table.table, key=keyed(native, "t", alias, alias),
+        otherwise=compose("true") if inserts else compose("t.ctid IS NULL OR NOT ({found})", found=found),
+        keys=joined(identifier(alias, match.column.label) for match in native.table.key or ()), limit=literal(limit),
+    )  # fmt: skip
+
+
+def _text(native: Native, other: dict[ColumnShape, str], alias: str) -> Composed:
+    """The text of a whole row, as the capture trigger writes it; some columns taken from another alias."""
+    fields = [
+        compose("NULL") if column.generated == "v" else identifier(other.get(column, alias), column.label)
+        for column in native.table.columns
+    ]
+    return compose('ROW({fields})::text COLLATE "C"', fields=joined(fields))
+
+
+def load(session: Session, captures: Sequence[int], shapes: dict[int, Shape] | None = None) -> list[Native]:
+    """Return the native images of which something stands; tables that are gone are left out."""
+    rows = session.query("native_standing", captures=list(captures))
+    known = shapes if shapes is not None else shape.load(session, [row[0] for row in rows])
+    return [
+        Native(
+            table=known[relid],
+            source=source,
+            op=op,
+            rows=count,
+            direction=sign,
+            changed=by_number(known[relid], columns),
+        )
+        for relid, source, op, count, columns, sign in rows
+        if relid in known
+    ]
+
+
+def by_number(table: Shape, numbers: Sequence[int]) -> tuple[ColumnShape, ...]:
+    """Return the columns with these numbers, in the table's order."""
+    return tuple(column for column in table.columns if column.number in numbers)
+
+
+def spread(session: Session, captures: Sequence[int]) -> None:
+    """Write the native images of these captures as text into the shared table and forget the native ones.
+
+    Slow, but then they can be undone one by one.
+    """
+    rows = session.query("native_all", captures=list(captures))
+    shapes = shape.load(session, [row[1] for row in rows])
+    for capture, relid, source, op, count, columns, sign in rows:
+        if relid not in shapes:
+            continue
+        native = Native(
+            table=shapes[relid], source=source, op=op, rows=count, changed=by_number(shapes[relid], columns)
+        )
+        before, after = ("before", "after") if sign == 1 else ("after", "before")
+        kind = op if sign == 1 else {"I": "D", "D": "I", "U": "U"}[op]
+        session.execute(
+            compose(
+                """INSERT INTO okto_change.image (capture, relid, op, before, after)
+                   SELECT {capture}, {relid}, {op}, p.{before}, p.{after} FROM ({pairs}) AS p""",
+                capture=literal(capture), relid=literal(relid), op=literal(kind), before=identifier(before),
+                after=identifier(after), pairs=pairs(native),
+            )
+        )  # fmt: skip
+    session.query("native_spread", captures=list(captures))

@@ -1,0 +1,252 @@
+"""Large fixes keep their images in tables of their own, and are taken back by whole sets, or row by row where that fails."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from okto_change.database.session import READ_COMMITTED, connect
+from okto_change.database.state import ensure_schema
+from okto_change.execution import images
+from okto_change.model import EventKind, Preview, Result
+from tests.plugins.journey import Journey
+
+STEP = "  - name: the step\n    target: ledger\n    sql: change.sql\n"
+ROWS = 24_000
+TABLE = f"""
+CREATE TABLE t(gone int, id bigint PRIMARY KEY, a int, b text, c numeric, d timestamptz,
+               twice int GENERATED ALWAYS AS (a * 2) STORED);
+ALTER TABLE t DROP COLUMN gone;
+CREATE INDEX ON t(a);
+INSERT INTO t (id, a, b, c, d) SELECT g, g, 'row ' || g, g / 7.0, '2026-01-01'::timestamptz + g * interval '1 s'
+  FROM generate_series(1, {ROWS}) g;
+ANALYZE t;
+"""
+CHANGES = {
+    "update": "UPDATE t SET a = -a, b = NULL WHERE id <= 20000;",
+    "update that changes nothing in some": "UPDATE t SET a = 7 WHERE id <= 20000;",
+    "update with a match twice": "UPDATE t SET a = s.n"
+    " FROM (SELECT g % 15000 AS id, -g AS n FROM generate_series(1, 30000) g) s WHERE s.id = t.id;",
+    "delete": "DELETE FROM t WHERE id > 5000;",
+    "insert": "INSERT INTO t (id, a) SELECT g, 1 FROM generate_series(100001, 115000) g;",
+}
+
+
+@pytest.fixture(autouse=True)
+def table(database: str) -> None:
+    """Make the large table."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(TABLE)
+
+
+def content(database: str) -> tuple[object, ...]:
+    """Return a digest of every row."""
+    with psycopg.connect(database) as connection:
+        row = connection.execute("SELECT count(*), md5(string_agg(t::text, '|' ORDER BY id)) FROM t").fetchone()
+    assert row is not None
+    return tuple(row)
+
+
+def execute(database: str, statement: str) -> list[tuple[object, ...]]:
+    """Run a statement of somebody else's; return its rows."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
+
+
+def apply(journey: Journey, text: str) -> None:
+    """Rehearse and apply a change that must be imaged natively."""
+    journey.write(STEP, {"change.sql": text + "\n"})
+    rehearsed = journey.dry_run().rehearsal
+    assert rehearsed is not None
+    assert rehearsed.undo.proven, rehearsed.failure or str(rehearsed.undo)
+    assert rehearsed.rows, "a sample is shown"
+    journey.git.commit("Rehearsed")
+    assert journey.apply().result is Result.DONE
+    kept = [event for event in journey.events if event.kind is EventKind.IMAGES_KEPT][-1]
+    assert "reading rows ahead" in str(kept.data["capture"])
+    assert not any(event.kind is EventKind.RETRYING for event in journey.events)
+
+
+@pytest.mark.parametrize("text", CHANGES.values(), ids=CHANGES.keys())
+def test_a_large_fix_goes_there_and_back_twice(text: str, journey: Journey, database: str) -> None:
+    """Images are native, nothing is in the shared table, and all rows come back byte for byte, a second time too."""
+    before = content(database)
+    apply(journey, text)
+    assert content(database) != before
+    assert execute(database, "SELECT count(*) FROM okto_change.image") == [(0,)]
+    assert execute(database, "SELECT sign, rows > 10000 FROM okto_change.image_native") == [(1, True)]
+    assert journey.rollback().result is Result.DONE
+    assert content(database) == before
+    assert execute(database, "SELECT count(*) FROM okto_change.image") == [(0,)]
+    assert journey.apply().result is Result.DONE
+    assert journey.rollback().result is Result.DONE
+    assert content(database) == before
+
+
+CONFLICTS = {
+    "another column changed": ("UPDATE t SET c = 0 WHERE id = 12;", "public.t (id=12): changed since: c"),
+    "the changed column changed": ("UPDATE t SET a = 5 WHERE id = 12;", "public.t (id=12): changed since: a, twice"),
+    "a row gone": ("DELETE FROM t WHERE id = 12;", "public.t (id=12): removed since"),
+}
+
+
+@pytest.mark.parametrize(("meanwhile", "named"), CONFLICTS.values(), ids=CONFLICTS.keys())
+def test_a_row_changed_since_is_a_conflict_and_the_rest_can_be_undone(
+    meanwhile: str, named: str, journey: Journey, database: str
+) -> None:
+    """Rollback names the row and changes nothing; with only_clean it undoes the others and leaves that one."""
+    before = content(database)
+    apply(journey, CHANGES["update"])
+    execute(database, meanwhile)
+    now = content(database)
+    refused = journey.rollback()
+    assert refused.result is Result.CONFLICT
+    assert refused.conflicts == (named,)
+    assert content(database) == now
+    assert journey.rollback(only_clean=True).conflicts == (named,)
+    execute(database, "DELETE FROM t WHERE id = 12; INSERT INTO t (id, a, b, c, d)"
+            " SELECT 12, 12, 'row 12', 12 / 7.0, '2026-01-01'::timestamptz + 12 * interval '1 s'")  # fmt: skip
+    assert content(database) == before
+
+
+def test_a_key_taken_since_is_a_conflict(journey: Journey, database: str) -> None:
+    """A deleted row whose key somebody uses again is named; nothing is put back over it."""
+    apply(journey, CHANGES["delete"])
+    execute(database, "INSERT INTO t (id, a) VALUES (6000, 1)")
+    refused = journey.rollback()
+    assert refused.result is Result.CONFLICT
+    assert refused.conflicts == ("public.t (id=6000): another row has this key now",)
+
+
+def test_children_added_since_keep_an_inserted_row(journey: Journey, database: str) -> None:
+    """Taking back an INSERT must not cascade into rows that others attached to it."""
+    execute(database, "CREATE TABLE child(id int PRIMARY KEY, t bigint REFERENCES t ON DELETE CASCADE)")
+    apply(journey, CHANGES["insert"])
+    execute(database, "INSERT INTO child VALUES (1, 100005)")
+    refused = journey.rollback()
+    assert refused.result is Result.CONFLICT
+    assert "rows of public.child that others wrote" in refused.conflicts[0]
+    assert execute(database, "SELECT * FROM child") == [(1, 100005)]
+
+
+def test_a_trigger_made_since_does_not_fire_on_the_way_back(journey: Journey, database: str) -> None:
+    """Triggers of others are off while rows are put back, and on afterwards."""
+    before = content(database)
+    apply(journey, CHANGES["update"])
+    execute(
+        database, "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.b := 'stamped'; RETURN NEW; END$$;"
+        "CREATE TRIGGER stamp BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()",
+    )  # fmt: skip
+    assert journey.rollback().result is Result.DONE
+    assert content(database) == before
+    assert execute(database, "SELECT tgenabled FROM pg_trigger WHERE tgname = 'stamp'") == [("O",)]
+
+
+def test_rows_that_the_planner_did_not_expect_become_native_at_the_second_try(journey: Journey, database: str) -> None:
+    """Where the estimate is far too low the first try stops early and says so; no trigger is needed."""
+    execute(database, "CREATE FUNCTION yes(bigint) RETURNS boolean LANGUAGE sql STABLE STRICT AS 'SELECT $1 > 0'")
+    execute(database, "DELETE FROM pg_statistic WHERE starelid = 't'::regclass")
+    before = content(database)
+    journey.write(
+        STEP, {"change.sql": "UPDATE t SET a = 0 WHERE yes(id) AND b = 'row ' || id AND c = id / 7.0 AND id > 0;\n"}
+    )
+    assert journey.apply().result is Result.DONE
+    reasons = [str(event.data["reason"]) for event in journey.events if event.kind is EventKind.RETRYING]
+    assert len(reasons) == 1
+    assert "in a table of their own" in reasons[0]
+    assert journey.rollback().result is Result.DONE
+    assert content(database) == before
+
+
+def test_a_table_altered_since_is_a_conflict(journey: Journey, database: str) -> None:
+    """Images fit only the shape that the table had."""
+    apply(journey, CHANGES["update"])
+    execute(database, "ALTER TABLE t ADD COLUMN later int")
+    refused = journey.rollback()
+    assert refused.result is Result.CONFLICT
+    assert refused.conflicts == ("public.t: column later was added since",)
+
+
+def test_types_of_others_make_large_fixes_a_matter_of_triggers(journey: Journey, database: str) -> None:
+    """A native image would tie somebody's type down; both tries are announced, and the undo is right."""
+    execute(database, "CREATE TYPE mood AS ENUM ('ok'); ALTER TABLE t ADD COLUMN m mood DEFAULT 'ok'")
+    before = content(database)
+    journey.write(STEP, {"change.sql": CHANGES["update"] + "\n"})
+    assert journey.apply().result is Result.DONE
+    reasons = [str(event.data["reason"]) for event in journey.events if event.kind is EventKind.RETRYING]
+    assert [reason.partition(":")[0] for reason in reasons] == [
+        "keeping images in a table of their own",
+        "capturing with triggers",
+    ]
+    assert journey.rollback().result is Result.DONE
+    assert content(database) == before
+
+
+@pytest.mark.parametrize("op", ["U", "D", "I"])
+def test_an_undo_can_be_undone_and_done_again(op: str, database: str) -> None:
+    """Redo works from the same two tables, whichever side the rows stand on."""
+    text, rows = {
+        "U": ("UPDATE t SET a = 0, b = 'x' WHERE id > 12000", "FROM t WHERE id > 12000"),
+        "D": ("DELETE FROM t WHERE id > 12000", "FROM t WHERE id > 12000"),
+        "I": ("INSERT INTO t (id, a) SELECT g, g FROM generate_series(50001, 62000) g", ""),
+    }[op]
+    preview = Preview(table="t", columns=(), select="", count="", alias="t", rows=rows, sets=("a", "b"))
+    before = content(database)
+    with connect("ledger", database) as session:
+        ensure_schema(session)
+        session.begin()
+        relid = images.resolve(session, ["t"])["t"]
+        capture = images.begin_ahead(session, "run", "1", [(relid, op, preview.sets)])
+        if op == "I":
+            images.ahead_of_insert(session, capture, relid)
+        else:
+            images.ahead_of_change(session, capture, preview, op, relid)
+        session.run(text)
+        images.prove(session, capture)
+        accounting = images.account(session, capture)
+        assert accounting.refusals == ()
+        assert accounting.missing == frozenset()
+        assert accounting.writes[0].total == 12_000
+        session.commit()
+        changed = content(database)
+        for run, undo, wanted in (("run", "undo", before), ("undo", "redo", changed), ("redo", "undo again", before)):
+            session.begin(isolation=READ_COMMITTED)
+            assert images.restore(session, run, unit="1", undo_run=undo).rows == 12_000
+            session.commit()
+            assert content(database) == wanted
+        assert session.execute("SELECT count(*) FROM okto_change.image") == [(0,)]
+
+
+def test_large_fixes_on_the_same_rows_are_taken_back_last_first(database: str) -> None:
+    """What a later fix wrote and its undo put back does not stand in the way of the earlier one's."""
+    preview = Preview(
+        table="t", columns=(), select="", count="", alias="t", rows="FROM t WHERE id > 12000", sets=("a",)
+    )
+    before = content(database)
+    with connect("ledger", database) as session:
+        ensure_schema(session)
+        relid = images.resolve(session, ["t"])["t"]
+        for run in ("first", "second"):
+            session.begin()
+            capture = images.begin_ahead(session, run, "1", [(relid, "U", preview.sets)])
+            images.ahead_of_change(session, capture, preview, "U", relid)
+            session.run("UPDATE t SET a = a + 1 WHERE id > 12000")
+            images.prove(session, capture)
+            images.account(session, capture)
+            session.commit()
+        for run in ("second", "first"):
+            session.begin(isolation=READ_COMMITTED)
+            assert images.restore(session, run, unit="1", undo_run=f"{run} back").rows == 12_000
+            session.commit()
+    assert content(database) == before
+
+
+def test_a_row_written_again_with_equal_values_is_a_conflict(journey: Journey, database: str) -> None:
+    """Somebody looked at the row and kept it so: undo asks first."""
+    apply(journey, CHANGES["update"])
+    execute(database, "UPDATE t SET a = a WHERE id = 12")
+    refused = journey.rollback()
+    assert refused.result is Result.CONFLICT
+    assert len(refused.conflicts) == 1
+    assert refused.conflicts[0].startswith("public.t (id=12)")
