@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from okto_change.masking import mask
+
 NOTHING_CHANGED = "nothing was changed"
 
 
@@ -29,12 +31,12 @@ class OktoError(Exception):
         hint: str | None = None,
         faults: tuple[str, ...] = (),
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.where = None if where is None else str(where)
-        self.state = state
-        self.hint = hint
-        self.faults = faults
+        self.message = mask(message)
+        super().__init__(self.message)
+        self.where = None if where is None else mask(str(where))
+        self.state = mask(state)
+        self.hint = None if hint is None else mask(hint)
+        self.faults = tuple(map(mask, faults))
 
 
 class UsageError(OktoError):

@@ -113,6 +113,10 @@ def _judge(context: Context, parts: _Parts) -> Iterator[Finding]:
             yield from _judge_step(context, step, parts.scripts[step.name], script=True)
     for index, check in enumerate(context.plan.checks):
         yield from _judge_check(context, check, parts.checks[index])
+    whole = Subject(context=context, where=Where(file=f"changes/{context.plan.change}/plan.yaml"))
+    for rule in RULES:
+        if rule.scope is Scope.PLAN:
+            yield from rule.judge(whole)
 
 
 def _judge_step(context: Context, step: SqlStep, readings: tuple[Reading, ...], *, script: bool) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ import click
 
 from okto_change import __version__
 from okto_change.errors import NOTHING_CHANGED, OktoError, UsageError
+from okto_change.masking import mask
 from okto_change.report import data, fault
 
 OUR_BUG = 70
@@ -136,7 +137,7 @@ def write_log(error: BaseException, arguments: Sequence[str]) -> str:
         f"okto-change {__version__}, Python {sys.version.split()[0]}, {now.isoformat()}",
         f"arguments: {list(arguments)!r}",
     ]
-    content = "\n".join([*lines, "", *traceback.format_exception(error)])
+    content = mask("\n".join([*lines, "", *traceback.format_exception(error)]))
     for folder in (log_folder(), Path(tempfile.gettempdir())):
         path = folder / f"okto-change-{now:%Y%m%dT%H%M%S}-{os.getpid()}.log"
         with contextlib.suppress(OSError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -49,13 +48,12 @@ CLIENT_SIDE = (
 )
 """What libpq says without asking the server, which may quote the connection string: said in our words instead."""
 
-CARD = re.compile(r"(?<!\d)(\d{6})\d{3,9}(\d{4})(?!\d)")
-
 
 def translate(error: psycopg.Error, target: str, text: str | None = None) -> DatabaseError:
     """Return our error for a driver error; ``text`` is the statement of the author's, to name the line of a mistake."""
     code = error.sqlstate
     message = _message(error)
+    error.args = (message,)  # whoever prints the cause of ours prints no row of its detail
     if code in BROKEN and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return ConnectionLost(
             f"connection to {target} lost: {message}",
@@ -65,7 +63,7 @@ def translate(error: psycopg.Error, target: str, text: str | None = None) -> Dat
             hint="run `okto-change status` when the server is back",
         )
     detail = error.diag.message_detail if code not in WHOLE_ROW else None
-    message = f"{message}{_line(error, text)}" + (f" ({_masked(detail)})" if detail else "")
+    message = f"{message}{_line(error, text)}" + (f" ({detail})" if detail else "")
     return DatabaseError(message, sqlstate=code, where=target, hint=HINTS.get(code or "") or error.diag.message_hint)
 
 
@@ -95,11 +93,7 @@ def options(target: str, conninfo: str) -> dict[str, str]:
 
 def _message(error: psycopg.Error) -> str:
     lines = (error.diag.message_primary or str(error)).strip().splitlines()
-    return _masked(lines[0].strip() if lines else type(error).__name__)
-
-
-def _masked(text: str) -> str:
-    return CARD.sub(r"\1******\2", text)
+    return lines[0].strip() if lines else type(error).__name__
 
 
 def _line(error: psycopg.Error, text: str | None) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
+from okto_change.masking import mask_texts
 from okto_change.model.base import type_
 from okto_change.model.evidence import CheckResult, TableWrites
 
@@ -37,7 +38,10 @@ class EventKind(StrEnum):
 
 @type_
 class Event:
-    """One thing the runner is about to do or has seen. ``data`` is JSON, free of secrets and of row contents."""
+    """One thing the runner is about to do or has seen. ``data`` is JSON, free of secrets and of row contents.
+
+    Card numbers in its texts are masked when it is made: the journal is kept for good.
+    """
 
     kind: EventKind
     run: str
@@ -45,6 +49,11 @@ class Event:
     environment: str
     step: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Mask what the author or the database put into the texts."""
+        object.__setattr__(self, "step", mask_texts(self.step))
+        object.__setattr__(self, "data", mask_texts(self.data))
 
 
 class Result(StrEnum):

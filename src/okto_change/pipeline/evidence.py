@@ -14,6 +14,7 @@ from okto_change.errors import DatabaseError
 from okto_change.execution import rehearsal, units
 from okto_change.execution.job import Job, new_run
 from okto_change.execution.targets import Targets
+from okto_change.masking import mask_all, mask_texts
 from okto_change.model import (
     Analysis,
     Count,
@@ -73,12 +74,19 @@ def report_path(environment: str) -> str:
 
 
 def to_file(result: DryRun) -> bytes:
-    """Return the report as canonical JSON. It holds counts and verdicts, no row's content: git never forgets."""
+    """Return the report as canonical JSON. It holds counts and verdicts, no row's content and no card: git never forgets."""
     rehearsed = result.rehearsal and replace(result.rehearsal, rows=())
     shown = replace(
         result, rehearsal=rehearsed, previews=tuple(replace(preview, rows=()) for preview in result.previews)
     )
-    return digest.canonical({"_type": REPORT, "dry_run": encode(shown)})
+    facts = encode(shown.facts)  # digests and identities, compared byte for byte
+    return digest.canonical({"_type": REPORT, "dry_run": mask_stored(encode(shown)) | {"facts": facts}})
+
+
+def mask_stored(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a report without card numbers; numbers stay numbers but for the values of edits, which may be of any type."""
+    masked: dict[str, Any] = mask_texts(content) | {"edits": mask_all(content["edits"])}
+    return masked
 
 
 def from_files(files: Mapping[str, bytes], lock: Lock) -> Report | None:

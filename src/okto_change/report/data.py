@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from okto_change.errors import OktoError
+from okto_change.masking import mask_all
 from okto_change.model import (
     AuditReport,
     Ballot,
@@ -29,7 +30,6 @@ from okto_change.model import (
 )
 from okto_change.model.codec import encode
 from okto_change.report import verdict
-from okto_change.report.escape import mask_all
 
 Json = dict[str, Any]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
-from typing import Any
+
+from okto_change.masking import mask
 
 INVISIBLE = frozenset([0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0])
 """Letters and marks that print as nothing although Unicode does not call them controls."""
@@ -25,9 +25,6 @@ MARKS_AT_MOST = 2
 """Combining marks in a row that are shown as they are; more of them paint over the lines above."""
 
 _WORD = re.compile(r"\w+")
-_UNBROKEN = r"[1-9][0-9]{12,18}"
-_GROUPED = r"[1-9][0-9]{3}([ -])(?:[0-9]{4}\2[0-9]{4}\2[0-9]{1,7}|[0-9]{6}\2[0-9]{4,5})"
-_CARD = re.compile(rf"(?<![0-9A-Za-z+])(?<![0-9A-Za-z][-.])({_UNBROKEN}|{_GROUPED})(?![0-9A-Za-z]|[-.][0-9A-Za-z])")
 
 
 def clean(text: str) -> str:
@@ -53,43 +50,6 @@ def escape(text: str) -> str:
         marks = marks + 1 if unicodedata.category(character) in {"Mn", "Me"} else 0
         shown.append(_code(character) if marks > MARKS_AT_MOST or _hidden(character) else character)
     return "".join(shown)
-
-
-def mask(text: str) -> str:
-    """Return ``text`` with every card number (13 to 19 digits, Luhn check) cut to its first 6 and last 4."""
-    return _CARD.sub(_mask_card, text)
-
-
-def mask_all(value: Any) -> Any:
-    """Return JSON data with every card number in it masked, in strings and numbers, keys too."""
-    match value:
-        case str():
-            return mask(value)
-        case int() if not isinstance(value, bool) and mask(str(value)) != str(value):
-            return mask(str(value))
-        case Mapping():
-            return {mask(str(key)): mask_all(item) for key, item in value.items()}
-        case list() | tuple():
-            return [mask_all(item) for item in value]
-        case _:
-            return value
-
-
-def luhn(digits: str) -> bool:
-    """Whether the check digit of ``digits`` fits, as on every payment card."""
-    doubled = [int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits))]
-    return sum(number - 9 if number > 9 else number for number in doubled) % 10 == 0
-
-
-def _mask_card(found: re.Match[str]) -> str:
-    shown = found.group()
-    digits = re.sub("[ -]", "", shown)
-    # Numbers that begin with 1 are mostly clocks in milliseconds; the one card brand there (UATP) has 15 digits.
-    # System identifiers of PostgreSQL clusters have 19 digits and begin with 7; no card of that length does.
-    clock, cluster = digits[0] == "1" and len(digits) != 15, digits[0] == "7" and len(digits) == 19
-    if clock or cluster or not 13 <= len(digits) <= 19 or not luhn(digits):
-        return shown
-    return digits[:6] + "*" * (len(digits) - 10) + digits[-4:]
 
 
 def _hidden(character: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from okto_change.report.escape import clean, clean_lines, escape, luhn, mask, mask_all
+from okto_change.report.escape import clean, clean_lines, escape
 
 
 @pytest.mark.parametrize(
@@ -37,57 +37,6 @@ def test_ordinary_text_of_any_language_stays_as_it_is(plain: str) -> None:
 def test_lines_are_cut_at_newlines_alone() -> None:
     """A carriage return or a Unicode line separator cannot make a line of its own."""
     assert clean_lines("a\r\nb\u2028c\n\td\n") == ["a\\u{d}", "b\\u{2028}c", "    d"]
-
-
-@pytest.mark.parametrize(
-    ("number", "shown"),
-    [
-        ("4111111111111111", "411111******1111"),
-        ("4111 1111 1111 1111", "411111******1111"),
-        ("4111-1111-1111-1111", "411111******1111"),
-        ("378282246310005", "378282*****0005"),
-        ("3782 822463 10005", "378282*****0005"),
-        ("6304000000000000000", "630400*********0000"),
-        ("(7,4111111111111111,x)", "(7,411111******1111,x)"),
-        ("pan=5555555555554444.", "pan=555555******4444."),
-    ],
-)
-def test_a_card_number_is_masked_however_it_is_written(number: str, shown: str) -> None:
-    """First six and last four digits stay, as PCI DSS allows."""
-    assert mask(number) == shown
-
-
-@pytest.mark.parametrize(
-    "number",
-    [
-        "4111111111111112",
-        "1763770449000",
-        "7711117369708991439",
-        "411111111111",
-        "550e8400-e29b-41d4-a716-446655440000",
-        "41111111-1111-1111-1111-111111111111",
-        "sha256:4111111111111111" + "a" * 48,
-        "x4111111111111111",
-        "0.4111111111111111",
-        "2026-11-22 02:14:09.123456+00",
-        "411111******1111",
-    ],
-)
-def test_other_numbers_are_not_taken_for_cards(number: str) -> None:
-    """Wrong check digit, clocks, system identifiers, identifiers, digests, decimals, and what is masked already."""
-    assert mask(number) == number
-
-
-def test_json_data_is_masked_wherever_a_card_may_hide() -> None:
-    """In strings, numbers, lists and keys."""
-    hidden = {"4111111111111111": [4111111111111111, "4111111111111111", True, None, 37]}
-    assert mask_all(hidden) == {"411111******1111": ["411111******1111", "411111******1111", True, None, 37]}
-
-
-def test_luhn_knows_its_check_digit() -> None:
-    """The textbook number passes, its neighbour does not."""
-    assert luhn("79927398713")
-    assert not luhn("79927398710")
 
 
 def test_cleaning_twice_changes_nothing() -> None:

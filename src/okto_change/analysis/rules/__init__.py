@@ -3,11 +3,14 @@
 ERROR means that the run must not happen. What a rehearsal proves anyway is at most a WARNING.
 """
 
-from okto_change.analysis.rules import catalogue, effects, plans, rows, session
+from okto_change.analysis.rules import cards, catalogue, effects, plans, rows, session
 from okto_change.analysis.rules.base import Rule, Scope
 
 RULES: tuple[Rule, ...] = tuple(
-    sorted((*rows.RULES, *catalogue.RULES, *effects.RULES, *session.RULES, *plans.RULES), key=lambda rule: rule.code)
+    sorted(
+        (*rows.RULES, *catalogue.RULES, *effects.RULES, *session.RULES, *plans.RULES, *cards.RULES),
+        key=lambda rule: rule.code,
+    )
 )
 
 __all__ = ["RULES", "Rule", "Scope"]

@@ -18,6 +18,7 @@ class Scope(StrEnum):
     STATEMENT = "statement"
     STEP = "step"
     CHECK = "check"
+    PLAN = "plan"
 
 
 @type_
