@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,28 @@ def test_configuration_is_read_as_data(git_repo: GitRepo, keys: Keys) -> None:
     assert Workspace(git_repo.path).signing_key() == keys.ana.public
     git_repo.git("config", "user.signingkey", "0xDEADBEEF")
     assert Workspace(git_repo.path).signing_key() is None
+
+
+def test_variables_of_another_repository_lead_nowhere(
+    git_repo: GitRepo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inside a hook or ``git rebase --exec`` of another clone, GIT_DIR and friends point there."""
+    other = tmp_path / "other"
+    run("git", "init", "--quiet", str(other))
+    for name, value in (
+        ("GIT_DIR", str(other / ".git")),
+        ("GIT_WORK_TREE", str(other)),
+        ("GIT_INDEX_FILE", str(other / ".git" / "index")),
+        ("GIT_OBJECT_DIRECTORY", str(other / ".git" / "objects")),
+        ("GIT_CONFIG_COUNT", "1"),
+        ("GIT_CONFIG_KEY_0", "user.name"),
+        ("GIT_CONFIG_VALUE_0", "mallory"),
+    ):
+        monkeypatch.setenv(name, value)
+    workspace = Workspace(git_repo.path)
+    (git_repo.path / "a").write_text("1\n")
+    commit = workspace.stage_and_commit(["a"], "Add a")
+    assert (workspace.head(), workspace.changed(), workspace.user()[0]) == (commit, (), "ana")
+    assert Workspace.discover(git_repo.path) == git_repo.path
+    assert not (other / ".git" / "index").exists()
+    assert os.environ["GIT_DIR"] == str(other / ".git")

@@ -7,9 +7,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from okto_change.approval import trust
+from okto_change.approval.mirror import RECEIVE, Mirror
 from okto_change.approval.safegit import GitFailed, failure
-from okto_change.approval.trust import Mirror
 from okto_change.errors import WorkspaceError
 
 TRIES = 25
@@ -69,7 +68,7 @@ def _commit(
 
 def _push(mirror: Mirror, ref: str, tip: str | None, commit: str) -> bool:
     """Push ``commit``; False if somebody else was faster. Raises GitFailed when it was refused for another reason."""
-    receive = () if mirror.source.url else (f"--receive-pack={trust.RECEIVE}",)
+    receive = () if mirror.source.url else (f"--receive-pack={RECEIVE}",)
     lease = f"--force-with-lease={ref}:{tip or ''}"
     ran = mirror.network.attempt(
         "push", "--porcelain", "--no-verify", "--no-follow-tags", "--no-signed", "--no-recurse-submodules", *receive,

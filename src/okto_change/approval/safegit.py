@@ -24,7 +24,7 @@ PATIENCE = 60
 NETWORK_PATIENCE = 180
 """seconds for a fetch or a push"""
 _SETTINGS = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.alternateRefsCommand=true", "log.showRoot=true",
-             "gc.autoDetach=false", "credential.interactive=false")  # fmt: skip
+             "gc.autoDetach=false", "gc.pruneExpire=never", "credential.interactive=false")  # fmt: skip
 _FIXED = {
     "LC_ALL": "C",
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -41,7 +41,7 @@ _FIXED = {
 _OFFLINE = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_ALLOW_PROTOCOL": "none", "HOME": "/nonexistent"}
 _NETWORK = {
     "GIT_ALLOW_PROTOCOL": "https:ssh:file",
-    "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oForwardAgent=no",
+    "GIT_SSH_COMMAND": "ssh -oBatchMode=yes -oStrictHostKeyChecking=yes -oForwardAgent=no -oConnectTimeout=15",
 }
 _PADDING = ("hint:", "warning:", "Please make sure", "and the repository exists")
 _KEPT = ("PATH", "TMPDIR")
@@ -73,11 +73,15 @@ class GitFailed(WorkspaceError):
 
 
 class SafeGit:
-    """Runs git on one git directory (None: none, for commands that need no repository)."""
+    """Runs git on one git directory (None: none, for commands that need no repository).
 
-    def __init__(self, git_dir: Path | None, *, network: bool = False) -> None:
+    ``patience`` is in seconds; None takes the usual for the profile.
+    """
+
+    def __init__(self, git_dir: Path | None, *, network: bool = False, patience: int | None = None) -> None:
         self.git_dir = git_dir
         self._network = network
+        self._patience = patience or (NETWORK_PATIENCE if network else PATIENCE)
 
     def run(self, *arguments: str, feed: bytes = b"", extra: Mapping[str, str] | None = None) -> bytes:
         """Return what the command printed; raises GitFailed unless it exits with 0."""
@@ -92,10 +96,6 @@ class SafeGit:
         place = [] if self.git_dir is None else [f"--git-dir={self.git_dir}"]
         environment = self._environment() | dict(extra or {})
         return _run(["git", *place, *settings, *arguments], feed, environment, self._patience)
-
-    @property
-    def _patience(self) -> int:
-        return NETWORK_PATIENCE if self._network else PATIENCE
 
     def _environment(self) -> dict[str, str]:
         kept = (*_KEPT, *(_KEPT_ONLINE if self._network else ()))

@@ -6,8 +6,10 @@ Configuration is read as data. Nothing from outside reaches git as an option: pa
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,16 @@ if TYPE_CHECKING:
     from git import Repo
 
 _QUIET = ("core.fsmonitor=false", "core.quotePath=false")
+_OWN = (
+    "GIT_AUTHOR_",
+    "GIT_COMMITTER_",
+    "GIT_CONFIG_GLOBAL",
+    "GIT_SSH",
+    "GIT_EDITOR",
+    "GIT_TERMINAL_PROMPT",
+    "GIT_TRACE",
+)
+"""what a person may set for git in their own clone; any other ``GIT_*`` would lead to another repository or other settings"""
 
 
 class Workspace:
@@ -78,13 +90,15 @@ class Workspace:
 
     def head(self) -> str | None:
         """Return the commit at HEAD; None before the first commit."""
-        repository = self._repository()
-        return repository.head.commit.hexsha if repository.head.is_valid() else None
+        with _scrubbed():
+            repository = self._repository()
+            return repository.head.commit.hexsha if repository.head.is_valid() else None
 
     def current_branch(self) -> str | None:
         """Return the branch that is checked out; None for a detached HEAD."""
-        repository = self._repository()
-        return None if repository.head.is_detached else repository.active_branch.name
+        with _scrubbed():
+            repository = self._repository()
+            return None if repository.head.is_detached else repository.active_branch.name
 
     def stage_and_commit(self, paths: Sequence[str], message: str) -> str:
         """Commit exactly ``paths`` as they lie in the work tree; return the commit. Other staged files stay staged."""
@@ -104,9 +118,10 @@ class Workspace:
         return self._setting("user.name") or "", self._setting("user.email") or ""
 
     def _setting(self, name: str) -> str | None:
-        section, option = name.split(".")
-        value = self._repository().config_reader().get_value(section, option, default="")
-        return str(value) or None
+        """Return a setting as git itself reads it, the machine's own configuration (``/etc/gitconfig``) excepted."""
+        git = SafeGit(None, network=True)
+        ran = git.attempt("-C", str(self.discover(self.root)), "config", "--get", name)
+        return (ran.lines() or [""])[0] or None
 
     def _git(self, command: str, *arguments: str) -> str:
         """Run git in the clone as the user would, hooks included."""
@@ -114,8 +129,9 @@ class Workspace:
 
         settings = [word for setting in _QUIET for word in ("-c", setting)]
         try:
-            runner = self._repository().git
-            return str(runner.execute(["git", *settings, command, *arguments], strip_newline_in_stdout=False))
+            with _scrubbed():
+                runner = self._repository().git
+                return str(runner.execute(["git", *settings, command, *arguments], strip_newline_in_stdout=False))
         except GitCommandError as error:
             said = str(error.stderr).strip().removeprefix("stderr: ").strip("'")
             raise failure(f"git {command} failed", said, where=self.root) from error
@@ -132,3 +148,22 @@ class Workspace:
             except GitError as error:
                 raise WorkspaceError("the clone cannot be opened", where=self.root) from error
         return self._open
+
+
+@contextmanager
+def _scrubbed() -> Iterator[None]:
+    """Keep GitPython, which reads and passes on the whole environment, from what was set for another repository.
+
+    ``git rebase --exec`` and hooks set GIT_DIR and GIT_INDEX_FILE; ``/etc/gitconfig`` is read by nobody here.
+    """
+    foreign = {
+        name: value for name, value in os.environ.items() if name.startswith("GIT_") and not name.startswith(_OWN)
+    }
+    for name in foreign:
+        del os.environ[name]
+    os.environ["GIT_CONFIG_NOSYSTEM"] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop("GIT_CONFIG_NOSYSTEM", None)
+        os.environ.update(foreign)

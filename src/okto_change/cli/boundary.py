@@ -74,6 +74,13 @@ def show(text: str) -> None:
             sys.stderr.write(f"warning: the answer could not be written: {error.strerror}; what was done stands\n")
 
 
+def warn(line: str) -> None:
+    """Tell something on stderr that is no error; a reader that is gone is none either."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write(fault.warning(line, colour=coloured(sys.stderr)))
+        sys.stderr.flush()
+
+
 def silence() -> None:
     """Point stdout nowhere, so that nothing more is written to a closed pipe, not even at exit."""
     with contextlib.suppress(OSError, ValueError):

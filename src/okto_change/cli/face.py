@@ -42,7 +42,7 @@ class Face:
         """Open the change repository of ``-C`` or of the working folder."""
         from okto_change import pipeline
 
-        return pipeline.open_repository(self.directory, self.key)
+        return pipeline.open_repository(self.directory, self.key, boundary.warn)
 
     def emit(self, result: T, page: Callable[[T, Look], str], record: Callable[[T], dict[str, Any]]) -> None:
         """Write a result to stdout: its page, with ``--json`` its object."""

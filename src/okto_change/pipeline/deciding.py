@@ -31,6 +31,7 @@ def decide(
     Raises WorkspaceError for uncommitted edits, Refused for a missing or stale lock, KeyUnusable, NotAuthorised for a
     person who may not decide this.
     """
+    repo.demand_fetched(decision)
     change = repo.resolve(change)
     repo.demand_clean(change)
     files = _head_files(repo, change)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
 from okto_change.approval import identity, policy, trust
+from okto_change.approval.safegit import GitFailed
 from okto_change.approval.workspace import Workspace
-from okto_change.errors import PlanError, UsageError, WorkspaceError
+from okto_change.errors import NotAuthorised, PlanError, UsageError, WorkspaceError
 
 CHANGES = "changes"
 POLICY = ".okto-change/policy/"
@@ -17,12 +19,25 @@ LARGEST_CHANGE = 8 * 1024 * 1024
 """bytes of all files of one change folder"""
 
 
-class Repository:
-    """An open change repository. ``key`` names the signing key to prefer (a file), None to find it."""
+Tell = Callable[[str], None]
 
-    def __init__(self, root: Path, *, key: str | None = None, environ: Mapping[str, str] | None = None) -> None:
+
+def _keep_quiet(line: str) -> None:
+    """Tell nobody."""
+
+
+class Repository:
+    """An open change repository. ``key`` names the signing key to prefer (a file), None to find it.
+
+    ``tell`` is called with a line for the person at the keyboard: that what is known may be old.
+    """
+
+    def __init__(
+        self, root: Path, *, key: str | None = None, environ: Mapping[str, str] | None = None, tell: Tell = _keep_quiet
+    ) -> None:
         self.root = root
         self.key = key
+        self._tell = tell
         self.environ = os.environ if environ is None else environ
 
     @cached_property
@@ -32,8 +47,35 @@ class Repository:
 
     @cached_property
     def mirror(self) -> trust.Mirror:
-        """The own bare copy that everything trusted is read from, fetched once per command."""
-        return trust.open_mirror(self.root)
+        """The own bare copy that everything trusted is read from, fetched once per command.
+
+        Where the remote cannot be reached, or shows a branch that went backwards, it stays as it was fetched last, and
+        that is told. Raises WorkspaceError where nothing was ever fetched.
+        """
+        mirror = trust.open_mirror(self.root, fetch=False)
+        known = mirror.tip(mirror.protected_ref) is not None
+        try:
+            mirror.refresh(patience=trust.SHORT_PATIENCE if known else None)
+        except (GitFailed, NotAuthorised) as error:
+            if not known:
+                raise
+            self._tell(f"{error.message}; going by the policy and decisions fetched {_age(mirror)}")
+        return mirror
+
+    def demand_fetched(self, command: str) -> None:
+        """Fetch, or raise: what ``command`` does rests on nobody having rejected or revoked anything meanwhile."""
+        if "mirror" in self.__dict__ and self.mirror.fetched:
+            return
+        for name in ("mirror", "protected_commit", "policy"):
+            self.__dict__.pop(name, None)
+        try:
+            self.mirror = trust.open_mirror(self.root)
+        except GitFailed as error:
+            error.faults += (
+                f"{command} needs the protected branch and the decisions as they are now: somebody may have rejected the "
+                "change, or a key may have been revoked, since they were fetched last",
+            )
+            raise
 
     @cached_property
     def protected_commit(self) -> str:
@@ -132,6 +174,19 @@ def _matching(part: str, known: tuple[str, ...]) -> tuple[str, ...]:
     return (part,) if part in known else tuple(change for change in known if part in change)
 
 
-def open_repository(path: Path, key: str | None = None) -> Repository:
+def _age(mirror: trust.Mirror) -> str:
+    """Return how old the mirror is: ``3 hours ago (2026-11-22 14:02Z)``."""
+    at = mirror.memory.fetched_at
+    if at is None:
+        return "at an unknown time"
+    minutes = max(0, int((datetime.now(UTC) - at).total_seconds() // 60))
+    for size, unit in ((1440, "day"), (60, "hour"), (1, "minute")):
+        if minutes >= size:
+            number = minutes // size
+            return f"{number} {unit}{'s' if number > 1 else ''} ago ({at:%Y-%m-%d %H:%MZ})"
+    return f"just now ({at:%Y-%m-%d %H:%MZ})"
+
+
+def open_repository(path: Path, key: str | None = None, tell: Tell = _keep_quiet) -> Repository:
     """Return the change repository that ``path`` lies in. Raises WorkspaceError outside of one."""
-    return Repository(Workspace.discover(path.absolute()), key=key)
+    return Repository(Workspace.discover(path.absolute()), key=key, tell=tell)

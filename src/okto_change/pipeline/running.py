@@ -26,6 +26,7 @@ UNDOING = frozenset({lifecycle.State.UNDOING, lifecycle.State.UNDO_COMMITTING})
 
 def apply(repo: Repository, change: str, environment: str, *, watch: Watch) -> Outcome:
     """Run the change. Raises NotAuthorised with the reasons, Refused, ConnectionFailed, JournalBroken."""
+    repo.demand_fetched("apply")
     change = repo.resolve(change)
     source = read_source(repo, change, environment)
     actor = who(repo, source.compiled.environment)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from okto_change.errors import OktoError
 from okto_change.report.escape import clean, clean_lines
 
-RED, BOLD, OFF = "\x1b[1;31m", "\x1b[1m", "\x1b[0m"
+RED, YELLOW, BOLD, OFF = "\x1b[1;31m", "\x1b[1;33m", "\x1b[1m", "\x1b[0m"
 
 
 def error(fault: OktoError, *, colour: bool = False, causes: bool = False) -> str:
@@ -18,6 +18,12 @@ def error(fault: OktoError, *, colour: bool = False, causes: bool = False) -> st
     if causes:
         lines += [f"  because: {clean(line)}" for line in _causes(fault)]
     return "\n".join(lines) + "\n"
+
+
+def warning(line: str, *, colour: bool = False) -> str:
+    """Return something worth knowing that stops nothing."""
+    label = f"{YELLOW}warning:{OFF} " if colour else "warning: "
+    return label + "\n         ".join(clean_lines(line)) + "\n"
 
 
 def _indented(text: str) -> str:

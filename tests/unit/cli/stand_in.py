@@ -57,7 +57,7 @@ EVENTS: Played = (
 )
 
 
-def open_repository(path: Path, key: str | None) -> tuple[Path, str | None]:
+def open_repository(path: Path, key: str | None, tell: Callable[[str], None]) -> tuple[Path, str | None]:
     """What the commands pass on."""
     return path, key
 

@@ -1,0 +1,76 @@
+"""What we remember of a repository beside our mirror of it: where it is protected, when it was fetched, which policy was seen.
+
+A small canonical JSON file that only okto-change writes. It is as trusted as the mirror that it lies in.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from okto_change import digest
+from okto_change.errors import WorkspaceError
+
+FILE = "okto-change.json"
+_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A version of the policy that was accepted once: its number and digest, and whether owners had to sign it."""
+
+    version: int
+    sha256: str
+    strong: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered; empty before the first fetch."""
+
+    protected_ref: str = ""
+    approvals_refs: tuple[str, ...] = ()
+    fetched_at: datetime | None = None
+    policy: Mark | None = None
+
+
+def load(folder: Path) -> Memory:
+    """Return what is remembered in a mirror's folder. Raises WorkspaceError for a file that is not ours."""
+    try:
+        content = (folder / FILE).read_bytes()
+    except FileNotFoundError:
+        return Memory()
+    try:
+        return _memory(digest.parse(content))
+    except (ValueError, KeyError, TypeError) as error:
+        raise WorkspaceError(
+            "what okto-change remembers of the repository cannot be read", where=folder / FILE,
+            hint=f"remove {folder}; it is made again by the next command",
+        ) from error  # fmt: skip
+
+
+def save(folder: Path, memory: Memory) -> None:
+    """Write it, whole or not at all."""
+    mark = memory.policy
+    value = {
+        "protected_ref": memory.protected_ref,
+        "approvals_refs": list(memory.approvals_refs),
+        "fetched_at": memory.fetched_at.astimezone(UTC).strftime(_MOMENT) if memory.fetched_at else "",
+        "policy": {"version": mark.version, "sha256": mark.sha256, "strong": mark.strong} if mark else {},
+    }
+    fresh = folder / f"{FILE}.{os.getpid()}"
+    fresh.write_bytes(digest.canonical(value))
+    fresh.replace(folder / FILE)
+
+
+def _memory(value: Any) -> Memory:
+    mark, fetched = value["policy"], value["fetched_at"]
+    return Memory(
+        protected_ref=value["protected_ref"],
+        approvals_refs=tuple(value["approvals_refs"]),
+        fetched_at=datetime.strptime(fetched, _MOMENT).replace(tzinfo=UTC) if fetched else None,
+        policy=Mark(int(mark["version"]), str(mark["sha256"]), bool(mark["strong"])) if mark else None,
+    )
