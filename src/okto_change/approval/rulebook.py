@@ -53,6 +53,8 @@ class PostgresTarget:
     dsn_env: str | None
     database: str | None = None
     system_identifier: str | None = None
+    sensitive: tuple[str, ...] = ()
+    """columns whose values are shown nowhere, ``schema.table.column`` or ``table.column``; ``*`` for every column"""
 
     @property
     def kind(self) -> str:
@@ -118,6 +120,8 @@ class Environment:
     veto: tuple[str, ...] = ()
     single_use: bool = True
     policy_change: Literal["void", "keep"] = "void"
+    keep_images: int = 90 * 86400
+    """seconds for which the rows that a run found and left are kept, after that `purge` takes them away"""
 
     def target_entries(self) -> dict[str, dict[str, Any]]:
         """Return every target's entry for the lock, by name."""

@@ -29,6 +29,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 ENVIRONMENT = re.compile(r"[a-z][a-z0-9-]{0,31}")
 BRANCH = re.compile(r"refs/heads/[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*")
 SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+COLUMN = re.compile(r'(("[^".]+"|[a-z_][a-z0-9_$]*)\.){1,2}("[^".]+"|[a-z_][a-z0-9_$]*|\*)')
 NUMBERED = re.compile(r"(?:^|/)([0-9]{4})\.yaml$")
 KINDS = ("sql", "edit", *(kind.value for kind in StatementKind))
 
@@ -103,9 +104,10 @@ class _Reader(Fields):
     def _environment(self, name: str, node: Node, groups: Mapping[str, Any]) -> Environment:
         part = self.fields(
             node, "targets",
-            "journal from_head max_approval_age dry_run demand submit execute veto single_use policy_change")  # fmt: skip
+            "journal from_head max_approval_age dry_run demand submit execute veto single_use policy_change images")  # fmt: skip
         targets = {key: self._target(key, item) for key, item in self.named(part.get("targets"), NAME, "a target")}
         demand = self.fields(part.get("demand"), "", "rows touches")
+        images = self.fields(part.get("images"), "", "keep")
         dry_run = self.choice(part.get("dry_run"), ("required", "optional"), "required")
         policy_change = self.choice(part.get("policy_change"), ("void", "keep"), "void")
         return Environment(
@@ -118,6 +120,7 @@ class _Reader(Fields):
             submit=self.known(part.get("submit"), groups, "group"), veto=self.known(part.get("veto"), groups, "group"),
             single_use=self.boolean(part.get("single_use"), True),
             policy_change="keep" if policy_change == "keep" else "void",
+            keep_images=self.duration(images.get("keep"), 90 * 86400),
         )  # fmt: skip
 
     def _execute(self, node: Node | None, groups: Mapping[str, Any]) -> Execute:
@@ -134,7 +137,7 @@ class _Reader(Fields):
             self.one_of(node, part, "root", "root_env")
             root = self.text(part.get("root"), re.compile(r"/[^\0]*"), "an absolute path") or None
             return FilesTarget(name=name, root=root, root_env=self.variable(part.get("root_env")))
-        part = self.fields(node, "postgres", "database system_identifier")
+        part = self.fields(node, "postgres", "database system_identifier sensitive")
         place = self.fields(part.get("postgres"), "", "service dsn_env")
         self.one_of(node, place, "service", "dsn_env")
         return PostgresTarget(
@@ -144,6 +147,7 @@ class _Reader(Fields):
             system_identifier=self.text(
                 part.get("system_identifier"), re.compile(r"[0-9]{1,20}"), "digits, as SELECT system_identifier "
                 "FROM pg_control_system() gives them") or None,
+            sensitive=self.texts(part.get("sensitive"), COLUMN, "a column such as public.cards.pan or cards.pan"),
         )  # fmt: skip
 
     def _journal(self, node: Node, journal: Node | None, targets: Mapping[str, Target]) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -24,6 +25,7 @@ from okto_change.report import data, fault
 OUR_BUG = 70
 INTERRUPTED = 130
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 NO_TARGET_TOUCHED = "no target was touched; files or decisions may have been written"
 
 
@@ -144,7 +146,7 @@ def write_log(error: BaseException, arguments: Sequence[str]) -> str:
         f"okto-change {__version__}, Python {sys.version.split()[0]}, {now.isoformat()}",
         f"arguments: {list(arguments)!r}",
     ]
-    content = mask("\n".join([*lines, "", *traceback.format_exception(error)]))
+    content = mask("\n".join([*lines, "", _trace(error)]))
     for folder in (log_folder(), Path(tempfile.gettempdir())):
         path = folder / f"okto-change-{now:%Y%m%dT%H%M%S}-{os.getpid()}.log"
         with contextlib.suppress(OSError):
@@ -153,6 +155,12 @@ def write_log(error: BaseException, arguments: Sequence[str]) -> str:
                 file.write(content)
             return str(path)
     return "no log file could be written"
+
+
+def _trace(error: BaseException) -> str:
+    """Return the traceback; what messages quote is left out, because it may come from rows."""
+    lines = "".join(traceback.format_exception(error)).split("\n")
+    return "\n".join(line if line.startswith("  ") else QUOTED.sub("'...'", line) for line in lines)
 
 
 def log_folder() -> Path:

@@ -25,6 +25,8 @@ def diagnose(session: Session, tables: Iterable[str] = ()) -> tuple[Diagnosis, .
         ("server", _server),
         ("settings", _settings),
         ("schema okto_change", _schema),
+        ("images", _privacy),
+        ("sensitive columns", _veil),
         ("capture triggers", _leftovers),
         ("open transactions", _open_transactions),
         ("one run at a time", _holder),
@@ -94,6 +96,26 @@ def _schema(session: Session) -> Iterator[Diagnosis]:
         current = state.is_current(session)
         message = f"version {state.SCHEMA_VERSION}" if current else "not current, brought up to date by the next run"
         yield Diagnosis(name="schema okto_change", ok=True, message=message)
+
+
+def _privacy(session: Session) -> Iterator[Diagnosis]:
+    """Images are copies of rows: whoever may read them may read the tables."""
+    found = [f"{role} may {what} {name}" for role, what, name in session.query("doctor_readers")]
+    yield Diagnosis(
+        name="images", ok=not found, message="; ".join(found[:5]) or "nobody but their owner may read them",
+        hint="the next run takes these rights away; look for the ALTER DEFAULT PRIVILEGES that gave them",
+    )  # fmt: skip
+
+
+def _veil(session: Session) -> Iterator[Diagnosis]:
+    veil = session.veil
+    if veil.asked:
+        missing = ", ".join(veil.missing)
+        yield Diagnosis(
+            name="sensitive columns", ok=not missing,
+            message=f"not there: {missing}; what they should hide may be shown" if missing else "all are there",
+            hint="correct `sensitive:` of this target in the policy: were they renamed?",
+        )  # fmt: skip
 
 
 def _leftovers(session: Session) -> Iterator[Diagnosis]:

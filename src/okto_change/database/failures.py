@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from okto_change.database.veil import NOTHING, Veil
 from okto_change.errors import ConnectionFailed, ConnectionLost, DatabaseError
+from okto_change.masking import HIDDEN
 
 HINTS = {
     "28P01": "check the password in the service file, ~/.pgpass or the variable that holds the DSN",
@@ -25,8 +28,16 @@ HINTS = {
     "42P01": "check the name, its schema and the search_path of the role",
 }
 BROKEN = frozenset({None, "57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "08000", "08003", "08006", "08P01"})
-WHOLE_ROW = frozenset({"23502", "23514"})
+WHOLE_ROW = frozenset({"23502", "23514", "44000"})
 """Their detail prints the whole row, which may hold card data."""
+
+ABOUT_OBJECTS = frozenset({"2B", "40", "42", "53", "55"})
+"""SQLSTATE classes whose details name objects and processes, not rows."""
+LANGUAGES = frozenset({"pl_exec.c", "plpy_elog.c", "plpy_plpymodule.c", "plperl.c", "pltcl.c"})
+"""Source files of the server from which functions raise errors of their own."""
+KEY = re.compile(r"(Key \(.*?\))=\(", re.DOTALL)
+PLACE = re.compile(r"(?:PL/\w+ )?(function [\w.\"]+\([^)\n]*\) line \d+) at ")
+NOT_TOLD = "its text is not shown, because this target has sensitive columns"
 
 _SERVICE = "look at ~/.pg_service.conf or the file named by PGSERVICEFILE"
 _HOST = "check the host; a DSN in URI form needs %40 for @ in a password"
@@ -49,10 +60,13 @@ CLIENT_SIDE = (
 """What libpq says without asking the server, which may quote the connection string: said in our words instead."""
 
 
-def translate(error: psycopg.Error, target: str, text: str | None = None) -> DatabaseError:
-    """Return our error for a driver error; ``text`` is the statement of the author's, to name the line of a mistake."""
+def translate(error: psycopg.Error, target: str, text: str | None = None, veil: Veil = NOTHING) -> DatabaseError:
+    """Return our error for a driver error; ``text`` is the statement of the author's, to name the line of a mistake.
+
+    What sensitive columns hold, as ``veil`` knows them, is in no message.
+    """
     code = error.sqlstate
-    message = _message(error)
+    message = _message(error, veil)
     error.args = (message,)  # whoever prints the cause of ours prints no row of its detail
     if code in BROKEN and isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
         return ConnectionLost(
@@ -62,9 +76,10 @@ def translate(error: psycopg.Error, target: str, text: str | None = None) -> Dat
             state="an open transaction is rolled back by the server; whether a COMMIT arrived must be found out",
             hint="run `okto-change status` when the server is back",
         )
-    detail = error.diag.message_detail if code not in WHOLE_ROW else None
+    detail = _detail(error, veil)
     message = f"{message}{_line(error, text)}" + (f" ({detail})" if detail else "")
-    return DatabaseError(message, sqlstate=code, where=target, hint=HINTS.get(code or "") or error.diag.message_hint)
+    told = None if veil.asked and _raised(error) else error.diag.message_hint
+    return DatabaseError(message, sqlstate=code, where=target, hint=HINTS.get(code or "") or told)
 
 
 @contextmanager
@@ -91,9 +106,34 @@ def options(target: str, conninfo: str) -> dict[str, str]:
         ) from None
 
 
-def _message(error: psycopg.Error) -> str:
+def _message(error: psycopg.Error, veil: Veil) -> str:
+    if veil.asked and _raised(error):
+        place = PLACE.match(error.diag.context or "")
+        where = f" in {place[1]}" if place else ""
+        return f"a function of the database raised an error{where}; {NOT_TOLD}"
     lines = (error.diag.message_primary or str(error)).strip().splitlines()
+    if veil.asked and (error.sqlstate or "").startswith("22") and '"' in lines[0]:
+        said = lines[0].partition('"')[0].rstrip(" :")
+        return f"{said}: {HIDDEN}"
     return lines[0].strip() if lines else type(error).__name__
+
+
+def _raised(error: psycopg.Error) -> bool:
+    """Whether the text was made by a function of somebody's (RAISE and its kin), which may put any row into it."""
+    return error.diag.source_file in LANGUAGES or (error.sqlstate or "").startswith("P0")
+
+
+def _detail(error: psycopg.Error, veil: Veil) -> str | None:
+    """Return what the server adds: never a whole row, and of keys of sensitive columns only the names of the columns."""
+    detail = error.diag.message_detail
+    if detail is None or error.sqlstate in WHOLE_ROW or not veil.asked:
+        return None if error.sqlstate in WHOLE_ROW else detail
+    if _raised(error):
+        return None
+    key = KEY.match(detail)
+    if key is not None:
+        return f"{key[1]}={HIDDEN}" if veil.mentioned(key[1]) else detail
+    return detail if (error.sqlstate or "")[:2] in ABOUT_OBJECTS else None
 
 
 def _line(error: psycopg.Error, text: str | None) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from psycopg import sql
 
 from okto_change.database.session import Session
+from okto_change.masking import HIDDEN
 from okto_change.model import Preview, RowChange, Table
 
 ROWS = 20
@@ -19,7 +22,20 @@ def rows(session: Session, preview: Preview, table: Table, *, limit: int = ROWS)
     olds = [*key, *preview.columns]
     news = [f"okto_new_{number}" for number in range(len(preview.columns))]
     found = session.texts(_statement(preview, table, olds, news, limit).as_string(None))[1]
-    return tuple(_change(table, preview, key, row) for row in found)
+    hidden = frozenset(column.name for column in table.columns if session.veil.covers(table.oid, column.attnum))
+    return tuple(_veiled(_change(table, preview, key, row), hidden) for row in found)
+
+
+def _veiled(row: RowChange, hidden: frozenset[str]) -> RowChange:
+    """Return a row change without what sensitive columns hold; the text of the whole row goes with them."""
+    if not hidden:
+        return row
+    return replace(
+        row,
+        key={name: HIDDEN if name in hidden else text for name, text in row.key.items()},
+        columns={name: (HIDDEN, HIDDEN) if name in hidden else pair for name, pair in row.columns.items()},
+        before=HIDDEN,
+    )
 
 
 def _statement(preview: Preview, table: Table, olds: list[str], news: list[str], limit: int) -> sql.Composed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, LiteralString
 
@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from okto_change.database import queries
+from okto_change.database import queries, veil
 from okto_change.database.failures import connecting, options, translate
 from okto_change.errors import ConnectionFailed, Refused
 from okto_change.model import Identity, Timeouts
@@ -42,6 +42,8 @@ class Session:
         self.target = target
         self.tag = ""
         """the command tag of the author's last statement, e.g. ``UPDATE 37``"""
+        self.veil = veil.NOTHING
+        """the sensitive columns of this target; what they hold is shown nowhere"""
         self._connection = connection
         self.identity = self._identify()
 
@@ -77,14 +79,26 @@ class Session:
         """Run a query of the author's; return column names and rows as PostgreSQL prints them (NULL is None)."""
         with self._cursor(text) as cursor:
             cursor.execute(text.encode())
+            if not cursor.description:
+                return (), []
+            return tuple(column.name for column in cursor.description), _rows(cursor)
+
+    def answer(self, text: str) -> tuple[list[tuple[str | None, ...]], frozenset[int]]:
+        """Run a query of the author's; return its rows as texts, and the places of columns that must not be shown."""
+        with self._cursor(text) as cursor:
+            cursor.execute(text.encode())
             result = cursor.pgresult
             if result is None or not cursor.description:
-                return (), []
-            names = tuple(column.name for column in cursor.description)
-            return names, [
-                tuple(_text(result.get_value(row, column)) for column in range(result.nfields))
-                for row in range(result.ntuples)
-            ]
+                return [], frozenset()
+            origins = [(result.ftable(at), result.ftablecol(at), result.ftype(at)) for at in range(result.nfields)]
+            return _rows(cursor), self.veil.hidden(text, origins)
+
+    def draw_veil(self, names: Sequence[str]) -> None:
+        """Hide from now on what the columns ``names`` (as policies name them) hold, and all that shows the same."""
+        parts = [veil.split(name) for name in names]
+        schemas, tables, columns = ([part[place] for part in parts] for place in range(3))
+        rows = self.query("veil_columns", schemas=schemas, tables=tables, columns=columns)
+        self.veil = veil.draw(names, rows)
 
     def prepare(self, text: str) -> None:
         """Have the server parse and analyse ``text`` without executing anything. Raises DatabaseError."""
@@ -165,7 +179,7 @@ class Session:
             with self._connection.cursor() as cursor:
                 yield cursor
         except psycopg.Error as error:
-            raise translate(error, self.target, text) from error
+            raise translate(error, self.target, text, self.veil) from error
 
     def _identify(self) -> Identity:
         database, version, user, primary, superuser, readable, pid = self.query("identity")[0]
@@ -255,6 +269,15 @@ def identifier(*parts: str) -> sql.Identifier:
 def compose(template: LiteralString, **parts: sql.Composable) -> sql.Composed:
     """Fill ``{name}`` places of ``template`` with composed parts."""
     return sql.SQL(template).format(**parts)
+
+
+def _rows(cursor: psycopg.Cursor[Row]) -> list[tuple[str | None, ...]]:
+    result = cursor.pgresult
+    if result is None:
+        return []
+    return [
+        tuple(_text(result.get_value(row, column)) for column in range(result.nfields)) for row in range(result.ntuples)
+    ]
 
 
 def _text(value: bytes | None) -> str | None:

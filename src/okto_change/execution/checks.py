@@ -6,9 +6,12 @@ import operator
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 
+from okto_change.masking import HIDDEN
 from okto_change.model import Check, CheckResult, Expectation, ExpectCompare, ExpectEmpty, ExpectRows, Phase
 
 Rows = Sequence[Sequence[str | None]]
+Found = tuple[Rows, frozenset[int]]
+"""rows, and the places of columns whose values must not be shown"""
 
 COMPARISONS: dict[str, Callable[[Decimal, Decimal], bool]] = {
     "<": operator.lt,
@@ -22,20 +25,22 @@ SHOWN_ROWS = 5
 BOOLEANS = {"true": "t", "false": "f"}
 
 
-def judge(check: Check, rows: Rows) -> CheckResult:
-    """Return the verdict of ``check`` over the rows that its query returned."""
+def judge(check: Check, rows: Rows, hidden: frozenset[int] = frozenset()) -> CheckResult:
+    """Return the verdict of ``check`` over the rows that its query returned; ``hidden`` columns are judged, not shown."""
     expect = check.expect
     if expect is None:
         raise ValueError(f"invariant {check.name!r} is compared, not judged")
     return CheckResult(
-        name=check.name, phase=check.phase, passed=_meets(expect, rows), expected=describe(expect), found=show(rows)
-    )
+        name=check.name, phase=check.phase, passed=_meets(expect, rows), expected=describe(expect),
+        found=show(rows, hidden),
+    )  # fmt: skip
 
 
-def compare(check: Check, before: Rows, after: Rows) -> CheckResult:
+def compare(check: Check, before: Rows, after: Rows, hidden: frozenset[int] = frozenset()) -> CheckResult:
     """Return the verdict of an invariant: the rows, in any order, must be the same before and after."""
     same = sorted(map(_sortable, before)) == sorted(map(_sortable, after))
-    return CheckResult(name=check.name, phase=Phase.INVARIANT, passed=same, expected=show(before), found=show(after))
+    expected, found = show(before, hidden), show(after, hidden)
+    return CheckResult(name=check.name, phase=Phase.INVARIANT, passed=same, expected=expected, found=found)
 
 
 def describe(expect: Expectation) -> str:
@@ -49,8 +54,9 @@ def describe(expect: Expectation) -> str:
             return show(rows)
 
 
-def show(rows: Rows) -> str:
-    """Say a result in a few words: a single value bare, more as tuples, at most five of them."""
+def show(rows: Rows, hidden: frozenset[int] = frozenset()) -> str:
+    """Say a result in a few words: a single value bare, more as tuples, at most five of them; none of ``hidden``."""
+    rows = [[HIDDEN if place in hidden and v is not None else v for place, v in enumerate(row)] for row in rows]
     if not rows:
         return "no rows"
     if len(rows) == 1 and len(rows[0]) == 1:

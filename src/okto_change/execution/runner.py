@@ -86,7 +86,7 @@ def _after(job: Job) -> Generator[Event, None, None]:
 def _outside(job: Job, outside: list[Check], family: type[OktoError], words: str) -> Generator[Event, None, None]:
     results = []
     for check in outside:
-        result = checks.judge(check, work.read_only(job, check))
+        result = checks.judge(check, *work.read_only(job, check))
         results.append(result)
         job.seen.checks[0 if check.phase is Phase.BEFORE else len(job.units) + 1] = tuple(results)
         yield work.check_event(job, result)

@@ -72,9 +72,9 @@ def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None,
     with interrupts.allowed():
         session.run("SET CONSTRAINTS ALL IMMEDIATE")
     for check in unit.inside:
-        yield from _verdict(job, unit, check, checks.judge(check, _ask(session, check)))
-    for check, before in invariants:
-        yield from _verdict(job, unit, check, checks.compare(check, before, _ask(session, check)))
+        yield from _verdict(job, unit, check, checks.judge(check, *_ask(session, check)))
+    for check, (before, _) in invariants:
+        yield from _verdict(job, unit, check, checks.compare(check, before, *_ask(session, check)))
     with interrupts.allowed():
         account(job, unit, session, capture)
     yield job.event(
@@ -86,7 +86,7 @@ def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None,
 
 def _before(job: Job, unit: SqlUnit, check: Check, session: Session) -> Events:
     """Judge a ``before`` check on the snapshot of the change; units after the first repeat what was told before the run."""
-    result = checks.judge(check, _ask(session, check))
+    result = checks.judge(check, *_ask(session, check))
     if unit.number > 1 and result.passed:
         return
     job.seen.checks[unit.number] += (result,)
@@ -99,10 +99,10 @@ def _before(job: Job, unit: SqlUnit, check: Check, session: Session) -> Events:
         )  # fmt: skip
 
 
-def _ask(session: Session, check: Check) -> checks.Rows:
+def _ask(session: Session, check: Check) -> checks.Found:
     try:
         with interrupts.allowed():
-            return session.texts(check.sql)[1]
+            return session.answer(check.sql)
     except DatabaseError as error:
         error.where = str(check.where)
         raise
@@ -206,8 +206,8 @@ def check_event(job: Job, result: CheckResult) -> Event:
     return job.event(kind, result.name, phase=result.phase.value, expected=result.expected, found=result.found)
 
 
-def read_only(job: Job, check: Check) -> checks.Rows:
-    """Run a check's query in a read-only transaction of its own; return its rows as text."""
+def read_only(job: Job, check: Check) -> checks.Found:
+    """Run a check's query in a read-only transaction of its own; return its rows as text, and which columns to hide."""
     session = job.targets.ready(check.target)
     try:
         session.begin(read_only=True)

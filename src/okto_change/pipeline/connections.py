@@ -36,6 +36,8 @@ def connect(target: PostgresTarget, environ: Mapping[str, str], *, install: bool
     session = database.connect(target.name, conninfo)
     try:
         database.demand(session, database=target.database, system_identifier=target.system_identifier)
+        if target.sensitive:
+            session.draw_veil(target.sensitive)
         if install:
             state.ensure_schema(session)
     except OktoError:

@@ -12,6 +12,21 @@ SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'
        (SELECT pg_catalog.pg_get_userbyid(n.nspowner)::text FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'okto_change'),
        (SELECT pg_catalog.pg_has_role(n.nspowner, 'USAGE') FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'okto_change')
 
+-- name: doctor_readers
+-- Rights of others on schema okto_change and what is in it; 0 is PUBLIC.
+SELECT coalesce(g.rolname::text, 'everybody'), r.privilege_type, r.name
+  FROM (SELECT n.nspowner AS owner, n.nspname::text AS name, x.grantee, x.privilege_type
+          FROM pg_catalog.pg_namespace AS n CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS x
+         WHERE n.nspname = 'okto_change'
+        UNION ALL
+        SELECT c.relowner, 'okto_change.' || c.relname, x.grantee, x.privilege_type
+          FROM pg_catalog.pg_class AS c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS x
+         WHERE c.relnamespace = pg_catalog.to_regnamespace('okto_change') AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+       ) AS r
+  LEFT JOIN pg_catalog.pg_roles AS g ON g.oid = r.grantee
+ WHERE r.grantee <> r.owner
+ ORDER BY 1, 3, 2
+
 -- name: doctor_table
 SELECT pg_catalog.pg_has_role(c.relowner, 'USAGE'),
        pg_catalog.has_schema_privilege(c.relnamespace, 'USAGE'),

@@ -253,7 +253,7 @@ def label(table: Shape, image: str) -> str:
     """Name a row by its key, ``public.t (id=7)``; a table without a key has no name for its rows."""
     if table.key is None:
         return f"{table.qualified}: a row"
-    values = record.named(image, table.names)
+    values = record.veiled(record.named(image, table.names), table.hidden)
     key = ", ".join(f"{match.column.name}={values[match.column.name]}" for match in table.key)
     return f"{table.qualified} ({key})"
 

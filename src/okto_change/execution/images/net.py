@@ -127,8 +127,12 @@ def _pairs(session: Session, table: Shape, captures: Sequence[int], limit: int) 
 def _change(table: Shape, before: str | None, after: str | None) -> RowChange:
     old = record.named(before, table.names) if before is not None else dict.fromkeys(table.names)
     new = record.named(after, table.names) if after is not None else dict.fromkeys(table.names)
+    moved = record.changed(old, new)
+    if table.hidden:
+        old, new = record.veiled(old, table.hidden), record.veiled(new, table.hidden)
+        before, after = before and record.joined(old.values()), after and record.joined(new.values())
     known = new if before is None else old
     return RowChange(
         table=table.qualified, key={match.column.name: known[match.column.name] for match in table.key or ()},
-        columns=record.changed(old, new), before=before, after=after,
+        columns={name: (old[name], new[name]) for name in moved}, before=before, after=after,
     )  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from okto_change.masking import HIDDEN
 
 
 def split(text: str) -> tuple[str | None, ...]:
@@ -44,6 +46,23 @@ def _quoted(text: str, position: int, end: int) -> tuple[str, int]:
 def named(text: str, columns: Sequence[str]) -> dict[str, str | None]:
     """Return a row's text as column -> text. Raises ValueError when the number of columns differs."""
     return dict(zip(columns, split(text), strict=True)) if columns else {}
+
+
+def veiled(values: Mapping[str, str | None], hidden: frozenset[str]) -> dict[str, str | None]:
+    """Return the values by column without those of ``hidden`` columns; NULL stays NULL."""
+    return {name: HIDDEN if name in hidden and text is not None else text for name, text in values.items()}
+
+
+def joined(values: Iterable[str | None]) -> str:
+    """Return the text of a row of these values, to be shown."""
+    return "(" + ",".join("" if text is None else _field_text(text) for text in values) + ")"
+
+
+def _field_text(text: str) -> str:
+    if text and not set('",()\\ \t\n\r\v\f') & set(text):
+        return text
+    doubled = text.replace("\\", "\\\\").replace('"', '""')
+    return f'"{doubled}"'
 
 
 def changed(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from okto_change.database.composing import Part, compose, identifier, joined, operator
@@ -54,6 +55,8 @@ class Shape:
     key: Key | None = None
     unique: tuple[Key, ...] = ()
     types: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
+    """names of the sensitive columns: what they hold is never told"""
 
     @property
     def qualified(self) -> str:
@@ -117,10 +120,17 @@ def load(session: Session, oids: Iterable[int]) -> dict[int, Shape]:
     types: dict[int, set[str]] = {}
     for relid, fact in session.query("image_types", oids=wanted):
         types.setdefault(relid, set()).add(fact)
-    return {
+    shapes = {
         relid: _shape(relid, schema, name, kind, columns, keys.get(relid, []), frozenset(types.get(relid, ())))
         for relid, schema, name, kind, columns in session.query("image_shapes", oids=wanted)
     }
+    if not session.veil.asked:
+        return shapes
+    return {relid: replace(shape, hidden=_hidden(session, shape)) for relid, shape in shapes.items()}
+
+
+def _hidden(session: Session, table: Shape) -> frozenset[str]:
+    return frozenset(column.name for column in table.columns if session.veil.covers(table.relid, column.number))
 
 
 def parse(relid: int, kept: Mapping[str, Any]) -> Shape:
