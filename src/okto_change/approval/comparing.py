@@ -8,7 +8,7 @@ from typing import Any
 
 from okto_change.approval.rulebook import Environment, Execute, Person, PersonKey, Policy, Rule
 
-_SCALARS = ("version", "repo", "protected_ref", "approvals_refs", "expires")
+_SCALARS = ("version", "repo", "protected_ref", "approvals_refs", "expires", "policy_quorum")
 
 
 def describe_change(old: Policy, new: Policy) -> tuple[str, ...]:

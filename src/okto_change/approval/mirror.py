@@ -21,6 +21,7 @@ from pathlib import Path
 from okto_change.approval import memory, tree
 from okto_change.approval.decisions import DecisionFile
 from okto_change.approval.memory import Memory
+from okto_change.approval.pins import Pin
 from okto_change.approval.safegit import GitFailed, SafeGit, failure
 from okto_change.approval.source import Source
 from okto_change.errors import NotAuthorised, WorkspaceError
@@ -62,6 +63,7 @@ class Mirror:
         self.protected_ref = protected_ref
         self.approvals_refs: tuple[str, ...] = memory.load(folder).approvals_refs or (APPROVALS,)
         self.fetched = False
+        self.pin: Pin | None = None
         self.git = SafeGit(folder)
         self.network = SafeGit(folder, network=True)
         self._refs: dict[str, str] | None = None

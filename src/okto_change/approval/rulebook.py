@@ -87,6 +87,8 @@ class FilesTarget:
 
 
 Target = PostgresTarget | FilesTarget
+OWNERS = "policy-owners"
+"""the group whose members sign versions of the policy, where it asks for that"""
 
 
 @type_
@@ -150,7 +152,11 @@ class Rule:
 
 @type_
 class Policy:
-    """The policy as it stands in one file at one commit. ``content`` are its bytes, ``sha256`` their digest."""
+    """The policy as it stands in one file at one commit. ``content`` are its bytes, ``sha256`` their digest.
+
+    ``previous_sha256`` is the bare digest of the version before ('' where it says none). ``policy_quorum`` is how many of
+    the group ``policy-owners`` must sign a version (None: nobody, the protected branch alone decides).
+    """
 
     file: str
     content: bytes
@@ -164,6 +170,8 @@ class Policy:
     groups: Mapping[str, tuple[str, ...]]
     environments: Mapping[str, Environment]
     rules: tuple[Rule, ...]
+    previous_sha256: str = ""
+    policy_quorum: int | None = None
 
     def environment(self, name: str) -> Environment:
         """Return an environment; raises UsageError that lists the known ones."""

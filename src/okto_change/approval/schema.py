@@ -10,6 +10,7 @@ from typing import Any
 from okto_change import digest, strictyaml
 from okto_change.approval.fields import Fields
 from okto_change.approval.rulebook import (
+    OWNERS,
     Environment,
     Execute,
     FilesTarget,
@@ -30,6 +31,7 @@ ENVIRONMENT = re.compile(r"[a-z][a-z0-9-]{0,31}")
 BRANCH = re.compile(r"refs/heads/[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*")
 SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 COLUMN = re.compile(r'(("[^".]+"|[a-z_][a-z0-9_$]*)\.){1,2}("[^".]+"|[a-z_][a-z0-9_$]*|\*)')
+HEX = re.compile(r"[0-9a-f]{64}")
 NUMBERED = re.compile(r"(?:^|/)([0-9]{4})\.yaml$")
 KINDS = ("sql", "edit", *(kind.value for kind in StatementKind))
 
@@ -57,7 +59,8 @@ class _Reader(Fields):
         """Return the whole policy."""
         self.refuse_secrets(root)
         part = self.fields(
-            root, "version repo protected_ref approvals_refs people groups environments rules", "expires")  # fmt: skip
+            root, "version repo protected_ref approvals_refs people groups environments rules",
+            "expires previous_sha256 policy_quorum")  # fmt: skip
         people = {name: self._person(name, node) for name, node in self.named(part.get("people"), NAME, "a person")}
         groups = {
             name: self.known(node, people, "person") for name, node in self.named(part.get("groups"), NAME, "a group")
@@ -67,13 +70,26 @@ class _Reader(Fields):
             for name, node in self.named(part.get("environments"), ENVIRONMENT, "an environment")
         }
         return Policy(
-            file=file, content=content, sha256=digest.sha256(content), people=people, groups=groups,
+            previous_sha256=self.text(part.get("previous_sha256"), HEX, "64 hexadecimal digits, as sha256sum prints them"),
+            policy_quorum=self._quorum(part.get("policy_quorum"), groups), file=file,
+            content=content, sha256=digest.sha256(content), people=people, groups=groups,
             environments=environments, rules=self._rules(part.get("rules"), groups, environments),
             version=self.number(part.get("version"), 1, 9999, "the version, a number from 1 on", 1),
             repo=self.text(part.get("repo"), UUID, "the repository's UUID, in lower case"),
             protected_ref=self.text(part.get("protected_ref"), BRANCH, "a branch such as refs/heads/main"),
             approvals_refs=self._branches(part.get("approvals_refs")), expires=self.moment(part.get("expires")),
         )  # fmt: skip
+
+    def _quorum(self, node: Node | None, groups: Mapping[str, tuple[str, ...]]) -> int | None:
+        if node is None:
+            return None
+        quorum = self.number(node, 1, 99, "a number of policy owners", 1)
+        owners = groups.get(OWNERS, ())
+        if len(owners) < quorum:
+            self._faults.add(
+                node.where, f"expected at least {quorum} people in the group {OWNERS}, found {len(owners)}"
+            )
+        return quorum
 
     def _person(self, name: str, node: Node) -> Person:
         part = self.fields(node, "keys", "emails")

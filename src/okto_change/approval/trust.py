@@ -7,17 +7,30 @@ clone's configuration, hooks, filters and replacements have no part in it.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
+from okto_change.approval import chain, pins, source
 from okto_change.approval import mirror as mirrors
-from okto_change.approval import schema, source
+from okto_change.approval.memory import Mark
 from okto_change.approval.mirror import APPROVALS, HEAD, SHORT_PATIENCE, Mirror
+from okto_change.approval.pins import Pin
 from okto_change.approval.rulebook import Policy
 from okto_change.approval.safegit import SafeGit, failure
 from okto_change.approval.source import Source
 from okto_change.errors import NotAuthorised, WorkspaceError
 
-__all__ = ["APPROVALS", "HEAD", "POLICIES", "SHORT_PATIENCE", "Mirror", "open_mirror", "read_policy"]
+__all__ = [
+    "APPROVALS",
+    "HEAD",
+    "POLICIES",
+    "SHORT_PATIENCE",
+    "Mirror",
+    "mirror_of",
+    "open_mirror",
+    "policy_files",
+    "read_policy",
+]
 
 POLICIES = ".okto-change/policy/"
 
@@ -29,24 +42,51 @@ def read_policy(mirror: Mirror, commit: str | None = None) -> Policy:
     Raises WorkspaceError if there is none, PlanError if it cannot be read, NotAuthorised if it was written for another
     branch than the one it is trusted from.
     """
-    found = mirror.files(commit or mirror.commit(mirror.protected_ref), POLICIES)
-    names = sorted(name for name in found if schema.NUMBERED.search(name))
-    if not names:
-        raise WorkspaceError(
-            f"there is no policy {POLICIES}0001.yaml", where=mirror.protected_ref,
-            hint="run okto-change init, then commit and push to the protected branch",
-        )  # fmt: skip
-    policy = schema.read(found[names[-1]], names[-1])
-    if policy.protected_ref != mirror.protected_ref:
-        raise NotAuthorised(
-            f"the policy says that {policy.protected_ref} is protected, but stands on {mirror.protected_ref}",
-            where=policy.file, hint="make it the default branch of the remote, or correct the policy",
-        )  # fmt: skip
+    tip = mirror.commit(mirror.protected_ref)
+    found = policy_files(mirror, commit or tip)
+    pin, seen = (mirror.pin.mark if mirror.pin else None), mirror.memory.policy
+    if not mirror.source.url:
+        # Whoever owns the one clone that there is may rewrite it; nobody else could be deceived.
+        pin = seen = None
+    policy = chain.current(found, datetime.now(UTC), pin=pin, seen=seen if commit in (None, tip) else None)
+    _demand_ours(mirror, policy)
+    _remember(mirror, policy)
     if policy.approvals_refs != mirror.approvals_refs:
         mirror.approvals_refs = policy.approvals_refs
         if mirror.fetched:
             mirror.refresh()
     return policy
+
+
+def policy_files(mirror: Mirror, commit: str) -> dict[str, bytes]:
+    """Return the files of the policy's folder at ``commit``. Raises WorkspaceError where no version is among them."""
+    found = mirror.files(commit, POLICIES)
+    if not chain.versions(found):
+        raise WorkspaceError(
+            f"there is no policy {POLICIES}0001.yaml", where=mirror.protected_ref,
+            hint="run okto-change init, then commit and push to the protected branch",
+        )  # fmt: skip
+    return found
+
+
+def _demand_ours(mirror: Mirror, policy: Policy) -> None:
+    if policy.protected_ref != mirror.protected_ref:
+        raise NotAuthorised(
+            f"the policy says that {policy.protected_ref} is protected, but stands on {mirror.protected_ref}",
+            where=policy.file, hint="make it the default branch of the remote, or correct the policy",
+        )  # fmt: skip
+    if mirror.pin and policy.repo != mirror.pin.repo:
+        raise NotAuthorised(
+            f"{mirror.source.shown} has the policy of another repository than the one trusted under that address",
+            where=policy.file, hint="find out who put it there; to trust it after all: okto-change trust init",
+        )  # fmt: skip
+
+
+def _remember(mirror: Mirror, policy: Policy) -> None:
+    mark = Mark(policy.version, policy.sha256, policy.policy_quorum is not None)
+    kept = mirror.memory
+    if kept.policy != mark and (kept.policy is None or mark.version >= kept.policy.version):
+        mirror.remember(replace(kept, policy=mark))
 
 
 def open_mirror(root: Path, *, protected_ref: str | None = None, fetch: bool = True) -> Mirror:
@@ -56,11 +96,17 @@ def open_mirror(root: Path, *, protected_ref: str | None = None, fetch: bool = T
     branch ``main`` or ``master``. Raises WorkspaceError (GitFailed when the remote cannot be reached).
     """
     origin = source.find(root)
+    return mirror_of(origin, pins.choose(pins.load(), origin), protected_ref=protected_ref, fetch=fetch)
+
+
+def mirror_of(origin: Source, pin: Pin | None, *, protected_ref: str | None = None, fetch: bool = True) -> Mirror:
+    """Return the mirror of a place, like ``open_mirror``; with a pin, its protected branch is that of the pin."""
     folder = source.state_folder() / "mirrors" / f"{origin.key}.git"
     mirrors.make(folder)
     mirrors.demand_ours(folder)
     mirror = Mirror(folder, origin, protected_ref or "")
-    mirror.protected_ref = protected_ref or _protected(mirror, origin)
+    mirror.pin = pin
+    mirror.protected_ref = protected_ref or (pin.protected_ref if pin else _protected(mirror, origin))
     if fetch:
         mirror.refresh()
     return mirror
