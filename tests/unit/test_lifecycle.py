@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from okto_change.errors import JournalBroken
 from okto_change.lifecycle import ENDINGS, TRANSITIONS, ChangeState, Run, State, advance, left_by, replay
@@ -255,33 +253,3 @@ def test_every_state_but_new_and_partly_applied_can_be_reached_by_an_arrow() -> 
     """No dead words: NEW is before the first entry, PARTLY_APPLIED is what a vanished process leaves."""
     reached = {state for state, _ in (*TRANSITIONS.values(), *ENDINGS.values())}
     assert set(State) - reached == {State.NEW, State.PARTLY_APPLIED}
-
-
-EVENTS = st.tuples(
-    st.sampled_from(list(K)),
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "unit": st.integers(1, 2),
-            "fate": st.sampled_from(["committed", "aborted"]),
-            "result": st.sampled_from([result.value for result in Result]),
-            "origin": st.sampled_from(["a", "x"]),
-            "resumed": st.lists(st.integers(1, 2), max_size=2),
-        },
-    ),
-)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(EVENTS, max_size=14))
-def test_no_story_however_told_claims_that_nothing_changed_while_units_stand(told: list[Told]) -> None:
-    """Random events are refused or give a run whose final words its own facts bear out."""
-    run: Run | None = None
-    for entry in story("a", [RUN, *told]):
-        try:
-            run = advance(run, entry.event, actor=entry.actor, at=entry.at)
-        except JournalBroken:
-            continue
-        assert not (run.state in {State.REFUSED, State.ROLLED_BACK, State.IDLE, State.UNDONE} and run.standing)
-        assert not (run.pending and run.state not in {State.COMMITTING, State.UNDO_COMMITTING, State.STUCK})
-        assert len(set(run.committed)) == len(run.committed)

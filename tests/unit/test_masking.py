@@ -96,12 +96,6 @@ def card(chance: random.Random, prefix: str) -> str:
     return next(body + digit for digit in "0123456789" if luhn(body + digit))
 
 
-def test_a_long_list_of_numbers_takes_no_time() -> None:
-    """Groups are looked at in windows of a card's length; digests are looked up once."""
-    text = "12 " * 50_000 + ("4111111111111112," + "a" * 40 + ",") * 2_000
-    assert mask(text) == text
-
-
 def test_json_data_is_masked_wherever_a_card_may_hide() -> None:
     """In strings, numbers, lists and keys; where numbers must stay numbers, in texts alone."""
     hidden = {"4111111111111111": [4111111111111111, "4111111111111111", 4111111111111111.0, True, None, 37, 0.5]}

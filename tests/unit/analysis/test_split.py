@@ -50,12 +50,6 @@ def test_statements_are_cut_where_postgresql_cuts(sql: str, parts: list[str]) ->
     assert texts(sql) == parts
 
 
-@pytest.mark.parametrize("text", ["+" * 50_000, "(" * 20_000 + ")" * 20_000, "/* */" * 50_000, "E'\\''" * 30_000])
-def test_hostile_repetition_takes_linear_time(text: str) -> None:
-    """Neither operators nor brackets, comments and escapes make the splitter slow."""
-    assert len(texts(f"SELECT {text}")) == 1
-
-
 @pytest.mark.parametrize(
     "body",
     [

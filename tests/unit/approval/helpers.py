@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Literal
 
 from cryptography.hazmat.primitives import hashes
@@ -171,9 +172,15 @@ def policy_text(
 
 def make_policy(*, policy_change: Literal["void", "keep"] = "keep", **parts: Any) -> Policy:
     """Return a policy, any part of its text exchanged; approvals given under other versions count unless ``void``."""
-    found = read(policy_text(**parts).encode(), ".okto-change/policy/0001.yaml")
+    found = parsed(policy_text(**parts))
     environments = {name: replace(entry, policy_change=policy_change) for name, entry in found.environments.items()}
     return replace(found, environments=environments)
+
+
+@cache
+def parsed(text: str) -> Policy:
+    """Return what a policy's text says; most tests ask for the same few."""
+    return read(text.encode(), ".okto-change/policy/0001.yaml")
 
 
 def make_lock(**fields: Any) -> Lock:
