@@ -14,7 +14,7 @@ import pytest
 
 from tests.unit.report import samples
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 STAND_IN = [sys.executable, "-m", "tests.unit.cli.stand_in"]
 REAL = [sys.executable, "-c", "import sys; from okto_change.cli.main import main; sys.exit(main())"]
 HEAVY = {
