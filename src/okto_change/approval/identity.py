@@ -65,11 +65,11 @@ def prove(identity: Identity) -> None:
         raise KeyUnusable(f"another key signed than the one of {identity.person}", hint="choose one with --key FILE")
 
 
-def sign(statement: bytes, identity: Identity) -> bytes:
+def sign(statement: bytes, identity: Identity, *, namespace: str = signature.NAMESPACE) -> bytes:
     """Return the armored signature over a statement, verified as any reader will; raises KeyUnusable."""
-    armor = sshkeygen.sign(statement, identity.key)
+    armor = sshkeygen.sign(statement, identity.key, namespace=namespace)
     try:
-        signed = signature.verify(statement, armor)
+        signed = signature.verify(statement, armor, namespace)
     except signature.BadSignature as error:
         raise KeyUnusable(f"the key of {identity.person} gave a signature that does not verify: {error}") from error
     if signed.key != identity.public:

@@ -29,12 +29,13 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What is remembered; empty before the first fetch."""
+    """What is remembered; empty before the first fetch. ``accepted`` is the commit whose policy was accepted last."""
 
     protected_ref: str = ""
     approvals_refs: tuple[str, ...] = ()
     fetched_at: datetime | None = None
     policy: Mark | None = None
+    accepted: str = ""
 
 
 def load(folder: Path) -> Memory:
@@ -59,6 +60,7 @@ def save(folder: Path, memory: Memory) -> None:
         "protected_ref": memory.protected_ref,
         "approvals_refs": list(memory.approvals_refs),
         "fetched_at": memory.fetched_at.astimezone(UTC).strftime(_MOMENT) if memory.fetched_at else "",
+        "accepted": memory.accepted,
         "policy": {"version": mark.version, "sha256": mark.sha256, "strong": mark.strong} if mark else {},
     }
     fresh = folder / f"{FILE}.{os.getpid()}"
@@ -72,5 +74,6 @@ def _memory(value: Any) -> Memory:
         protected_ref=value["protected_ref"],
         approvals_refs=tuple(value["approvals_refs"]),
         fetched_at=datetime.strptime(fetched, _MOMENT).replace(tzinfo=UTC) if fetched else None,
+        accepted=value["accepted"],
         policy=Mark(int(mark["version"]), str(mark["sha256"]), bool(mark["strong"])) if mark else None,
     )

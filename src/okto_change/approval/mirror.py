@@ -210,7 +210,7 @@ class Mirror:
         return NotAuthorised(
             f"the branch {ref.removeprefix('refs/heads/')} of {self.source.shown} "
             + ("was deleted" if new is None else f"went backwards: {old[:12]} is not in the past of {new[:12]}"),
-            hint=f"find out who rewrote it; if that was right, remove {self.folder} and run the command again",
+            hint="find out who rewrote it; if that was right, compare fingerprints again: okto-change trust init",
         )
 
 

@@ -52,6 +52,14 @@ def find(root: Path) -> Source:
     return Source(top, _usable(urls[0], top) if urls else None)
 
 
+def named(place: str) -> Source:
+    """Return what ``place`` names: a clone's folder (then the remote of it), a bare repository's folder, or a URL."""
+    folder = Path(place).absolute()
+    if folder.is_dir() and not (folder / "HEAD").is_file():
+        return find(folder)
+    return Source(Path("/"), _usable(place, Path.cwd()))
+
+
 def _usable(url: str, top: Path) -> str:
     if _URL.fullmatch(url):
         return url

@@ -6,11 +6,15 @@ clone's configuration, hooks, filters and replacements have no part in it.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from okto_change.approval import chain, pins, source
+from okto_change.approval import chain, pins, schema, source
 from okto_change.approval import mirror as mirrors
 from okto_change.approval.memory import Mark
 from okto_change.approval.mirror import APPROVALS, HEAD, SHORT_PATIENCE, Mirror
@@ -50,12 +54,50 @@ def read_policy(mirror: Mirror, commit: str | None = None) -> Policy:
         pin = seen = None
     policy = chain.current(found, datetime.now(UTC), pin=pin, seen=seen if commit in (None, tip) else None)
     _demand_ours(mirror, policy)
-    _remember(mirror, policy)
+    if commit in (None, tip):
+        _remember(mirror, policy, tip)
     if policy.approvals_refs != mirror.approvals_refs:
         mirror.approvals_refs = policy.approvals_refs
         if mirror.fetched:
             mirror.refresh()
     return policy
+
+
+def newest(mirror: Mirror) -> Policy:
+    """Return the newest version of the policy as it stands, whoever signed it; for people to compare."""
+    found = chain.versions(policy_files(mirror, mirror.commit(mirror.protected_ref)))
+    name, content = found[max(found)]
+    policy = schema.read(content, name)
+    _demand_ours(mirror, policy)
+    return policy
+
+
+@contextmanager
+def afresh(origin: Source) -> Iterator[Mirror]:
+    """Give a mirror that remembers nothing, fetched now; it goes when the block is left, unless it was accepted."""
+    folder = Path(tempfile.mkdtemp(prefix=".init-", dir=_mirrors()))
+    try:
+        mirrors.make(folder / "fresh")
+        mirror = Mirror(folder / "fresh", origin, "")
+        mirror.protected_ref = _protected(mirror, origin)
+        mirror.refresh()
+        yield mirror
+    finally:
+        shutil.rmtree(folder)
+
+
+def accept(mirror: Mirror, policy: Policy) -> None:
+    """Put a fresh mirror in the place of the one that was there, with this version of the policy as seen."""
+    _remember(mirror, policy, mirror.commit(mirror.protected_ref))
+    place = _mirrors() / f"{mirror.source.key}.git"
+    shutil.rmtree(place, ignore_errors=True)
+    mirror.folder.rename(place)
+
+
+def _mirrors() -> Path:
+    folder = source.state_folder() / "mirrors"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
 
 
 def policy_files(mirror: Mirror, commit: str) -> dict[str, bytes]:
@@ -82,11 +124,11 @@ def _demand_ours(mirror: Mirror, policy: Policy) -> None:
         )  # fmt: skip
 
 
-def _remember(mirror: Mirror, policy: Policy) -> None:
+def _remember(mirror: Mirror, policy: Policy, commit: str) -> None:
     mark = Mark(policy.version, policy.sha256, policy.policy_quorum is not None)
     kept = mirror.memory
-    if kept.policy != mark and (kept.policy is None or mark.version >= kept.policy.version):
-        mirror.remember(replace(kept, policy=mark))
+    if (kept.policy, kept.accepted) != (mark, commit):
+        mirror.remember(replace(kept, policy=mark, accepted=commit))
 
 
 def open_mirror(root: Path, *, protected_ref: str | None = None, fetch: bool = True) -> Mirror:
@@ -101,7 +143,7 @@ def open_mirror(root: Path, *, protected_ref: str | None = None, fetch: bool = T
 
 def mirror_of(origin: Source, pin: Pin | None, *, protected_ref: str | None = None, fetch: bool = True) -> Mirror:
     """Return the mirror of a place, like ``open_mirror``; with a pin, its protected branch is that of the pin."""
-    folder = source.state_folder() / "mirrors" / f"{origin.key}.git"
+    folder = _mirrors() / f"{origin.key}.git"
     mirrors.make(folder)
     mirrors.demand_ours(folder)
     mirror = Mirror(folder, origin, protected_ref or "")

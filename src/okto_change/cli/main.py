@@ -47,6 +47,10 @@ SECTIONS: dict[str, dict[str, Place]] = {
         "audit": Place("audit", "Read or verify the audit trail."),
         "doctor": Place("look", "Look for whatever would make a run fail."),
     },
+    "Trust": {
+        "policy": Place("policy", "Check, explain and sign versions of the policy."),
+        "trust": Place("trust", "Pin which repository is trusted, and show what is."),
+    },
     "Learn": {
         "demo": Place("learn", "Watch the whole journey on a temporary PostgreSQL."),
         "completion": Place("learn", "Print the completion script of a shell."),

@@ -76,6 +76,9 @@ from okto_change.model.views import (
     LockWritten,
     Need,
     NewChange,
+    PolicyCheck,
+    PolicySigned,
+    TrustView,
 )
 
 __all__ = [
@@ -119,6 +122,8 @@ __all__ = [
     "Outcome",
     "Parameter",
     "Phase",
+    "PolicyCheck",
+    "PolicySigned",
     "Preview",
     "Quality",
     "Rehearsal",
@@ -138,6 +143,7 @@ __all__ = [
     "Table",
     "TableWrites",
     "Timeouts",
+    "TrustView",
     "Undo",
     "UndoProof",
     "Where",

@@ -156,3 +156,51 @@ class Diagnosis:
     ok: bool
     message: str
     hint: str | None = None
+
+
+@type_
+class TrustView:
+    """What is trusted here: where it is fetched from, the policy in force, and what of it is pinned where.
+
+    ``fingerprint`` is the policy's, to read out and compare; ``pin_file`` None: nothing is pinned. ``fetched_at`` is when
+    the remote was last read, ``quorum`` how many owners sign a version (None: simple mode).
+    """
+
+    repo: str
+    url: str
+    protected_ref: str
+    version: int
+    fingerprint: str
+    quorum: int | None
+    pin_file: str | None
+    system: bool
+    pinned_version: int | None
+    pinned_fingerprint: str | None
+    fetched_at: datetime | None
+
+
+@type_
+class PolicyCheck:
+    """A version of the policy as it lies in the working tree, beside the one in force (``old`` None: there is none).
+
+    ``differences`` and ``effects`` are lines for people, ``warnings`` what could never be approved, ``lacking`` the
+    owners' signatures that are missing.
+    """
+
+    file: str
+    version: int
+    old: int | None
+    differences: tuple[str, ...]
+    effects: tuple[str, ...]
+    warnings: tuple[str, ...]
+    lacking: tuple[str, ...]
+
+
+@type_
+class PolicySigned:
+    """A signature over a version of the policy: whose, the file written, and what is still missing."""
+
+    version: int
+    person: str
+    path: str
+    lacking: tuple[str, ...]

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from okto_change.pipeline.deciding import approvals, decide
     from okto_change.pipeline.evidence import dry_run
     from okto_change.pipeline.history import audit_log, audit_verify, doctor, show, status
+    from okto_change.pipeline.policing import policy_check, policy_sign, policy_signers
     from okto_change.pipeline.repository import Repository, open_repository
     from okto_change.pipeline.running import apply, resume, rollback
+    from okto_change.pipeline.trusting import trust_init, trust_show
 
 _HOMES = {
     "authoring": ("init", "new", "check", "lock"),
@@ -23,6 +25,8 @@ _HOMES = {
     "deciding": ("decide", "approvals"),
     "running": ("apply", "rollback", "resume"),
     "history": ("status", "show", "audit_log", "audit_verify", "doctor"),
+    "policing": ("policy_check", "policy_sign", "policy_signers"),
+    "trusting": ("trust_init", "trust_show"),
     "repository": ("Repository", "open_repository"),
 }
 
@@ -40,10 +44,15 @@ __all__ = [
     "lock",
     "new",
     "open_repository",
+    "policy_check",
+    "policy_sign",
+    "policy_signers",
     "resume",
     "rollback",
     "show",
     "status",
+    "trust_init",
+    "trust_show",
 ]
 
 

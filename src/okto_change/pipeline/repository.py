@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
-from okto_change.approval import identity, policy, trust
+from okto_change.approval import identity, trust
+from okto_change.approval.policy import Policy
 from okto_change.approval.safegit import GitFailed
 from okto_change.approval.workspace import Workspace
-from okto_change.errors import NotAuthorised, PlanError, UsageError, WorkspaceError
+from okto_change.errors import NotAuthorised, OktoError, PlanError, UsageError, WorkspaceError
 
 CHANGES = "changes"
 POLICY = ".okto-change/policy/"
@@ -38,6 +39,7 @@ class Repository:
         self.root = root
         self.key = key
         self._tell = tell
+        self._strict = False
         self.environ = os.environ if environ is None else environ
 
     @cached_property
@@ -64,6 +66,7 @@ class Repository:
 
     def demand_fetched(self, command: str) -> None:
         """Fetch, or raise: what ``command`` does rests on nobody having rejected or revoked anything meanwhile."""
+        self._strict = True
         if "mirror" in self.__dict__ and self.mirror.fetched:
             return
         for name in ("mirror", "protected_commit", "policy"):
@@ -83,14 +86,25 @@ class Repository:
         return self.mirror.commit(self.mirror.protected_ref)
 
     @cached_property
-    def policy(self) -> policy.Policy:
-        """The policy of the protected branch: its highest version at the pinned commit."""
-        return trust.read_policy(self.mirror, self.protected_commit)
+    def policy(self) -> Policy:
+        """The policy of the protected branch: its highest version at the pinned commit.
 
-    def signer(self) -> identity.Identity:
-        """Return who signs here: the policy's person with a key at hand. Raises KeyUnusable."""
+        One that cannot be accepted stops what asks for a fresh word. Whatever else goes on by the one that was
+        accepted last: nobody who may merge can hold somebody off a rollback.
+        """
+        try:
+            return trust.read_policy(self.mirror, self.protected_commit)
+        except OktoError as error:
+            accepted = self.mirror.memory.accepted
+            if self._strict or accepted in ("", self.protected_commit):
+                raise
+            self._tell(f"{error.message}; going by the policy as it was accepted at {accepted[:12]}")
+            return trust.read_policy(self.mirror, accepted)
+
+    def signer(self, among: Policy | None = None) -> identity.Identity:
+        """Return who signs here: the person of the policy (or of ``among``) with a key at hand. Raises KeyUnusable."""
         key = self.key or self.environ.get("OKTO_CHANGE_KEY") or None
-        return identity.whoami(self.policy, key, configured=self.workspace.signing_key())
+        return identity.whoami(among or self.policy, key, configured=self.workspace.signing_key())
 
     def changes(self) -> tuple[str, ...]:
         """Return the ids of every change in the working tree, sorted."""

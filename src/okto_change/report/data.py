@@ -27,6 +27,9 @@ from okto_change.model import (
     LockWritten,
     NewChange,
     Outcome,
+    PolicyCheck,
+    PolicySigned,
+    TrustView,
 )
 from okto_change.model.codec import encode
 from okto_change.report import verdict
@@ -41,6 +44,26 @@ NAMED_TYPES = frozenset(
 def init(paths: Sequence[str]) -> Json:
     """``paths``: the files written."""
     return _object("init", paths=list(paths))
+
+
+def trust(view: TrustView) -> Json:
+    """The fields of ``TrustView``."""
+    return _object("trust", **encode(view))
+
+
+def policy_check(found: PolicyCheck) -> Json:
+    """The fields of ``PolicyCheck``."""
+    return _object("policy-check", **encode(found))
+
+
+def policy_signed(done: PolicySigned) -> Json:
+    """The fields of ``PolicySigned``."""
+    return _object("policy-signed", **encode(done))
+
+
+def signers(text: str) -> Json:
+    """``allowed_signers``: the file's text."""
+    return _object("signers", allowed_signers=text)
 
 
 def new(written: NewChange) -> Json:

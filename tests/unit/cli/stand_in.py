@@ -162,6 +162,32 @@ def doctor(repo: Any, environment: str) -> tuple[Diagnosis, ...]:
     return (Diagnosis(name="server", ok=environment != "ill", message="17.2", hint="start it"),)
 
 
+def trust_init(place: str, *, system: bool, expect: str | None, confirm: Callable[[Any], bool]) -> Any:
+    """Pinned."""
+    return samples.TRUST
+
+
+def trust_show(repo: Any) -> Any:
+    """As pinned."""
+    return samples.TRUST
+
+
+def policy_check(repo: Any) -> Any:
+    """One that lacks nothing."""
+    return samples.POLICY_CHECK
+
+
+def policy_sign(repo: Any, *, confirm: Callable[[Any], bool]) -> Any:
+    """Signed, if confirmed."""
+    confirm(samples.POLICY_CHECK)
+    return samples.POLICY_SIGNED
+
+
+def policy_signers(repo: Any) -> str:
+    """One key."""
+    return "ana ssh-ed25519 AAAA\n"
+
+
 def _play(watch: Watch, events: Played) -> None:
     for kind, step, facts in events:
         watch(Event(kind=kind, run="r1", change=samples.CHANGE, environment="production", step=step, data=facts))

@@ -33,6 +33,11 @@ EVERY = [
     ["audit", "log", "--env", "production"],
     ["audit", "verify", "--env", "production"],
     ["doctor", "--env", "production"],
+    ["policy", "check"],
+    ["policy", "sign", "--yes", "2"],
+    ["policy", "export-signers"],
+    ["trust", "init", "--expect", "7f3a"],
+    ["trust", "show"],
     ["completion", "bash"],
 ]
 

@@ -21,6 +21,8 @@ from okto_change.model import (
     Need,
     Outcome,
     Phase,
+    PolicyCheck,
+    PolicySigned,
     Quality,
     Rehearsal,
     Result,
@@ -35,6 +37,7 @@ from okto_change.model import (
     StatementResult,
     TableWrites,
     Timeouts,
+    TrustView,
     UndoProof,
     Where,
 )
@@ -199,3 +202,18 @@ DONE = Outcome(
     result=Result.DONE, run="20261122T021409-3f2a", summary="applied", state="74 rows changed in 2 tables",
     hint=f"okto-change rollback {CHANGE} --env production", writes=REHEARSAL.writes, checks=REHEARSAL.checks,
 )  # fmt: skip
+
+TRUST = TrustView(
+    repo="7d1f2f9a-0c54-4e0e-9d5e-1b7b9c1d2e3f", url="git@forge.example:payments/changes.git",
+    protected_ref="refs/heads/main", version=2, fingerprint="7f3a 91c2 e0d5 1b7b 9c1d 2e3f 4a5b 6c7d 8e9f 0a1b",
+    quorum=2, pin_file="/etc/okto-change/trust.yaml", system=True, pinned_version=1,
+    pinned_fingerprint="e0d5 91c2 7f3a 1b7b 9c1d 2e3f 4a5b 6c7d 8e9f 0a1b", fetched_at=AT,
+)  # fmt: skip
+POLICY_CHECK = PolicyCheck(
+    file=".okto-change/policy/0002.yaml", version=2, old=1, differences=("group approvers: carla joined",),
+    effects=("production, high risk: 1 of approvers (bruno) -> 2 of approvers (bruno, carla)",),
+    warnings=("production, high risk: what carla wrote cannot be approved",), lacking=(),
+)  # fmt: skip
+POLICY_SIGNED = PolicySigned(
+    version=2, person="ana", path=".okto-change/policy/0002.ana.sig", lacking=("2 must sign, 1 did",)
+)

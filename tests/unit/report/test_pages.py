@@ -54,6 +54,10 @@ PAGES: list[tuple[Callable[[Any, Look], str], Any]] = [
     (text.audit, AuditReport(environment="production", entries=7, head="sha256:1", problems=("entry 5 was changed",))),
     (text.doctor, (Diagnosis(name="server", ok=False, message="no answer", hint="start it"),)),
     (text.init, (".okto-change/policy/0001.yaml",)),
+    (text.trust, samples.TRUST),
+    (text.policy_check, samples.POLICY_CHECK),
+    (text.policy_check, replace(samples.POLICY_CHECK, old=None, lacking=("ana must sign",))),
+    (text.policy_signed, samples.POLICY_SIGNED),
     (text.new, NewChange(change=samples.CHANGE, paths=("plan.yaml",))),
     (
         text.lock,

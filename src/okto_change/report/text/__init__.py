@@ -4,6 +4,7 @@ from okto_change.report.text.author import check, init, lock, new, show
 from okto_change.report.text.decide import ballot, decided, request
 from okto_change.report.text.dryrun import dry_run
 from okto_change.report.text.outcome import audit, doctor, log, outcome, status
+from okto_change.report.text.trust import policy_check, policy_signed, trust
 
 __all__ = [
     "audit",
@@ -17,7 +18,10 @@ __all__ = [
     "log",
     "new",
     "outcome",
+    "policy_check",
+    "policy_signed",
     "request",
     "show",
     "status",
+    "trust",
 ]

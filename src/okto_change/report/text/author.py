@@ -18,6 +18,7 @@ def init(paths: Sequence[str], look: Look) -> str:
     page.line(("a change repository", GOOD))
     page.bullets(paths)
     page.line(("next  ", DIM), 'read the policy, commit it to main, then: okto-change new "What this change does"')
+    page.line(("then  ", DIM), "once it is pushed, pin it on every machine: okto-change trust init")
     return page.render(look)
 
 
