@@ -8,7 +8,9 @@ The plain statement is run by psql; apply, dry run and rollback are whole proces
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,8 @@ from pathlib import Path
 from statistics import median
 
 import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from okto_change.demo import server
 
@@ -76,11 +80,13 @@ WAYS = ("apply", "rollback", "dry run", "triggers")
 class Bench:
     """A database, a repository and what was measured: (change, way) -> ratios; seconds and WAL bytes of the plain one."""
 
+    admin: str
     dsn: str
     psql: str
     folder: Path
     rows: int
-    repository: Path = Path()
+    repository: Path
+    states: int = 0
     memory: int = 0
     """kilobytes of our largest process"""
     ratios: dict[tuple[str, str], list[float]] = field(default_factory=dict)
@@ -108,10 +114,21 @@ class Bench:
             self.write(statement + "; DO $$BEGIN END$$")
             self.fresh(indexed)
             took["triggers"] = self.timed(lambda: self.okto("apply", "the-change", "--env", "sandbox"))[0]
-            self.okto("rollback", "the-change", "--env", "sandbox")
         for way, seconds in took.items():
             if way in ways:
                 self.ratios.setdefault((name, way), []).append(seconds / base)
+
+    def keep(self, record: Path | None) -> None:
+        """Write what was measured so far."""
+        if record is not None:
+            ratios = [[*key, found] for key, found in self.ratios.items()]
+            record.write_text(json.dumps([ratios, self.wal, self.plain, self.memory]), encoding="utf-8")
+
+    def recall(self, record: Path | None) -> None:
+        """Go on from what was measured before."""
+        if record is not None and record.exists():
+            ratios, self.wal, self.plain, self.memory = json.loads(record.read_text(encoding="utf-8"))
+            self.ratios = {(name, way): found for name, way, found in ratios}
 
     def timed(self, work: Callable[[], None]) -> tuple[float, float]:
         """Return seconds and bytes of WAL."""
@@ -124,17 +141,33 @@ class Bench:
         return seconds, float(str(end)) - float(str(start))
 
     def fresh(self, indexed: bool) -> None:
-        """Make the table anew."""
-        self.execute("DROP TABLE IF EXISTS t")
-        self.execute("DO $$DECLARE r record; BEGIN FOR r IN SELECT relname FROM pg_class WHERE relname LIKE 'rows\\_%'"
-                     " AND relnamespace = to_regnamespace('okto_change') LOOP EXECUTE 'DROP TABLE okto_change.' || r.relname;"
-                     " END LOOP; END$$")  # fmt: skip
-        self.execute(f"CREATE TABLE t ({COLUMNS})")
-        self.execute(f"INSERT INTO t {FILL.format(rows=self.rows)}")
-        self.execute("ALTER TABLE t ADD PRIMARY KEY (id)")
-        for index in INDEXES if indexed else ():
-            self.execute(index.format(t="t"))
-        self.vacuum()
+        """Make the database anew: a copy of the files of one that was filled, indexed and vacuumed."""
+        template = f"filled_{'all' if indexed else 'key'}"
+        with psycopg.connect(self.admin, autocommit=True) as connection:
+            if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [template]).rowcount:
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(template)))
+                self.fill(make_conninfo(self.admin, dbname=template), indexed)
+            connection.execute("DROP DATABASE IF EXISTS bench WITH (FORCE)")
+            files = " STRATEGY file_copy" if connection.info.server_version >= 150000 else ""
+            connection.execute(f"CREATE DATABASE bench TEMPLATE {template}{files}".encode())
+        self.states += 1  # what this machine remembers of the journal belongs to the database
+
+    def fill(self, dsn: str, indexed: bool) -> None:
+        """Fill the table, and let one run of another change make the tables that we need."""
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute(
+                f"CREATE TABLE t ({COLUMNS}); CREATE TABLE small (id int PRIMARY KEY, status text)".encode()
+            )
+            connection.execute(f"INSERT INTO t {FILL.format(rows=self.rows)}".encode())
+            connection.execute("INSERT INTO small SELECT g, 'old' FROM generate_series(1, 1000) AS g")
+            connection.execute("ALTER TABLE t ADD PRIMARY KEY (id)")
+            for index in INDEXES if indexed else ():
+                connection.execute(index.format(t="t").encode())
+            connection.execute("VACUUM ANALYZE")
+        here, self.dsn = self.dsn, dsn
+        self.write("UPDATE small SET status = 'first' WHERE id = 1", "first-change")
+        self.okto("apply", "first-change", "--env", "sandbox")
+        self.dsn = here
 
     def vacuum(self) -> None:
         """Leave the table as autovacuum would."""
@@ -151,20 +184,20 @@ class Bench:
         """Run the plain statement."""
         subprocess.run([self.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.dsn, "-c", statement], check=True)
 
-    def write(self, statement: str) -> None:
-        """Make a repository whose change runs the statement; a new one, so that nothing stands of the last."""
-        self.execute("DROP SCHEMA IF EXISTS okto_change CASCADE")
-        self.repository = Path(tempfile.mkdtemp(dir=self.folder))
+    def write(self, statement: str, change: str = "the-change") -> None:
+        """Make the statement a change of the repository, in place of what it was."""
         git = ["git", "-C", str(self.repository), "-c", "user.name=ana", "-c", "user.email=ana@example.org"]
-        subprocess.run(["git", "init", "-q", "-b", "main", str(self.repository)], check=True)
-        self.file(".okto-change/policy/0001.yaml", POLICY.format(key=self.key()))
-        self.file("changes/2026-01-01-the-change/plan.yaml", PLAN)
-        self.file("changes/2026-01-01-the-change/change.sql", statement + ";\n")
-        for command in ([*git, "add", "-A"], [*git, "commit", "-q", "-m", "Begin"]):
-            subprocess.run(command, check=True)
-        self.okto("lock", "the-change", "--env", "sandbox")
-        for command in ([*git, "add", "-A"], [*git, "commit", "-q", "-m", "Lock"]):
-            subprocess.run(command, check=True)
+        if not (self.repository / ".git").exists():
+            subprocess.run(["git", "init", "-q", "-b", "main", str(self.repository)], check=True)
+            self.file(".okto-change/policy/0001.yaml", POLICY.format(key=self.key()))
+        shutil.rmtree(self.repository / f"changes/2026-01-01-{change}", ignore_errors=True)  # with what a dry run left
+        self.file(f"changes/2026-01-01-{change}/plan.yaml", PLAN)
+        self.file(f"changes/2026-01-01-{change}/change.sql", statement + ";\n")
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "Write"], check=True)
+        self.okto("lock", change, "--env", "sandbox")
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "Lock"], check=True)
 
     def file(self, name: str, text: str) -> None:
         """Write a file of the repository."""
@@ -181,7 +214,7 @@ class Bench:
 
     def okto(self, *arguments: str) -> None:
         """Run a command as a process of its own and note its memory. Raises SystemExit with its output when it fails."""
-        environ = os.environ | {"OKTO_LEDGER_DSN": self.dsn, "XDG_STATE_HOME": str(self.folder / "state")}
+        environ = os.environ | {"OKTO_LEDGER_DSN": self.dsn, "XDG_STATE_HOME": str(self.folder / f"state{self.states}")}
         argv = [str(Path(sys.executable).with_name("okto-change")), *arguments]
         with tempfile.TemporaryFile() as output:
             process = subprocess.Popen(argv, cwd=self.repository, env=environ, stdout=output, stderr=subprocess.STDOUT)
@@ -221,16 +254,23 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--postgres", choices=("auto", "installed", "embedded"), default="auto")
     parser.add_argument("--only", action="append", choices=CHANGES, help="these changes; all by default")
+    parser.add_argument("--record", type=Path, help="a file that the rounds are added to; the table is of all in it")
     given = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as folder,
         server.running(given.postgres, durable=True, settings=SETTINGS) as running,
     ):
         psql = running.binaries.folder / "psql"
-        bench = Bench(running.conninfo(), str(psql if psql.exists() else "psql"), Path(folder), given.rows)
+        admin = running.conninfo()
+        dsn = make_conninfo(admin, dbname="bench")
+        bench = Bench(
+            admin, dsn, str(psql if psql.exists() else "psql"), Path(folder), given.rows, Path(folder) / "repository"
+        )
+        bench.recall(given.record)
         for _ in range(given.rounds):
             for name in given.only or CHANGES:
                 bench.round(name, WAYS if name.startswith("UPDATE of") else ("apply", "rollback"))
+                bench.keep(given.record)
         return show(bench)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from okto_change.database.session import Session
 from okto_change.model.base import type_
@@ -84,6 +85,15 @@ def open_ledger(session: Session) -> Ledger:
     return Ledger(counters=counters(session), world=world(session), sequences=sequences(session), tables=tables)
 
 
+def without(session: Session, before: Ledger, since: Mapping[int, Counts]) -> Ledger:
+    """Return the ledger as if what we wrote ourselves since the counters stood at ``since`` had been there before."""
+    ours = deltas(since, counters(session))
+    counts = {
+        oid: _plus(before.counters.get(oid, NONE), ours.get(oid, NONE)) for oid in before.counters.keys() | ours.keys()
+    }
+    return replace(before, counters=counts, world=world(session))
+
+
 def counters(session: Session) -> dict[int, Counts]:
     """Return rows written by relation oid: by this transaction, and by earlier ones of the session not yet reported."""
     return {oid: (inserted, updated, deleted) for oid, inserted, updated, deleted in session.query("account_counters")}
@@ -159,6 +169,10 @@ def strays(session: Session, capture: int, *, allowed: Iterable[int], covered: I
 def locks_taken(session: Session) -> tuple[tuple[str, str], ...]:
     """Return (relation, mode) for every table-like relation that this transaction has locked, ours and catalogues left out."""
     return tuple(sorted((relation, mode) for relation, mode in session.query("account_statement_locks")))
+
+
+def _plus(one: Counts, other: Counts) -> Counts:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2]
 
 
 def _minus(after: Counts, before: Counts) -> Counts:

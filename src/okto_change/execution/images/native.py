@@ -1,8 +1,9 @@
 """Images of large fixes: each in a table of its own, in the rows' own types, written and read by whole sets.
 
 ``rows_<capture>_<table>_old`` has the whole rows as they were (UPDATE, DELETE), ``…_new`` the rows as they became: for an
-UPDATE the key and the changed columns, for an INSERT all. Their columns are called c1, c2, … by number. Both are made
-empty before the first statement, so that the accounts of the change do not see them come.
+UPDATE the key and the changed columns, for an INSERT all. Their columns are called c1, c2, … by number. The old ones are
+made empty before the first statement, so that the accounts of the change do not see them come; the new ones by the
+proof, when the catalogue has been judged already: CREATE TABLE AS may read with several processes, INSERT may not.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from okto_change.model.base import type_
 OUR = "okto_change"
 MEMORY = 262_144
 """kilobytes that one of our own sorts or hashes may take on the server"""
-OWN = "t.xmin OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()::pg_catalog.xid"
+BYTES = frozenset({16, 17, 20, 21, 23, 26, 1082, 1083, 1114, 1184, 2950})
+"""types whose equal values have equal bytes: bool, bytea, int8, int2, int4, oid, date, time, timestamp(tz), uuid"""
+TEXTS = frozenset({25, 1043})
+"""text and varchar; so in the collation "C" """
 
 
 @type_
@@ -85,25 +89,26 @@ def fits(session: Session, relid: int, op: str, sets: Sequence[str]) -> bool:
 
 
 def make(session: Session, capture: int, relid: int, op: str, sets: Sequence[str]) -> Native:
-    """Make the empty tables for the images of one statement."""
+    """Return the images of one statement; the table for its old rows is there, and empty."""
     table = shape.load(session, [relid])[relid]
     changed = tuple(c for c in table.stored if op == "U" and (c.name in sets or c.generated))
     native = Native(table=table, source=capture, op=op, changed=changed)
     if op != "I":
-        _make(session, native, native.old, table.columns)
-    if op != "D":
-        _make(session, native, native.new, native.after)
+        fields = joined(
+            compose("t.{name} AS {label}", name=identifier(c.name), label=identifier(c.label)) for c in table.columns
+        )
+        session.execute(
+            compose(
+                "CREATE TABLE {name} AS SELECT {fields} FROM ONLY {table} AS t WITH NO DATA", name=native.old,
+                fields=fields, table=table.table,
+            )
+        )  # fmt: skip
     return native
 
 
-def _make(session: Session, native: Native, name: Part, columns: Sequence[ColumnShape]) -> None:
-    fields = joined(compose("t.{name} AS {label}", name=identifier(c.name), label=identifier(c.label)) for c in columns)
-    session.execute(
-        compose(
-            "CREATE TABLE {name} AS SELECT {fields} FROM ONLY {table} AS t WITH NO DATA", name=name, fields=fields,
-            table=native.table.table,
-        )
-    )  # fmt: skip
+def own(session: Session) -> Part:
+    """Return the condition that row ``t`` was written by this transaction; a constant, so that parallel plans may use it."""
+    return compose("t.xmin OPERATOR(pg_catalog.=) {xid}::xid", xid=literal(session.query("optimistic_xid")[0][0]))
 
 
 def inserted(session: Session, name: str) -> int:
@@ -115,15 +120,30 @@ def inserted(session: Session, name: str) -> int:
 # ------------------------------------------------------------------------------ rows
 
 
-def same(left: str, left_labels: bool, right: str, columns: Sequence[ColumnShape]) -> Composed:
+def same(left: str, left_labels: bool, right: str, columns: Sequence[ColumnShape]) -> Part:
     """Return the condition that two rows agree in these columns, byte for byte; those of ``right`` are our labels."""
-    if not columns:
-        return compose("true")
-    return compose(
-        "pg_catalog.record_image_eq(ROW({left}), ROW({right}))",
-        left=joined(identifier(left, column.label if left_labels else column.name) for column in columns),
-        right=joined(identifier(right, column.label) for column in columns),
-    )
+
+    def of(alias: str, column: ColumnShape) -> Part:
+        return identifier(alias, column.label if left_labels or alias == right else column.name)
+
+    plain = [column for column in columns if column.typid in BYTES | TEXTS]
+    others = [column for column in columns if column not in plain]
+    conditions = [
+        compose(
+            "{one} {collation} IS NOT DISTINCT FROM {other} {collation}", one=of(left, column), other=of(right, column),
+            collation=compose('COLLATE pg_catalog."C"' if column.typid in TEXTS else ""),
+        )
+        for column in plain
+    ]  # fmt: skip
+    if others:
+        conditions.append(
+            compose(
+                "pg_catalog.record_image_eq(ROW({left}), ROW({right}))",
+                left=joined(of(left, column) for column in others),
+                right=joined(of(right, column) for column in others),
+            )
+        )
+    return joined(conditions, " AND ") if conditions else compose("true")
 
 
 def keyed(native: Native, left: str, right: str, labels: str) -> Part:
@@ -143,23 +163,21 @@ def keep_new(session: Session, native: Native) -> int:
 
     Of an UPDATE only those whose key was imaged, and whose other columns are as they were.
     """
-    labels = joined(identifier(column.label) for column in native.after)
-    fields = joined(identifier("t", column.name) for column in native.after)
-    source = compose("FROM ONLY {table} AS t WHERE {own}", table=native.table.table, own=compose(OWN))
+    fields = joined(
+        compose("t.{name} AS {label}", name=identifier(c.name), label=identifier(c.label)) for c in native.after
+    )
+    source = compose("ONLY {table} AS t", table=native.table.table)
     if native.op == "U":
         source = compose(
-            "FROM {old} AS o JOIN ONLY {table} AS t ON {key} AND {rest} WHERE {own}", old=native.old,
-            table=native.table.table, key=keyed(native, "t", "o", "o"), rest=same("t", False, "o", native.kept), own=compose(OWN),
+            "{old} AS o JOIN {source} ON {key} AND {rest}", old=native.old, source=source,
+            key=keyed(native, "t", "o", "o"), rest=same("t", False, "o", native.kept),
         )  # fmt: skip
     session.execute(
         compose(
-            "INSERT INTO {new} ({labels}) SELECT {fields} {source}",
-            new=native.new,
-            labels=labels,
-            fields=fields,
-            source=source,
+            "CREATE TABLE {new} AS SELECT {fields} FROM {source} WHERE {own}", new=native.new, fields=fields,
+            source=source, own=own(session),
         )
-    )
+    )  # fmt: skip
     return inserted(session, native.new_name)
 
 

@@ -22,7 +22,7 @@ from okto_change.errors import ConnectionLost, DatabaseError
 from okto_change.execution.images import accounts, native, net, shape
 from okto_change.execution.images.capture import Capture, Imaged, quiet, settle
 from okto_change.execution.images.coverage import Leaf
-from okto_change.execution.images.native import OWN, Native
+from okto_change.execution.images.native import Native
 from okto_change.execution.images.pins import pinned, resolving
 from okto_change.execution.images.shape import Shape
 from okto_change.model import Preview
@@ -177,7 +177,7 @@ def prove(session: Session, capture: Capture) -> None:
     settle(session)
     with pinned(session):
         relations, _ = accounting.written(session, capture.before)
-        if accounts.needs_strays(relations):
+        if accounts.needs_strays(relations) or accounting.world(session) != capture.before.world:
             raise Unproven(capture.unit, "the system catalogue is written too")
         for relation in relations:
             if accounts.is_table(relation) and relation.oid not in capture.tables:
@@ -185,8 +185,10 @@ def prove(session: Session, capture: Capture) -> None:
             if accounts.is_table(relation) and relation.modes & accounts.EXCLUSIVE:
                 raise Unproven(capture.unit, f"{relation.qualified} is locked as TRUNCATE locks")
         counts = {relation.oid: relation.counts for relation in relations}
+        since = accounting.counters(session)
         for table in shape.load(session, capture.tables).values():
             _prove_table(session, capture, table, counts.get(table.relid, NONE))
+        capture.before = accounting.without(session, capture.before, since)
 
 
 def _prove_table(session: Session, capture: Capture, table: Shape, counts: accounting.Counts) -> None:
@@ -257,7 +259,7 @@ def _updated(session: Session, capture: Capture, table: Shape) -> int:
                SELECT pg_catalog.count(*) FROM news""",
             olds=_olds(capture, table, "U"), capture=literal(capture.id), relid=literal(table.relid),
             text=table.row_text("t"), table=table.table, same=shape.matches("t", "o", table.key or (), labels="o"),
-            own=compose(OWN),
+            own=native.own(session),
         )
     )[0][0]  # fmt: skip
     return found
@@ -288,7 +290,7 @@ def _inserted(session: Session, capture: Capture, table: Shape, *, explained: bo
                    SELECT {capture}, {relid}, 'I', {text} FROM ONLY {table} AS t WHERE {own} AND {others} RETURNING 1)
                SELECT pg_catalog.count(*) FROM news""",
             capture=literal(capture.id), relid=literal(table.relid), text=table.row_text("t"), table=table.table,
-            own=compose(OWN), others=others,
+            own=native.own(session), others=others,
         )
     )[0][0]  # fmt: skip
     return found
