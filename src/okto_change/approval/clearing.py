@@ -10,40 +10,68 @@ Clearance has numbered steps, and every step that refuses says why:
  6. veto        nobody with a veto rejects it
  7. approvals   every group has its people
  8. executor    whoever runs it may
+ 9. reviews     no review of a broken glass is overdue in the environment
+10. window      the environment may be changed now
+
+Breaking the glass leaves out 5, 9 and 10 and the end of the policy, asks in 7 for what ``break_glass:`` asks, and in 8 for a
+statement that whoever runs it signed. Everything else stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from operator import itemgetter
+from typing import TypedDict, Unpack
 
 from okto_change import digest
-from okto_change.approval.counting import Count, Situation, ballot, count, short
+from okto_change.approval.counting import Count, ballot, count
 from okto_change.approval.decisions import Decision
+from okto_change.approval.matching import executors
 from okto_change.approval.rulebook import Policy
+from okto_change.approval.standing import Situation, short
+from okto_change.approval.windows import closed
 from okto_change.errors import NotAuthorised
-from okto_change.model import Ballot, BallotLine, Lock, Need
+from okto_change.model import Ballot, BallotLine, Lock, Need, Risk
 from okto_change.model.clearance import SEAL, Clearance
 
-STEPS = ("policy", "lock", "decisions", "rules", "submission", "veto", "approvals", "executor")
+STEPS = (
+    "policy", "lock", "decisions", "rules", "submission", "veto", "approvals", "executor", "reviews", "window",
+)  # fmt: skip
+
+
+class Seen(TypedDict, total=False):
+    """What is known of target, people and past runs beside the decisions.
+
+    ``facts_sha256`` and ``report_sha256`` are those of the target and of the stored dry run now, None where there are
+    none; ``consumed`` are the statement ids of earlier runs; ``contributors`` maps people to the commit that names them;
+    ``risk`` is the highest that anybody computed (default: the lock's); ``overdue`` are reviews that nobody gave in time.
+    """
+
+    facts_sha256: str | None
+    report_sha256: str | None
+    consumed: AbstractSet[str]
+    contributors: Mapping[str, str]
+    risk: Risk
+    overdue: Sequence[str]
 
 
 def clear(
     policy: Policy, lock: Lock, decisions: Sequence[Decision], *, executor: str | None, now: datetime,
-    facts_sha256: str | None = None, consumed: AbstractSet[str] = frozenset(), commit: str = "",
-    report_sha256: str | None = None,
+    commit: str = "", emergency: bool = False, **seen: Unpack[Seen],
 ) -> Clearance:  # fmt: skip
     """Return the clearance of ``lock``, or raise NotAuthorised whose ``faults`` give every reason with its step.
 
-    ``executor`` is the person who will run it (None: nobody known). ``facts_sha256`` and ``report_sha256`` are those of
-    the target and of the stored dry run now, None where there are none; ``consumed`` are the statement ids of earlier
-    runs.
+    ``executor`` is the person who will run it (None: nobody known), ``emergency`` breaks the glass.
     """
-    situation = _situation(policy, lock, now, facts_sha256, report_sha256, consumed)
+    situation = _situation(policy, lock, now, emergency, seen)
     counted = count(situation, decisions)
-    faults = _faults(situation, counted) + _executor(situation, counted, executor)
+    faults = (
+        _faults(situation, counted) + _executor(situation, counted, executor) + _broken(situation, counted, executor)
+    )
+    if not emergency:
+        faults += _timely(situation, seen)
     if faults:
         faults += _uncounted(situation, counted, decisions)
         raise NotAuthorised(
@@ -52,18 +80,20 @@ def clear(
         )  # fmt: skip
     return Clearance(
         lock=lock, policy_sha256=policy.sha256, policy_version=policy.version, commit=commit, statements=counted.used,
-        counted=counted.counted, submitters=counted.submitters, executor=executor, at=now, seal=SEAL,
+        counted=counted.counted, submitters=counted.submitters, executor=executor, at=now,
+        broken=counted.broken.get(executor or "") if emergency else None, seal=SEAL,
     )  # fmt: skip
 
 
 def take_ballot(
-    policy: Policy, lock: Lock, decisions: Sequence[Decision], now: datetime, *, facts_sha256: str | None = None,
-    report_sha256: str | None = None, consumed: AbstractSet[str] = frozenset(),
+    policy: Policy, lock: Lock, decisions: Sequence[Decision], now: datetime, **seen: Unpack[Seen]
 ) -> Ballot:  # fmt: skip
-    """Return the ballot on ``lock``: every decision, every need, and what blocks (all steps but the executor's)."""
-    situation = _situation(policy, lock, now, facts_sha256, report_sha256, consumed)
+    """Return the ballot on ``lock``: every decision, every need, and what blocks (all but the executor and the window)."""
+    situation = _situation(policy, lock, now, False, seen)
     counted = count(situation, decisions)
-    return ballot(situation, counted, _faults(situation, counted))
+    shut = closed(situation.environment, now)
+    blocks = (*_faults(situation, counted), *(_fault("reviews", line) for line in seen.get("overdue", ())))
+    return ballot(situation, counted, blocks, (shut,) if shut else ())
 
 
 def role(policy: Policy, taken: Ballot, person: str) -> str:
@@ -71,9 +101,9 @@ def role(policy: Policy, taken: Ballot, person: str) -> str:
 
     Raises NotAuthorised where an approval by this person could not count.
     """
+    if person in taken.excluded:
+        raise NotAuthorised(f"{person} {taken.excluded[person]}; somebody else must approve it", hint=_ask(taken.needs))
     mine = [need for need in taken.needs if person in policy.groups[need.group]]
-    if any(line.counted and line.signer == person and line.decision == "submit" for line in taken.decisions):
-        raise NotAuthorised(f"{person} submitted this change; somebody else must approve it", hint=_ask(taken.needs))
     if not mine:
         groups = ", ".join(policy.groups_of(person)) or "no group"
         raise NotAuthorised(f"an approval by {person} would not count: {person} is in {groups}", hint=_ask(taken.needs))
@@ -85,33 +115,61 @@ def missing(taken: Ballot) -> tuple[str, ...]:
     return tuple(_lack(need) for need in taken.needs if not need.met)
 
 
-def _situation(
-    policy: Policy, lock: Lock, now: datetime, facts: str | None, report: str | None, consumed: AbstractSet[str]
-) -> Situation:
+def _situation(policy: Policy, lock: Lock, now: datetime, emergency: bool, seen: Seen) -> Situation:
+    environment = policy.environment(lock.environment)
+    if emergency and environment.break_glass is None:
+        raise NotAuthorised(
+            f"the policy has no break_glass for {lock.environment}: there is no way round its rules",
+            where=policy.file, hint=f"see who is missing: okto-change approvals {lock.change} --env {lock.environment}",
+        )  # fmt: skip
     return Situation(
-        policy=policy, environment=policy.environment(lock.environment), lock=lock, now=now,
-        facts_sha256=facts, report_sha256=report, consumed=consumed,
+        policy=policy, environment=environment, lock=lock, now=now, emergency=emergency,
+        facts_sha256=seen.get("facts_sha256"), report_sha256=seen.get("report_sha256"),
+        consumed=seen.get("consumed", frozenset()), contributors=seen.get("contributors", {}),
+        risk=max(seen.get("risk", lock.risk), lock.risk, key=lambda risk: risk.rank),
     )  # fmt: skip
 
 
 def _faults(situation: Situation, counted: Count) -> tuple[str, ...]:
     """Return the reasons of steps 1 to 7."""
-    policy, lock = situation.policy, situation.lock
+    policy, lock, calm = situation.policy, situation.lock, not situation.emergency
     found = []
     if lock.repo != policy.repo:
         found.append(_fault("policy", "the lock is of another repository"))
-    if policy.expires is not None and situation.now >= policy.expires:
+    if calm and policy.expires is not None and situation.now >= policy.expires:
         found.append(_fault("policy", f"the policy expired at {policy.expires:%Y-%m-%d %H:%MZ}"))
     if digest.sha256(lock.content) != lock.digest:
         found.append(_fault("lock", "the plan digest is not that of the lock's bytes"))
     found += [_fault("decisions", reason) for reason in counted.not_understood]
     if not counted.rules:
         found.append(_fault("rules", "no rule of the policy matches, and without a rule nothing runs"))
-    if not counted.submitters and not counted.asks_nothing:
+    if calm and not counted.submitters and not counted.asks_nothing:
         found.append(_fault("submission", f"nobody who may submit has submitted this version, {short(lock.digest)}"))
     found += [_fault("veto", f"rejected by {reason}") for reason in counted.vetoes]
     found += [_fault("approvals", _lack(need)) for need in counted.needs if not need.met]
     return tuple(found)
+
+
+def _timely(situation: Situation, seen: Seen) -> tuple[str, ...]:
+    """Return the reasons of steps 9 and 10."""
+    shut = closed(situation.environment, situation.now)
+    overdue = tuple(_fault("reviews", line) for line in seen.get("overdue", ()))
+    return overdue + ((_fault("window", shut),) if shut else ())
+
+
+def _broken(situation: Situation, counted: Count, executor: str | None) -> tuple[str, ...]:
+    """Say what is wrong with a broken glass: whoever runs it must have signed that, and must be one of those who may."""
+    glass = situation.environment.break_glass
+    if not situation.emergency or glass is None:
+        return ()
+    if executor is None or executor not in situation.policy.members(glass.execute):
+        who = executor or "whoever runs this"
+        return (
+            _fault("executor", f"{who} is in none of the groups that may break the glass: {', '.join(glass.execute)}"),
+        )
+    if executor not in counted.broken:
+        return (_fault("executor", f"there is no statement of {executor} that breaks the glass for this version"),)
+    return ()
 
 
 def _uncounted(situation: Situation, counted: Count, decisions: Sequence[Decision]) -> tuple[str, ...]:
@@ -130,18 +188,20 @@ def _uncounted(situation: Situation, counted: Count, decisions: Sequence[Decisio
 
 
 def _executor(situation: Situation, counted: Count, executor: str | None) -> tuple[str, ...]:
-    environment, policy = situation.environment, situation.policy
-    rules = environment.execute
+    asked, policy = executors(counted.rules, situation.environment), situation.policy
+    if situation.emergency:
+        return ()  # who may break the glass stands in `break_glass:` alone
     if executor is None:
-        asks = rules.groups or not counted.asks_nothing
+        asks = any(rules.groups for rules in asked) or not counted.asks_nothing
         return (_fault("executor", "it is not known who runs this; name a key with --key"),) if asks else ()
-    found = []
-    if rules.groups and executor not in policy.members(rules.groups):
-        found.append(f"{executor} is in none of the groups that may execute here: {', '.join(rules.groups)}")
-    if executor in counted.excluded and not rules.may_be_author and not counted.asks_nothing:
-        found.append(f"{executor} wrote or submitted this change, and may not run it here")
-    if executor in counted.counted and not rules.may_be_approver:
-        found.append(f"{executor} approved this change, and may not run it here")
+    found: dict[str, None] = {}
+    for rules in asked:
+        if rules.groups and executor not in policy.members(rules.groups):
+            found[f"{executor} is in none of the groups that may execute here: {', '.join(rules.groups)}"] = None
+        if executor in counted.writers and not rules.may_be_author and not counted.asks_nothing:
+            found[f"{executor} wrote or submitted this change, and may not run it here"] = None
+        if executor in counted.counted and not rules.may_be_approver:
+            found[f"{executor} approved this change, and may not run it here"] = None
     return tuple(_fault("executor", reason) for reason in found)
 
 

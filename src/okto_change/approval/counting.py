@@ -1,51 +1,31 @@
 """Decisions + policy + lock -> who counts for what, what is still needed, what blocks. Pure.
 
 People are counted, not signatures: each person once, in the role that the latest decision names. Whoever submitted a
-change, or is its author, cannot approve it. Positive decisions count only where they stand now; a rejection counts if
-it ever stood.
+change, or is its author, cannot approve it. Positive decisions count only where they stand now; a rejection or a
+revocation counts if it ever stood.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from collections.abc import Set as AbstractSet
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from okto_change.approval.decisions import Decision
 from okto_change.approval.matching import matching, needs
-from okto_change.approval.rulebook import Environment, Policy, Rule
-from okto_change.approval.statement import Statement, bare
-from okto_change.model import Ballot, BallotLine, Lock, Need
+from okto_change.approval.rulebook import Rule
+from okto_change.approval.standing import STICKY, Situation, foreign, ineligible
+from okto_change.approval.statement import Statement
+from okto_change.model import Ballot, BallotLine, Need
 from okto_change.model.base import type_
-
-SKEW = timedelta(seconds=120)
-"""how far a signer's clock may be ahead of ours"""
-STICKY = frozenset({"reject", "revoke"})
-"""decisions that count although they were deleted from the branch"""
-
-
-@type_
-class Situation:
-    """What decisions are judged against: lock, environment, moment, the dry run as it is now, what was used up.
-
-    ``facts_sha256`` and ``report_sha256`` are None where unknown; ``consumed`` are ids of statements that an earlier
-    run used up.
-    """
-
-    policy: Policy
-    environment: Environment
-    lock: Lock
-    now: datetime
-    facts_sha256: str | None = None
-    report_sha256: str | None = None
-    consumed: AbstractSet[str] = frozenset()
 
 
 @type_
 class Count:
     """The result of counting: ``counted`` maps people to the group they count for, ``used`` has the ids that counted.
 
-    ``excluded`` are the people who wrote or submitted the change; ``submitters`` those whose submission counts now.
+    ``writers`` are the people who wrote or submitted the change, ``excluded`` maps everybody who cannot approve it to
+    the reason; ``submitters`` are those whose submission counts now. ``broken`` maps whoever broke the glass to the id
+    of the statement.
     """
 
     lines: tuple[BallotLine, ...]
@@ -53,10 +33,12 @@ class Count:
     needs: tuple[Need, ...]
     counted: Mapping[str, str]
     submitters: tuple[str, ...]
-    excluded: frozenset[str]
+    writers: frozenset[str]
+    excluded: Mapping[str, str]
     used: tuple[str, ...]
     not_understood: tuple[str, ...]
     vetoes: tuple[str, ...]
+    broken: Mapping[str, str]
 
     @property
     def asks_nothing(self) -> bool:
@@ -69,12 +51,13 @@ def count(situation: Situation, decisions: Iterable[Decision]) -> Count:
     return _Counting(situation, tuple(decisions)).result()
 
 
-def ballot(situation: Situation, counted: Count, blocks: tuple[str, ...]) -> Ballot:
+def ballot(situation: Situation, counted: Count, blocks: tuple[str, ...], notes: tuple[str, ...] = ()) -> Ballot:
     """Return a count as the ballot that people read."""
     lock = situation.lock
     return Ballot(
         change=lock.change, environment=lock.environment, digest=lock.digest, decisions=counted.lines,
-        needs=counted.needs, cleared=not blocks, blocks=blocks,
+        needs=counted.needs, cleared=not blocks, blocks=blocks, notes=notes, excluded=counted.excluded,
+        rules=tuple(rule.id for rule in counted.rules), risk=situation.risk, risk_reasons=lock.risk_reasons,
     )  # fmt: skip
 
 
@@ -85,26 +68,31 @@ class _Counting:
         self._situation = situation
         self._decisions = decisions
         self._reasons: dict[int, str] = {}
-        self._rules = matching(situation.policy, situation.environment, situation.lock)
-        self._need = needs(self._rules)
+        self._rules = matching(situation.policy, situation.environment, situation.lock, situation.risk)
+        glass = situation.environment.break_glass
+        self._need = dict(glass.require) if situation.emergency and glass else needs(self._rules)
 
     def result(self) -> Count:
         """Judge every decision, then count people."""
         eligible = self._eligible()
         latest = self._latest(eligible)
-        excluded = self._excluded()
+        revoked = self._revoked(eligible)
+        excluded = self._excluded(revoked)
         counted = self._approvals(eligible, latest, excluded)
-        submits = self._submits(eligible, latest)
+        submits = self._submits(eligible, latest, revoked)
         vetoes = self._vetoes(eligible, latest)
-        standing = {*counted.values(), *submits, *vetoes}
+        broken = self._broken(eligible, latest, revoked)
+        positive = (*counted.values(), *submits, *broken.values())
+        standing = {*positive, *vetoes, *revoked.values()}
         roles = {self._person(index): self._statement(index).role for index in counted.values()}
         return Count(
             lines=tuple(self._line(index, index in standing) for index in range(len(self._decisions))),
             rules=self._rules, needs=self._needs(roles, excluded), counted=roles, excluded=excluded,
-            submitters=tuple(dict.fromkeys(self._person(index) for index in submits)),
-            used=tuple(sorted({self._decisions[index].id for index in (*counted.values(), *submits)})),
+            writers=self._writers(), submitters=tuple(dict.fromkeys(self._person(index) for index in submits)),
+            used=tuple(sorted({self._decisions[index].id for index in positive})),
             not_understood=self._not_understood(),
             vetoes=tuple(f"{self._person(i)}: {self._statement(i).comment or 'no reason given'}" for i in vetoes),
+            broken={person: self._decisions[index].id for person, index in broken.items()},
         )  # fmt: skip
 
     def _person(self, index: int) -> str:
@@ -120,7 +108,7 @@ class _Counting:
         eligible: list[int] = []
         seen: dict[str, str] = {}
         for index, decision in enumerate(self._decisions):
-            reason = decision.problem or self._ineligible(decision)
+            reason = decision.problem or ineligible(self._situation, decision)
             if not reason and decision.id in seen:
                 reason = f"the same statement as {seen[decision.id]}"
             if reason:
@@ -130,64 +118,15 @@ class _Counting:
                 eligible.append(index)
         return eligible
 
-    def _ineligible(self, decision: Decision) -> str | None:
-        statement, key, now = decision.statement, decision.key, self._situation.now
-        assert statement is not None and key is not None
-        return (
-            key.fault(now)
-            or (f"names {statement.signer}, {decision.person} signed" if statement.signer != decision.person else None)
-            or self._foreign(statement)
-            or ("it was deleted from the branch" if not decision.at_tip and statement.decision not in STICKY else None)
-            or ("it is from the future; compare the clocks" if statement.issued_at > now + SKEW else None)
-            or (f"when it was signed, {fault}" if (fault := key.fault(statement.issued_at)) else None)
-            or self._spent(decision, statement)
-        )  # fmt: skip
-
-    def _foreign(self, statement: Statement) -> str | None:
-        lock = self._situation.lock
-        if statement.repo != lock.repo:
-            return "it is for another repository"
-        if statement.change != lock.change:
-            return f"it is for another change, {statement.change}"
-        if statement.environment != lock.environment:
-            return f"it is for another environment, {statement.environment}"
-        if statement.digest != lock.digest:
-            return f"it is for another version of the plan, {short(statement.digest)}; this one is {short(lock.digest)}"
-        return None
-
-    def _spent(self, decision: Decision, statement: Statement) -> str | None:
-        """Say why an approval is used up; submissions and rejections neither expire nor are used up."""
-        if statement.decision == "break-glass":
-            return "break-glass has no part in an ordinary run"
-        if statement.decision == "review":
-            return "a review is about a run of the past"
-        if statement.decision != "approve":
-            return None
-        environment = self._situation.environment
-        ends = min(statement.expires_at, statement.issued_at + timedelta(seconds=environment.max_approval_age))
-        if self._situation.now >= ends:
-            return f"it expired at {ends:%Y-%m-%d %H:%MZ}"
-        if environment.single_use and decision.id in self._situation.consumed:
-            return "an earlier run used it; approvals count once"
-        if environment.policy_change == "void" and statement.policy_sha256 != bare(self._situation.policy.sha256):
-            return "it was given under another version of the policy"
-        return self._other_evidence(statement)
-
-    def _other_evidence(self, statement: Statement) -> str | None:
-        facts, report = self._situation.facts_sha256, self._situation.report_sha256
-        if self._situation.environment.dry_run == "required" and not statement.dry_run_facts_sha256:
-            return "it was given without a dry run, which this environment requires"
-        if statement.dry_run_facts_sha256 and facts is not None and statement.dry_run_facts_sha256 != bare(facts):
-            return "it was given on a dry run that found the target in another state"
-        if statement.dry_run_report_sha256 and report is not None and statement.dry_run_report_sha256 != bare(report):
-            return "it was given on another dry run than the one stored now"
-        return None
+    def _of_another(self, index: int) -> bool:
+        """Whether it is a revocation of what somebody else signed."""
+        return self._statement(index).of not in ("", self._person(index))
 
     def _latest(self, eligible: list[int]) -> dict[str, int]:
-        """Return each person's latest approve, reject or revoke; of two at the same second the negative one."""
+        """Return each person's latest decision about the plan; of two at the same second the negative one."""
         latest: dict[str, int] = {}
         for index in eligible:
-            if self._statement(index).decision in {"approve", *STICKY}:
+            if self._statement(index).decision in {"approve", *STICKY} and not self._of_another(index):
                 other = latest.setdefault(self._person(index), index)
                 latest[self._person(index)] = max(other, index, key=self._order)
         return latest
@@ -196,17 +135,43 @@ class _Counting:
         statement = self._statement(index)
         return statement.issued_at, statement.decision in STICKY, self._decisions[index].id
 
-    def _excluded(self) -> frozenset[str]:
-        """Return who may not approve: the author, and whoever ever signed a submission of this lock, deleted or not."""
+    def _revoked(self, eligible: list[int]) -> dict[str, int]:
+        """Return whose decisions somebody with that right revoked, whenever they were or will be signed, and by which.
+
+        It takes away what lets a change run, never a rejection: who may revoke could otherwise clear the way alone.
+        """
+        situation, found = self._situation, dict[str, int]()
+        allowed = situation.policy.revokers(situation.environment)
+        for index in eligible:
+            if self._statement(index).decision != "revoke" or not self._of_another(index):
+                continue
+            if self._person(index) in allowed:
+                found.setdefault(self._statement(index).of, index)
+            else:
+                self._reasons[index] = f"{self._person(index)} is in no group that may revoke what others signed"
+        return found
+
+    def _writers(self) -> frozenset[str]:
+        """Return the author, and whoever ever signed a submission of this lock, deleted or not."""
         lock = self._situation.lock
         submitted = {
             decision.person for decision in self._decisions
             if decision.person and decision.statement and decision.statement.decision == "submit"
-            and self._foreign(decision.statement) is None
+            and foreign(lock, decision.statement) is None
         }  # fmt: skip
         return frozenset(submitted | ({lock.author} & self._situation.policy.people.keys()))
 
-    def _submits(self, eligible: list[int], latest: Mapping[str, int]) -> list[int]:
+    def _excluded(self, revoked: Mapping[str, int]) -> dict[str, str]:
+        """Return who may not approve, and why."""
+        reasons = {who: f"has a part in it: {commit}" for who, commit in self._situation.contributors.items()}
+        author = self._situation.lock.author
+        reasons |= {who: "wrote this change" if who == author else "submitted this change" for who in self._writers()}
+        return reasons | {
+            who: f"is revoked by {self._person(index)} ({self._statement(index).comment or 'no reason given'})"
+            for who, index in revoked.items()
+        }
+
+    def _submits(self, eligible: list[int], latest: Mapping[str, int], revoked: Mapping[str, int]) -> list[int]:
         policy, environment = self._situation.policy, self._situation.environment
         allowed = policy.members(environment.submit) if environment.submit else policy.people.keys()
         found = []
@@ -216,20 +181,38 @@ class _Counting:
                 continue
             if person not in allowed:
                 self._reasons[index] = f"{person} is in no group that may submit ({', '.join(environment.submit)})"
-            elif self._withdrawn(index, latest.get(person)):
-                self._reasons[index] = f"{person} withdrew it later"
+            elif fault := self._taken_back(index, latest, revoked):
+                self._reasons[index] = fault
             else:
                 found.append(index)
         return found
 
-    def _withdrawn(self, submit: int, later: int | None) -> bool:
-        """Whether the person's latest decision is a negative one after the submission."""
-        if later is None or self._statement(later).decision not in STICKY:
-            return False
-        return self._order(later) > self._order(submit)
+    def _broken(
+        self, eligible: list[int], latest: Mapping[str, int], revoked: Mapping[str, int]
+    ) -> dict[str, int]:  # fmt: skip
+        """Return who broke the glass for this lock, each by the latest statement."""
+        found: dict[str, int] = {}
+        for index in sorted(eligible, key=self._order):
+            if self._statement(index).decision != "break-glass":
+                continue
+            if fault := self._taken_back(index, latest, revoked):
+                self._reasons[index] = fault
+            else:
+                found[self._person(index)] = index
+        return found
+
+    def _taken_back(self, index: int, latest: Mapping[str, int], revoked: Mapping[str, int]) -> str | None:
+        """Say who took a submission or a broken glass back: the signer by a later negative decision, or security."""
+        person = self._person(index)
+        later = latest.get(person)
+        if person in revoked:
+            return f"{self._person(revoked[person])} revoked it"
+        if later is None or self._statement(later).decision not in STICKY or self._order(later) <= self._order(index):
+            return None
+        return f"{person} withdrew it later"
 
     def _approvals(
-        self, eligible: list[int], latest: Mapping[str, int], excluded: frozenset[str]
+        self, eligible: list[int], latest: Mapping[str, int], excluded: Mapping[str, str]
     ) -> dict[str, int]:  # fmt: skip
         counted: dict[str, int] = {}
         for index in eligible:
@@ -239,7 +222,7 @@ class _Counting:
             if latest[person] != index:
                 self._reasons[index] = f"{person} decided again later: {self._statement(latest[person]).decision}"
             elif person in excluded:
-                self._reasons[index] = f"{person} wrote or submitted this change; somebody else must approve it"
+                self._reasons[index] = f"{person} {excluded[person]}; somebody else must approve it"
             elif statement.role not in self._situation.policy.groups_of(person):
                 self._reasons[index] = f"{person} is not in the group {statement.role or '(none)'} that it is given for"
             elif statement.role not in self._need:
@@ -249,12 +232,13 @@ class _Counting:
         return counted
 
     def _vetoes(self, eligible: list[int], latest: Mapping[str, int]) -> list[int]:
-        policy, groups = self._situation.policy, self._situation.environment.veto or tuple(self._need)
+        # Those who could approve an ordinary run keep their veto when the glass is broken: it lowers no refusal.
+        policy, groups = self._situation.policy, self._situation.environment.veto or tuple(needs(self._rules))
         allowed = policy.members(groups) if groups else policy.people.keys()
         found = []
         for index in eligible:
             statement, person = self._statement(index), self._person(index)
-            if statement.decision == "revoke":
+            if statement.decision == "revoke" and not self._of_another(index):
                 self._reasons[index] = f"{person} withdrew what was signed before"
             elif statement.decision == "reject" and latest[person] != index:
                 self._reasons[index] = f"{person} decided again later: {self._statement(latest[person]).decision}"
@@ -271,9 +255,9 @@ class _Counting:
             if decision.not_understood and decision.key and not decision.key.fault(self._situation.now)
         )
 
-    def _needs(self, roles: Mapping[str, str], excluded: frozenset[str]) -> tuple[Need, ...]:
+    def _needs(self, roles: Mapping[str, str], excluded: Mapping[str, str]) -> tuple[Need, ...]:
         policy, now = self._situation.policy, self._situation.now
-        free = {name for name, person in policy.people.items() if person.can_sign(now)} - excluded - roles.keys()
+        free = {name for name, person in policy.people.items() if person.can_sign(now)} - excluded.keys() - roles.keys()
         return tuple(
             Need(
                 group=group, need=need, have=sum(role == group for role in roles.values()),
@@ -286,7 +270,7 @@ class _Counting:
         decision, statement = self._decisions[index], self._decisions[index].statement
         return BallotLine(
             file=decision.file, signer=decision.person or "unknown", counted=counted, issued_at=decision.issued_at,
-            decision=statement.decision if statement else "unreadable",
+            decision=statement.decision if statement else "unreadable", comment=statement.comment if statement else "",
             reason=self._reasons.get(index) or self._why(index),
         )  # fmt: skip
 
@@ -298,11 +282,9 @@ class _Counting:
                 return f"counts for {statement.role}"
             case "submit":
                 return "submitted"
+            case "break-glass":
+                return f"breaks the glass for {statement.incident}"
+            case "revoke":
+                return f"takes away what {statement.of} signed{gone}"
             case _:
                 return f"blocks{gone}"
-
-
-def short(digest: str) -> str:
-    """Return the first twelve digits of a digest in groups of four, to be read out."""
-    digits = bare(digest)
-    return f"{digits[:4]} {digits[4:8]} {digits[8:12]}"

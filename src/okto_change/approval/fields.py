@@ -10,6 +10,7 @@ from okto_change import strictyaml
 from okto_change.strictyaml import Faults, Node
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
+_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _SECRET_KEYS = frozenset({"password", "passwd", "pwd", "secret", "token", "dsn", "conninfo", "url", "uri", "passfile"})
 _SECRET_TEXT = re.compile(r"://[^/\s]*@|postgres(ql)?://|\b(password|passwd|pwd)\s*[=:]|-----BEGIN", re.IGNORECASE)
@@ -115,6 +116,30 @@ class Fields:
         except ValueError:
             self.expected(node, "a moment in UTC such as 2026-11-22T17:00:00Z")
             return None
+
+    def clock(self, node: Node | None) -> int:
+        """Return a time of the day in minutes; ``24:00`` is the end of it."""
+        text = self.text(node, re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]|24:00"), "a time of the day such as 09:00")
+        hours, _, minutes = text.partition(":")
+        return int(hours or 0) * 60 + int(minutes or 0)
+
+    def zone(self, node: Node | None) -> str:
+        """Return the name of a time zone that this machine knows."""
+        from zoneinfo import ZoneInfo
+
+        name = self.text(node, _ZONE, "a time zone such as America/Sao_Paulo or UTC")
+        try:
+            return ZoneInfo(name).key if name else ""
+        except (KeyError, ValueError, OSError):
+            if node is not None:
+                self._faults.add(node.where, f"this machine knows no time zone {name!r}; write it as in the IANA "
+                                             "database, or install tzdata")  # fmt: skip
+            return ""
+
+    def numbers(self, node: Node | None, names: Iterable[str]) -> dict[str, int]:
+        """Return how many people each of the named groups must give; groups must be known."""
+        found = self.fields(node, "", " ".join(names))
+        return {name: self.number(item, 1, 99, "a number of people", 1) for name, item in found.items()}
 
     def variable(self, node: Node | None) -> str | None:
         """Return the name of an environment variable."""

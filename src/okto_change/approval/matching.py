@@ -6,15 +6,17 @@ import posixpath
 import re
 from functools import cache
 
-from okto_change.approval.rulebook import Environment, FilesTarget, Policy, Rule
-from okto_change.model import EditStep, Lock, SqlStep, StatementKind
+from okto_change.approval.rulebook import Environment, Execute, FilesTarget, Policy, Rule
+from okto_change.model import EditStep, Lock, Risk, RowBound, SqlStep, StatementKind
 
+HARMLESS = frozenset({StatementKind.SET, StatementKind.TRANSACTION})
+"""kinds of statements that write no rows, whatever they say"""
 _PART = re.compile(r'"(?:[^"]|"")*"|[^."]+')
 
 
-def matching(policy: Policy, environment: Environment, lock: Lock) -> tuple[Rule, ...]:
-    """Return every rule of the policy that matches ``lock`` in ``environment``."""
-    return tuple(rule for rule in policy.rules if _matches(rule, environment, lock))
+def matching(policy: Policy, environment: Environment, lock: Lock, risk: Risk) -> tuple[Rule, ...]:
+    """Return every rule of the policy that matches ``lock`` in ``environment`` at this ``risk``."""
+    return tuple(rule for rule in policy.rules if _matches(rule, environment, lock, risk))
 
 
 def needs(rules: tuple[Rule, ...]) -> dict[str, int]:
@@ -26,13 +28,44 @@ def needs(rules: tuple[Rule, ...]) -> dict[str, int]:
     return need
 
 
-def _matches(rule: Rule, environment: Environment, lock: Lock) -> bool:
+def executors(rules: tuple[Rule, ...], environment: Environment) -> tuple[Execute, ...]:
+    """Return everything that is asked of whoever runs the change: by the environment, and by each rule."""
+    return (environment.execute, *(rule.execute for rule in rules if rule.execute is not None))
+
+
+def rows_at_most(lock: Lock) -> int | None:
+    """Return how many rows the lock allows its statements to write, all together; None where anything is unbounded.
+
+    The bounds are the author's, but a run that exceeds them does not commit. Whatever has no bound may write any number.
+    """
+    bounds = [bound for step in lock.steps if isinstance(step, SqlStep) for bound in _bounds(step, lock)]
+    most = [None if bound is None else bound.maximum for bound in bounds]
+    known = [number for number in most if number is not None]
+    return sum(known) if len(known) == len(most) else None
+
+
+def _bounds(step: SqlStep, lock: Lock) -> tuple[RowBound | None, ...]:
+    """Return the bound of each statement that may write; a SELECT in a step may call a function that does."""
+    kinds = [one.kind for one in lock.statements if one.step == step.name]
+    if any(not kind.writes_rows and kind not in HARMLESS for kind in kinds):
+        return (None,)
+    writing = sum(kind.writes_rows for kind in kinds)
+    return step.rows if step.rows is not None and len(step.rows) == writing else (None,) * writing
+
+
+def _many(least: int, lock: Lock) -> bool:
+    most = rows_at_most(lock)
+    return most is None or most >= least
+
+
+def _matches(rule: Rule, environment: Environment, lock: Lock, risk: Risk) -> bool:
     return (
         (not rule.when_env or environment.name in rule.when_env)
-        and (not rule.when_risk or lock.risk.value in rule.when_risk)
+        and (not rule.when_risk or risk.value in rule.when_risk)
         and (not rule.when_kind or bool(_kinds(lock) & set(rule.when_kind)))
         and (not rule.when_objects or _touches(rule.when_objects, lock))
         and (not rule.when_paths or _edits(rule.when_paths, environment, lock))
+        and (rule.when_rows is None or _many(rule.when_rows, lock))
     )
 
 

@@ -101,12 +101,51 @@ class Execute:
 
 
 @type_
+class Window:
+    """When runs may start: on these days (0 is Monday), from ``start`` to ``end`` in minutes of the day in ``zone``.
+
+    ``end`` before ``start`` lies on the next day. ``zone`` is a name of the IANA database.
+    """
+
+    days: tuple[int, ...]
+    start: int
+    end: int
+    zone: str
+
+
+@type_
+class Freeze:
+    """When no run may start, and why; ``until`` is the first moment after it."""
+
+    since: datetime
+    until: datetime
+    reason: str
+
+
+@type_
+class BreakGlass:
+    """How an emergency may pass the rules: who may break the glass, the approvals that are asked for even then.
+
+    ``valid`` and ``within`` are in seconds: how long the statement holds, how soon ``review`` must have its people.
+    """
+
+    execute: tuple[str, ...]
+    require: Mapping[str, int]
+    valid: int
+    review: Mapping[str, int]
+    within: int
+
+
+@type_
 class Environment:
     """One environment as policy describes it. ``max_approval_age`` is in seconds.
 
     ``submit`` names the groups whose members may submit (none: anybody known), ``veto`` those whose reject blocks
     (none: everybody who may approve). ``from_head`` lets the user's own HEAD stand in for the protected branch's plan.
-    ``policy_change`` says whether approvals given under another version of the policy count.
+    ``policy_change`` says whether approvals given under another version of the policy count. ``revoke`` names the groups
+    whose members may revoke anybody's decisions (none: the group ``security``, where there is one).
+    ``exclude_contributors`` keeps people from approving whose e-mail stands in commits on the change: as author or
+    co-author, or as committer too. No ``windows`` means at any time; no ``break_glass``, that there is no way round.
     """
 
     name: str
@@ -124,6 +163,11 @@ class Environment:
     policy_change: Literal["void", "keep"] = "void"
     keep_images: int = 90 * 86400
     """seconds for which the rows that a run found and left are kept, after that `purge` takes them away"""
+    revoke: tuple[str, ...] = ()
+    exclude_contributors: Literal["off", "authors", "committers"] = "off"
+    windows: tuple[Window, ...] = ()
+    freezes: tuple[Freeze, ...] = ()
+    break_glass: BreakGlass | None = None
 
     def target_entries(self) -> dict[str, dict[str, Any]]:
         """Return every target's entry for the lock, by name."""
@@ -139,7 +183,11 @@ class Environment:
 
 @type_
 class Rule:
-    """Who must approve what: every ``when_*`` that is not empty must match, ``require`` maps groups to numbers."""
+    """Who must approve what: every ``when_*`` that is not empty must match, ``require`` maps groups to numbers.
+
+    ``when_rows`` matches what may write that many rows or more. ``execute`` adds to what the environment asks of whoever
+    runs it.
+    """
 
     id: str
     when_env: tuple[str, ...]
@@ -148,6 +196,8 @@ class Rule:
     when_paths: tuple[str, ...]
     when_kind: tuple[str, ...]
     require: Mapping[str, int]
+    when_rows: int | None = None
+    execute: Execute | None = None
 
 
 @type_
@@ -195,6 +245,18 @@ class Policy:
     def members(self, groups: tuple[str, ...]) -> frozenset[str]:
         """Return the people in any of ``groups``."""
         return frozenset(person for group in groups for person in self.groups[group])
+
+    def revokers(self, environment: Environment) -> frozenset[str]:
+        """Return the people who may revoke anybody's decisions in ``environment``."""
+        usual = ("security",) if "security" in self.groups else ()
+        return self.members(environment.revoke or usual)
+
+    def people_of(self, email: str) -> tuple[str, ...]:
+        """Return the people that an e-mail address stands for; upper and lower case are one."""
+        wanted = email.strip().casefold()
+        return tuple(
+            name for name, person in self.people.items() if wanted in (known.casefold() for known in person.emails)
+        )
 
     def groups_of(self, person: str) -> tuple[str, ...]:
         """Return the groups that ``person`` is in, in the policy's order."""

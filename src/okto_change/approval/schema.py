@@ -5,21 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from okto_change import digest, strictyaml
 from okto_change.approval.fields import Fields
 from okto_change.approval.rulebook import (
     OWNERS,
+    BreakGlass,
     Environment,
     Execute,
     FilesTarget,
+    Freeze,
     Person,
     PersonKey,
     Policy,
     PostgresTarget,
     Rule,
     Target,
+    Window,
 )
 from okto_change.approval.sshkeys import PublicKey, parse_line
 from okto_change.model import Risk, StatementKind
@@ -33,6 +36,8 @@ SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 COLUMN = re.compile(r'(("[^".]+"|[a-z_][a-z0-9_$]*)\.){1,2}("[^".]+"|[a-z_][a-z0-9_$]*|\*)')
 HEX = re.compile(r"[0-9a-f]{64}")
 NUMBERED = re.compile(r"(?:^|/)([0-9]{4})\.yaml$")
+REASON = re.compile(r"\S.{0,199}")
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 KINDS = ("sql", "edit", *(kind.value for kind in StatementKind))
 
 
@@ -120,7 +125,8 @@ class _Reader(Fields):
     def _environment(self, name: str, node: Node, groups: Mapping[str, Any]) -> Environment:
         part = self.fields(
             node, "targets",
-            "journal from_head max_approval_age dry_run demand submit execute veto single_use policy_change images")  # fmt: skip
+            "journal from_head max_approval_age dry_run demand submit execute veto single_use policy_change "
+            "revoke exclude_contributors windows freezes break_glass images")  # fmt: skip
         targets = {key: self._target(key, item) for key, item in self.named(part.get("targets"), NAME, "a target")}
         demand = self.fields(part.get("demand"), "", "rows touches")
         images = self.fields(part.get("images"), "", "keep")
@@ -137,13 +143,56 @@ class _Reader(Fields):
             single_use=self.boolean(part.get("single_use"), True),
             policy_change="keep" if policy_change == "keep" else "void",
             keep_images=self.duration(images.get("keep"), 90 * 86400),
+            revoke=self.known(part.get("revoke"), groups, "group"),
+            exclude_contributors=self._contributors(part.get("exclude_contributors")),
+            windows=tuple(self._window(item) for item in self.items(part.get("windows"), "windows")),
+            freezes=tuple(self._freeze(item) for item in self.items(part.get("freezes"), "freezes")),
+            break_glass=self._break_glass(part.get("break_glass"), groups),
         )  # fmt: skip
 
-    def _execute(self, node: Node | None, groups: Mapping[str, Any]) -> Execute:
+    def _contributors(self, node: Node | None) -> Literal["off", "authors", "committers"]:
+        chosen = self.choice(node, ("off", "authors", "committers"), "off")
+        return "authors" if chosen == "authors" else "committers" if chosen == "committers" else "off"
+
+    def _window(self, node: Node) -> Window:
+        part = self.fields(node, "from until zone", "days")
+        days = self.known(part.get("days"), DAYS, "day") or DAYS
+        start, end = self.clock(part.get("from")), self.clock(part.get("until"))
+        if start == end and {"from", "until"} <= part.keys():
+            self.expected(part["until"], "another time than 'from:'")
+        zone = self.zone(part.get("zone"))
+        return Window(days=tuple(DAYS.index(day) for day in days), start=start, end=end, zone=zone)
+
+    def _freeze(self, node: Node) -> Freeze:
+        part = self.fields(node, "from until reason", "")
+        epoch = datetime(1970, 1, 1, tzinfo=UTC)
+        since, until = self.moment(part.get("from")) or epoch, self.moment(part.get("until")) or epoch
+        if until <= since and {"from", "until"} <= part.keys():
+            self.expected(part["until"], "a moment after 'from:'")
+        return Freeze(since=since, until=until, reason=self.text(part.get("reason"), REASON, "a line of text"))
+
+    def _break_glass(self, node: Node | None, groups: Mapping[str, Any]) -> BreakGlass | None:
+        if node is None:
+            return None
+        part = self.fields(node, "execute review", "require valid")
+        review = self.fields(part.get("review"), "require", "within")
+        execute, after = self.known(part.get("execute"), groups, "group"), self.numbers(review.get("require"), groups)
+        for key, found in (("execute", execute), ("review", after)):
+            if key in part and not found:
+                self.expected(
+                    part[key], "at least one group: a broken glass is somebody's, and is looked at afterwards"
+                )
+        return BreakGlass(
+            execute=execute, require=self.numbers(part.get("require"), groups), review=after,
+            valid=self.duration(part.get("valid"), 3600), within=self.duration(review.get("within"), 48 * 3600),
+        )  # fmt: skip
+
+    def _execute(self, node: Node | None, groups: Mapping[str, Any], *, author: bool = False) -> Execute:
+        """Return who may execute; ``author`` is whether the author may where nothing is said."""
         part = self.fields(node, "", "groups may_be_author may_be_approver")
         return Execute(
             groups=self.known(part.get("groups"), groups, "group"),
-            may_be_author=self.boolean(part.get("may_be_author"), False),
+            may_be_author=self.boolean(part.get("may_be_author"), author),
             may_be_approver=self.boolean(part.get("may_be_approver"), True),
         )
 
@@ -184,8 +233,8 @@ class _Reader(Fields):
         return rules
 
     def _rule(self, node: Node, groups: Mapping[str, Any], environments: Mapping[str, Any]) -> Rule:
-        part = self.fields(node, "id require", "when")
-        when = self.fields(part.get("when"), "", "env risk objects paths kind")
+        part = self.fields(node, "id require", "when execute")
+        when = self.fields(part.get("when"), "", "env risk objects paths kind rows")
         pattern = re.compile(r"\S+")
         return Rule(
             id=self.text(part.get("id"), NAME, "a rule's id"),
@@ -194,14 +243,10 @@ class _Reader(Fields):
             when_objects=self.texts(when.get("objects"), pattern, "a pattern such as ledger.*"),
             when_paths=self.texts(when.get("paths"), pattern, "a pattern such as routing/**"),
             when_kind=self.known(when.get("kind"), KINDS, "kind"),
-            require=self._require(part.get("require"), groups),
+            when_rows=self.number(when.get("rows"), 1, 999_999_999, "a number of rows", 0) or None,
+            require=self.numbers(part.get("require"), groups),
+            execute=self._execute(part["execute"], groups, author=True) if "execute" in part else None,
         )
-
-    def _require(self, node: Node | None, groups: Mapping[str, Any]) -> dict[str, int]:
-        need: dict[str, int] = {}
-        for group, item in (self.fields(node, "", " ".join(groups)) if node is not None else {}).items():
-            need[group] = self.number(item, 1, 99, "a number of people", 1)
-        return need
 
     def _branches(self, node: Node | None) -> tuple[str, ...]:
         branches = self.texts(node, BRANCH, "a branch such as refs/heads/okto-approvals")

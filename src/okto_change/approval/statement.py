@@ -36,6 +36,9 @@ _PATTERNS = {
     "nonce": re.compile(r"[0-9a-f]{32}"),
     "signer": re.compile(r"[a-z0-9][a-z0-9._-]{0,63}"),
     "role": re.compile(r"([a-z0-9][a-z0-9._-]{0,63})?"),
+    "of": re.compile(r"([a-z0-9][a-z0-9._-]{0,63})?"),
+    "about": re.compile(r"([0-9a-f]{64})?"),
+    "incident": re.compile(r"([A-Za-z0-9][A-Za-z0-9._:/#-]{0,99})?"),
     "policy_sha256": _HEX,
     "dry_run_facts_sha256": re.compile(r"([0-9a-f]{64})?"),
     "dry_run_report_sha256": re.compile(r"([0-9a-f]{64})?"),
@@ -48,8 +51,13 @@ class BadStatement(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """What a person signed. ``digest`` is the plan digest, ``sha256:<hex>``; ``*_sha256`` are bare hex or ''."""
+    """What a person signed. ``digest`` is the plan digest, ``sha256:<hex>``; ``*_sha256`` are bare hex or ''.
 
+    ``of`` is the person whose decisions a ``revoke`` takes away ('' for one's own), ``about`` the id of the break-glass
+    statement that a ``review`` is about, ``incident`` what the glass was broken for; '' in other decisions.
+    """
+
+    about: str
     change: str
     comment: str
     decision: str
@@ -58,9 +66,11 @@ class Statement:
     dry_run_report_sha256: str
     environment: str
     expires_at: datetime
+    incident: str
     issued_at: datetime
     max_runs: int
     nonce: str
+    of: str
     policy_sha256: str
     repo: str
     role: str
@@ -88,14 +98,16 @@ _PREDICATE = tuple(name for name in Statement.__dataclass_fields__ if name != "d
 def build(
     *, repo: str, change: str, environment: str, plan_digest: str, decision: str, signer: str, role: str,
     issued_at: datetime, expires_at: datetime, policy_sha256: str, comment: str = "",
-    dry_run_facts_sha256: str = "", dry_run_report_sha256: str = "", nonce: str | None = None,
+    dry_run_facts_sha256: str = "", dry_run_report_sha256: str = "", nonce: str | None = None, of: str = "",
+    about: str = "", incident: str = "",
 ) -> bytes:  # fmt: skip
     """Return the canonical bytes to sign; digests are taken with or without ``sha256:``. Raises BadStatement."""
     content = Statement(
         change=change, comment=comment, decision=decision, digest=plan_digest, environment=environment,
         dry_run_facts_sha256=bare(dry_run_facts_sha256), dry_run_report_sha256=bare(dry_run_report_sha256),
         expires_at=expires_at, issued_at=issued_at, max_runs=1, nonce=nonce or secrets.token_hex(16),
-        policy_sha256=bare(policy_sha256), repo=repo, role=role, signer=signer,
+        policy_sha256=bare(policy_sha256), repo=repo, role=role, signer=signer, of=of, about=bare(about),
+        incident=incident,
     ).content()  # fmt: skip
     parse(content)
     return content
@@ -172,7 +184,21 @@ def _values(predicate: Mapping[str, Any]) -> dict[str, Any]:
     if values["max_runs"] != 1:
         raise BadStatement("max_runs must be 1")
     _lint(values["comment"])
+    _fit(values)
     return values | {name: _moment(values[name]) for name in ("expires_at", "issued_at")}
+
+
+def _fit(values: Mapping[str, Any]) -> None:
+    """Demand the fields that a kind of decision needs, and none that it has no use for."""
+    decision = values["decision"]
+    if bool(values["about"]) != (decision == "review"):
+        raise BadStatement("exactly a review says which statement it is about")
+    if bool(values["incident"]) != (decision == "break-glass"):
+        raise BadStatement("exactly a break-glass statement names an incident")
+    if values["of"] and decision not in {"revoke", "review"}:
+        raise BadStatement(f"{decision} is no decision about somebody else's")
+    if decision in {"break-glass", "review"} and not values["comment"].strip():
+        raise BadStatement(f"{decision} needs a reason")
 
 
 def _lint(comment: str) -> None:

@@ -26,7 +26,8 @@ class Clearance:
 
     ``statements`` are the ids of the decisions that counted (hex), ``counted`` maps people to the group they counted
     for, ``submitters`` are the people who submitted, ``executor`` who runs it (None where anybody may). ``commit`` is
-    where the plan was read. Raises TypeError when made anywhere but in ``approval``.
+    where the plan was read, ``broken`` the id of the statement that broke the glass. Raises TypeError when made anywhere
+    but in ``approval``.
     """
 
     lock: Lock
@@ -38,6 +39,7 @@ class Clearance:
     submitters: tuple[str, ...]
     executor: str | None
     at: datetime
+    broken: str | None
     seal: InitVar[_Seal]
 
     def __post_init__(self, seal: _Seal) -> None:

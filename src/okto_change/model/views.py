@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import field
 from datetime import datetime
 
 from okto_change.model.base import type_
 from okto_change.model.evidence import DryRun, Lock
 from okto_change.model.found import Analysis
-from okto_change.model.plan import ChangePlan
+from okto_change.model.plan import ChangePlan, Risk
 
 
 @type_
@@ -61,13 +63,15 @@ class BallotLine:
     counted: bool
     reason: str
     issued_at: datetime | None
+    comment: str = ""
 
 
 @type_
 class Ballot:
     """Every decision on one lock, what is still needed, and what blocks (a rejection, a missing submit).
 
-    ``notes`` say what else stands between the lock and a run, e.g. that it is not merged.
+    ``notes`` say what else stands between the lock and a run, e.g. that it is not merged. ``excluded`` maps people who
+    cannot approve it to the reason; ``rules`` are the ids of the policy's rules that match at this ``risk``.
     """
 
     change: str
@@ -78,6 +82,10 @@ class Ballot:
     cleared: bool
     blocks: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    excluded: Mapping[str, str] = field(default_factory=dict)
+    rules: tuple[str, ...] = ()
+    risk: Risk = Risk.LOW
+    risk_reasons: tuple[str, ...] = ()
 
 
 @type_

@@ -123,7 +123,7 @@ def test_the_role_of_an_approver_is_what_is_short() -> None:
     assert policies.missing(taken) == ("owners: 1 more (carla, davi or eva)",)
 
 
-@pytest.mark.parametrize(("person", "words"), [("ana", "ana submitted"), ("eva", "eva is in engineers")])
+@pytest.mark.parametrize(("person", "words"), [("ana", "ana wrote this change"), ("eva", "eva is in engineers")])
 def test_who_cannot_count_is_told_before_signing(person: str, words: str) -> None:
     """Nobody signs for nothing; the hint says whom to ask."""
     policy = make_policy(rules="rules: [{id: prod, require: {dba: 1}}]\n")

@@ -7,16 +7,27 @@ from typing import Any
 import pytest
 
 from okto_change.approval.matching import matching, needs
-from okto_change.model import AutoUndo, EditStep, Lock, Risk, SqlStep, Statement, StatementKind, Timeouts, Where
+from okto_change.model import (
+    AutoUndo,
+    EditStep,
+    Lock,
+    Risk,
+    RowBound,
+    SqlStep,
+    Statement,
+    StatementKind,
+    Timeouts,
+    Where,
+)
 from tests.unit.approval.helpers import make_lock, make_policy
 
 HERE = Where(file="plan.yaml", line=1)
 
 
-def sql(touches: tuple[str, ...] | None = None) -> SqlStep:
+def sql(touches: tuple[str, ...] | None = None, *, rows: tuple[RowBound, ...] | None = None) -> SqlStep:
     """Return a SQL step that declares the tables it touches."""
     return SqlStep(
-        name="fix", target="ledger", source="fix.sql", sql="", rows=None, touches=touches, undo=AutoUndo(), batch=None,
+        name="fix", target="ledger", source="fix.sql", sql="", rows=rows, touches=touches, undo=AutoUndo(), batch=None,
         timeouts=Timeouts(), where=HERE,
     )  # fmt: skip
 
@@ -36,7 +47,7 @@ def statement(kind: StatementKind) -> Statement:
 def matches(when: str, lock: Lock) -> bool:
     """Whether a rule with this ``when`` matches."""
     policy = make_policy(rules=f"rules: [{{id: one, when: {when}, require: {{dba: 1}}}}]\n")
-    return bool(matching(policy, policy.environment("prod"), lock))
+    return bool(matching(policy, policy.environment("prod"), lock, lock.risk))
 
 
 @pytest.mark.parametrize(
@@ -84,6 +95,36 @@ def test_a_rule_matches_what_it_names(when: str, fields: dict[str, Any], expecte
 def test_nobody_slips_past_a_rule_by_spelling(when: str, fields: dict[str, Any]) -> None:
     """A name without its schema, quotes, detours in a path, statements that nobody understood: the rule matches."""
     assert matches(when, make_lock(**fields))
+
+
+def bounded(*rows: int | None, kinds: tuple[StatementKind, ...] = (StatementKind.UPDATE,)) -> Lock:
+    """Return a lock with one step whose statements of these kinds have these bounds; None is unbounded above."""
+    bounds = tuple(RowBound(minimum=0, maximum=most) for most in rows)
+    return make_lock(steps=(sql(rows=bounds or None),), statements=tuple(statement(kind) for kind in kinds))
+
+
+UPDATE, SELECT, DDL = StatementKind.UPDATE, StatementKind.SELECT, StatementKind.DDL
+
+
+@pytest.mark.parametrize(
+    ("lock", "expected"),
+    [
+        (bounded(99), False),
+        (bounded(100), True),
+        (bounded(50, 49, kinds=(UPDATE, UPDATE)), False),
+        (bounded(50, 50, kinds=(UPDATE, UPDATE)), True),
+        (bounded(None), True),
+        (bounded(), True),
+        (bounded(1, kinds=(UPDATE, UPDATE)), True),
+        (bounded(1, kinds=(UPDATE, DDL)), True),
+        (bounded(1, kinds=(UPDATE, SELECT)), True),
+        (bounded(1, kinds=(UPDATE, StatementKind.SET)), False),
+        (make_lock(steps=(edit("acquirers.yaml"),)), False),
+    ],
+)
+def test_a_rule_for_many_rows_matches_unless_the_plan_is_bound_to_fewer(lock: Lock, expected: bool) -> None:
+    """Unknown is many: no bound, a bound for another number of statements, DDL, a SELECT that may call anything."""
+    assert matches("{rows: 100}", lock) is expected
 
 
 def test_needs_add_up_by_the_maximum_of_each_group() -> None:

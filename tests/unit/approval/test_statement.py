@@ -32,12 +32,12 @@ def changed(**fields: Any) -> bytes:
 def test_the_statement_has_the_published_form() -> None:
     """The format is fixed, byte for byte: other tools read it."""
     assert GOOD.decode() == (
-        '{\n  "_type": "https://in-toto.io/Statement/v1",\n  "predicate": {\n    "change": "fix-settlements",\n'
+        '{\n  "_type": "https://in-toto.io/Statement/v1",\n  "predicate": {\n    "about": "",\n    "change": "fix-settlements",\n'
         '    "comment": "row counts checked",\n    "decision": "approve",\n'
         f'    "dry_run_facts_sha256": "{"5b" * 32}",\n    "dry_run_report_sha256": "{"e1" * 32}",\n'
-        '    "environment": "prod",\n    "expires_at": "2026-11-24T17:00:00Z",\n'
+        '    "environment": "prod",\n    "expires_at": "2026-11-24T17:00:00Z",\n    "incident": "",\n'
         '    "issued_at": "2026-11-22T17:00:00Z",\n    "max_runs": 1,\n'
-        '    "nonce": "c0b7a6408541cdb758a4f058825f6e83",\n'
+        '    "nonce": "c0b7a6408541cdb758a4f058825f6e83",\n    "of": "",\n'
         f'    "policy_sha256": "{"0" * 64}",\n    "repo": "{REPO}",\n    "role": "dba",\n    "signer": "ana"\n  }},\n'
         '  "predicateType": "https://okto-change.dev/decision/v1",\n  "subject": [\n    {\n      "digest": {\n'
         f'        "sha256": "{"ab" * 32}"\n      }},\n      "name": "lock:fix-settlements@prod"\n    }}\n  ]\n}}\n'
@@ -147,3 +147,22 @@ def test_nothing_can_be_built_that_could_not_be_read() -> None:
             repo=REPO, change="fix-settlements", environment="prod", plan_digest="ab" * 32, decision="reject",
             signer="ana", role="", issued_at=NOW, expires_at=NOW, policy_sha256="0" * 64, comment="\x07",
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"decision": "review"}, "which statement it is about"),
+        ({"about": "ab" * 32}, "which statement it is about"),
+        ({"decision": "break-glass"}, "names an incident"),
+        ({"incident": "INC-1"}, "names an incident"),
+        ({"of": "bruno"}, "no decision about somebody else's"),
+        ({"decision": "break-glass", "incident": "INC-1", "comment": " "}, "needs a reason"),
+        ({"decision": "review", "about": "ab" * 32, "comment": ""}, "needs a reason"),
+        ({"decision": "break-glass", "incident": "INC 1; DROP"}, "incident is not in its form"),
+    ],
+)
+def test_each_kind_of_decision_says_what_belongs_to_it(fields: dict[str, str], words: str) -> None:
+    """A field that means nothing in a decision might be read as meaning something elsewhere."""
+    with pytest.raises(BadStatement, match=words):
+        statement.parse(changed(**fields))
