@@ -34,7 +34,10 @@ SECTIONS: dict[str, dict[str, Place]] = {
         "submit": Place("decide", "Sign a locked change as its author."),
         "approve": Place("decide", "Read what will run, and sign it."),
         "reject": Place("decide", "Sign that a change must not run."),
+        "revoke": Place("decide", "Take back what was signed."),
         "approvals": Place("decide", "Show every decision, whether it counts, and what is missing."),
+        "verify": Place("decide", "Say whether a change is cleared, for CI."),
+        "review": Place("decide", "Sign that a broken glass was looked at."),
     },
     "Run": {
         "apply": Place("run", "Run an approved change."),

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from okto_change.cli.face import Face, ask_for, change_argument, command, environment_option, interactive
+from okto_change.errors import UsageError
 
 if TYPE_CHECKING:
     from okto_change.model import Outcome
+    from okto_change.pipeline import Emergency
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask, even on a terminal.")
 
@@ -18,15 +20,50 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask, even on a ter
 @change_argument
 @environment_option
 @yes_option
-def apply(face: Face, change: str, environment: str, yes: bool) -> int:
+@click.option(
+    "--break-glass", is_flag=True, help="Pass the rules, as far as the policy lets you; leaves a review owed."
+)
+@click.option("--incident", metavar="ID", help="With --break-glass: what it is for, such as INC-42.")
+@click.option("--reason", metavar="TEXT", help="With --break-glass: why it cannot wait.")
+def apply(
+    face: Face, change: str, environment: str, yes: bool, break_glass: bool, incident: str | None, reason: str | None
+) -> int:
     """Run an approved change."""
     from okto_change import pipeline
 
-    if not yes and interactive():
+    emergency = _emergency(break_glass, incident, reason)
+    if emergency is not None and not yes:
+        _ask_to_break(face, change, environment)
+    elif not yes and interactive():
         _ask_to_apply(face, change, environment)
     with face.watching() as watch:
-        outcome = pipeline.apply(face.repository(), change, environment, watch=watch)
+        outcome = pipeline.apply(face.repository(), change, environment, watch=watch, emergency=emergency)
     return _end(face, outcome)
+
+
+def _emergency(break_glass: bool, incident: str | None, reason: str | None) -> Emergency | None:
+    from okto_change import pipeline
+
+    if not break_glass:
+        if incident or reason:
+            raise UsageError("--incident and --reason belong to --break-glass", hint="okto-change apply --help")
+        return None
+    if not incident or not reason:
+        raise UsageError(
+            "breaking the glass needs --incident and --reason", hint="say what it is for and why it cannot wait"
+        )
+    return pipeline.Emergency(incident=incident, reason=reason)
+
+
+def _ask_to_break(face: Face, change: str, environment: str) -> None:
+    from okto_change import pipeline
+    from okto_change.report import text
+
+    if not interactive():
+        raise UsageError("there is no terminal to ask on", hint="say --yes")
+    ballot = pipeline.approvals(face.repository(), change, environment, to_run=True)
+    face.say(text.ballot, ballot)
+    ask_for(ballot.change, f"Break the glass of {environment} for this? Somebody else must review it afterwards.")
 
 
 def _ask_to_apply(face: Face, change: str, environment: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 from okto_change.config import edit
+from okto_change.database import ledger
 from okto_change.digest import sha256
 from okto_change.errors import EditError, Stuck
 from okto_change.execution.job import Job
@@ -32,8 +33,14 @@ def do(job: Job, unit: EditUnit) -> Generator[Event, None, None]:
     _demand_reviewed(job, unit, found)
     shown, edited = preview(job, unit, content)
     _keep(job, unit, content, edited)
+    _use_up(job)
     yield job.event(EventKind.EDITING, step.name, **_mark(unit, found, shown.after_sha256))
-    _swap(job, unit, found, edited)
+    try:
+        _swap(job, unit, found, edited)
+    except EditError:
+        if not job.seen.committed:
+            ledger.give_back(job.targets.ready(job.journal), job.run)
+        raise
     job.seen.committed.add(unit.number)
     yield job.event(EventKind.COMMITTED, step.name, unit=unit.number, target=unit.target)
 
@@ -85,6 +92,17 @@ def _swap(job: Job, unit: EditUnit, found: str, content: bytes) -> None:
             state="unknown: the file may or may not be the new one",
             hint=f"run `okto-change status --env {job.lock.environment}`; nothing is edited twice",
         ) from impatient  # fmt: skip
+
+
+def _use_up(job: Job) -> None:
+    """Take what the run goes by, in the database that keeps the images: a file has no transaction of its own."""
+    session = job.targets.ready(job.journal)
+    session.begin()
+    try:
+        job.use_up(session)
+        session.commit()
+    finally:
+        session.rollback()
 
 
 def _keep(job: Job, unit: EditUnit, before: bytes, after: bytes) -> None:

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from okto_change.database import ledger
 from okto_change.database.accounting import Sequence
+from okto_change.database.ledger import Authority
+from okto_change.database.session import Session
 from okto_change.execution.targets import Targets
 from okto_change.execution.units import SqlUnit, Unit
 from okto_change.model import CheckResult, Event, EventKind, Lock, Preview, StatementResult, TableWrites
@@ -76,12 +79,20 @@ class Job:
     sequences: dict[int, Mapping[int, Sequence]] = field(default_factory=dict)
     """where sequences stood before the first attempt of each unit"""
     seen: Seen = field(default_factory=Seen)
+    ledger: Authority | None = None
+    """what this run uses up; None for one that needs nothing of that kind: a rehearsal, an undo"""
 
     def event(self, kind: EventKind, step: str | None = None, /, **data: Any) -> Event:
         """Return an event of this run."""
         return Event(
             kind=kind, run=self.run, change=self.lock.change, environment=self.lock.environment, step=step, data=data
         )
+
+    def use_up(self, session: Session) -> None:
+        """Write into the ledger behind ``session`` what this run uses up. Raises Refused when another run has it."""
+        if self.ledger is not None:
+            place = {"run": self.run, "change": self.lock.change, "environment": self.lock.environment}
+            ledger.take(session, self.ledger, **place)
 
     def covered(self, unit: SqlUnit) -> frozenset[str]:
         """The tables that capture must cover for ``unit``, as far as is known: names as written or qualified."""

@@ -37,6 +37,7 @@ def _attempt(job: Job, unit: SqlUnit, session: Session) -> Events:
     session.begin(unit.timeouts(), isolation=REPEATABLE_READ)
     transactions.hold(job, session)
     capture = yield from perform(job, unit, session)
+    job.use_up(session)
     state.record_applied(
         session, run=job.run, unit=str(unit.number), change=job.lock.change, environment=job.lock.environment,
         digest=job.lock.digest, executor=str(job.authority.get("person", "")),

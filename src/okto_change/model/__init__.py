@@ -79,6 +79,8 @@ from okto_change.model.views import (
     PolicyCheck,
     PolicySigned,
     TrustView,
+    ReviewDebt,
+    Reviews,
 )
 
 __all__ = [
@@ -128,6 +130,8 @@ __all__ = [
     "Quality",
     "Rehearsal",
     "Result",
+    "ReviewDebt",
+    "Reviews",
     "Risk",
     "RowBound",
     "RowChange",

@@ -118,8 +118,42 @@ class Decided:
 
 
 @type_
+class ReviewDebt:
+    """A glass that was broken, and what its review still needs. ``statement`` is the id of the statement that broke it."""
+
+    change: str
+    environment: str
+    statement: str
+    digest: str
+    signer: str
+    incident: str
+    reason: str
+    at: datetime
+    due: datetime
+    needs: tuple[Need, ...]
+
+    @property
+    def settled(self) -> bool:
+        """Whether everybody has reviewed it whom the policy asks for."""
+        return all(need.met for need in self.needs)
+
+
+@type_
+class Reviews:
+    """What was reviewed now, and what is still owed in the environment, in words."""
+
+    change: str
+    environment: str
+    files: tuple[str, ...]
+    owed: tuple[str, ...]
+
+
+@type_
 class ChangeStatus:
-    """Where a change stands: ``state`` a lifecycle state, a sentence in ``detail``, a command in ``next``."""
+    """Where a change stands: ``state`` a lifecycle state, a sentence in ``detail``, a command in ``next``.
+
+    ``owed`` are the reviews of broken glass that are not complete, a line each.
+    """
 
     change: str
     environment: str
@@ -130,6 +164,7 @@ class ChangeStatus:
     digest: str | None = None
     detail: str | None = None
     next: str | None = None
+    owed: tuple[str, ...] = ()
 
 
 @type_

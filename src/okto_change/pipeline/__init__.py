@@ -13,17 +13,21 @@ if TYPE_CHECKING:
     from okto_change.pipeline.authoring import check, init, lock, new
     from okto_change.pipeline.deciding import approvals, decide
     from okto_change.pipeline.evidence import dry_run
+    from okto_change.pipeline.glass import Emergency, review
     from okto_change.pipeline.history import audit_log, audit_verify, doctor, show, status
     from okto_change.pipeline.policing import policy_check, policy_sign, policy_signers
     from okto_change.pipeline.repository import Repository, open_repository
     from okto_change.pipeline.running import apply, resume, rollback
     from okto_change.pipeline.trusting import trust_init, trust_show
+    from okto_change.pipeline.verifying import verify
 
 _HOMES = {
     "authoring": ("init", "new", "check", "lock"),
     "evidence": ("dry_run",),
     "deciding": ("decide", "approvals"),
     "running": ("apply", "rollback", "resume"),
+    "glass": ("Emergency", "review"),
+    "verifying": ("verify",),
     "history": ("status", "show", "audit_log", "audit_verify", "doctor"),
     "policing": ("policy_check", "policy_sign", "policy_signers"),
     "trusting": ("trust_init", "trust_show"),
@@ -31,6 +35,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Emergency",
     "Repository",
     "apply",
     "approvals",
@@ -48,11 +53,13 @@ __all__ = [
     "policy_sign",
     "policy_signers",
     "resume",
+    "review",
     "rollback",
     "show",
     "status",
     "trust_init",
     "trust_show",
+    "verify",
 ]
 
 

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from okto_change.approval import identity
 from okto_change.approval import policy as policies
+from okto_change.approval.contributors import contributors
+from okto_change.approval.decisions import DecisionFile
 from okto_change.approval.policy import Clearance, Environment
 from okto_change.approval.statement import Statement
 from okto_change.errors import NotAuthorised, Refused
 from okto_change.execution.targets import Targets
-from okto_change.lifecycle import replay
-from okto_change.model import Entry, Lock
+from okto_change.model import Lock, Risk
 from okto_change.pipeline.compiling import Compiled, compile_change, demand_lock, differences, lock_path
 from okto_change.pipeline.drift import describe
-from okto_change.pipeline.evidence import Report, collect, facts_sha256, from_files, tables_of
+from okto_change.pipeline.evidence import collect, tables_of
 from okto_change.pipeline.repository import Repository
+from okto_change.pipeline.stored import Report, facts_sha256, from_files
 from okto_change.plan.differences import text_differences
 
 
@@ -85,15 +87,33 @@ def who(repo: Repository, entry: Environment) -> Actor:
     return Actor(name=signer.person, person=signer.person)
 
 
-def clear(repo: Repository, source: Source, facts: str | None, used: frozenset[str], executor: str | None) -> Clearance:
+@dataclass(frozen=True, kw_only=True)
+class Present:
+    """How things are at the start of a run: the moment, the target's facts, the risk found live, what was used up.
+
+    ``overdue`` are reviews that are late, ``broken`` is the statement of whoever runs it that breaks the glass.
+    """
+
+    at: datetime
+    facts: str | None
+    risk: Risk
+    used: frozenset[str]
+    overdue: tuple[str, ...] = ()
+    broken: DecisionFile | None = None
+
+
+def clear(repo: Repository, source: Source, present: Present, executor: str | None) -> Clearance:
     """Return the clearance of a lock. Raises NotAuthorised with every reason and its step number."""
-    lock = source.lock
+    lock, environment = source.lock, source.compiled.environment
     files = repo.mirror.decision_files(lock.change, lock.environment)
-    decisions = policies.examine(repo.policy, files, second_opinion=True)
+    own = (present.broken,) if present.broken else ()
+    decisions = policies.examine(repo.policy, (*files, *own), second_opinion=True)
     try:
         return policies.clear(
-            repo.policy, lock, decisions, executor=executor, now=datetime.now(UTC), facts_sha256=facts,
-            report_sha256=source.report.sha256 if source.report else None, consumed=used, commit=source.commit,
+            repo.policy, lock, decisions, executor=executor, now=present.at, facts_sha256=present.facts,
+            report_sha256=source.report.sha256 if source.report else None, consumed=present.used, commit=source.commit,
+            risk=present.risk, overdue=present.overdue, emergency=present.broken is not None,
+            contributors=contributors(repo.mirror.git, repo.policy, environment, lock.change, source.commit),
         )  # fmt: skip
     except NotAuthorised as error:
         error.faults += changed_since(repo, source, decisions)
@@ -147,12 +167,3 @@ def facts_now(source: Source, targets: Targets) -> str | None:
             hint=f"run `okto-change dry-run {source.lock.change} --env {source.lock.environment}` again and have it approved",
         )  # fmt: skip
     return facts_sha256(found)
-
-
-def consumed(entries: Iterable[Entry]) -> frozenset[str]:
-    """Return the decisions that earlier runs used up: those that committed something, or may have.
-
-    A run that changed nothing (a lock timeout, a check that failed) uses nothing up: it may be tried again as approved.
-    """
-    runs = (run for state in replay(entries).values() for run in state.runs)
-    return frozenset(decision for run in runs if run.committed or run.pending for decision in run.decisions)

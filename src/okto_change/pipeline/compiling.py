@@ -21,6 +21,7 @@ from okto_change.model import (
     SqlStep,
     Step,
 )
+from okto_change.pipeline.stored import lock_path as lock_path
 from okto_change.plan import compile as compiling
 from okto_change.plan import read, render
 
@@ -47,11 +48,6 @@ def compile_change(policy: Policy, change: str, environment: str, files: Mapping
     targets = {name: target.entry() for name, target in entry.targets.items() if name in used_targets(plan)}
     lock = compiling.compile_lock(plan, found, files, repo=policy.repo, target_entries=targets)
     return Compiled(plan=plan, analysis=found, lock=lock, environment=entry)
-
-
-def lock_path(environment: str) -> str:
-    """Return the lock's path relative to the change's folder."""
-    return f"locks/{environment}.json"
 
 
 def demand_lock(compiled: Compiled, files: Mapping[str, bytes]) -> Lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -11,22 +12,27 @@ from okto_change.approval import identity, publish, statement
 from okto_change.approval import policy as policies
 from okto_change.approval.policy import Environment
 from okto_change.digest import sha256
-from okto_change.errors import OktoError, Refused, WorkspaceError
+from okto_change.errors import NotAuthorised, OktoError, Refused, UsageError, WorkspaceError
 from okto_change.model import Ballot, Decided, DecisionRequest, Irreversible, Lock
-from okto_change.pipeline.clearance import consumed, read_source
+from okto_change.pipeline.clearance import read_source
 from okto_change.pipeline.compiling import Compiled, compile_change, demand_author, demand_lock, demand_sound, lock_path
-from okto_change.pipeline.connections import open_journal
-from okto_change.pipeline.evidence import Report, from_files
+from okto_change.pipeline.connections import open_targets
+from okto_change.pipeline.counted import count_decisions
 from okto_change.pipeline.repository import Repository
+from okto_change.pipeline.stored import Report, from_files
+from okto_change.pipeline.usedup import consumed
 
-Kind = Literal["submit", "approve", "reject"]
+Kind = Literal["submit", "approve", "reject", "revoke"]
 Confirm = Callable[[DecisionRequest], bool]
 
 
 def decide(
-    repo: Repository, change: str, environment: str, decision: Kind, *, comment: str = "", confirm: Confirm
+    repo: Repository, change: str, environment: str, decision: Kind, *, comment: str = "", of: str = "",
+    confirm: Confirm,
 ) -> Decided:  # fmt: skip
     """Show what would be signed, sign it if ``confirm`` says so, publish it on the approvals branch.
+
+    ``of`` is the person whose decisions a ``revoke`` takes away, '' for one's own.
 
     Raises WorkspaceError for uncommitted edits, Refused for a missing or stale lock, KeyUnusable, NotAuthorised for a
     person who may not decide this.
@@ -37,21 +43,43 @@ def decide(
     files = _head_files(repo, change)
     compiled = compile_change(repo.policy, change, environment, files)
     lock = demand_lock(compiled, files)
-    if decision != "reject":
+    if decision in ("submit", "approve"):
         demand_author(repo.policy, compiled.plan, files)
         demand_sound(compiled.analysis.findings, f"this change cannot be {_done(decision)}")
     report = from_files(files, lock)
     signer = repo.signer()
     counted = _count(repo, compiled.environment, lock, report)
     role = policies.role(repo.policy, counted, signer.person) if decision == "approve" else ""
+    if decision == "revoke":
+        _demand_something_signed(repo, compiled.environment, counted, signer.person, of)
     request = _request(repo, compiled, report, decision, signer.person, counted)
     if not confirm(request):
         raise Refused("not signed", where=change, hint="nothing was published")
-    content = _statement(repo, compiled, report, decision, comment, signer.person, role)
+    content = _statement(repo, compiled, report, decision, comment, signer.person, role, of)
     file = _publish(repo, lock, signer, content)
     after = _count(repo, compiled.environment, lock, report)
     missing = (*policies.missing(after), *_unmerged(repo, compiled.environment, lock))
     return Decided(file=file, digest=lock.digest, missing=missing)
+
+
+def _demand_something_signed(
+    repo: Repository, environment: Environment, counted: Ballot, person: str, of: str
+) -> None:  # fmt: skip
+    """Refuse a revocation that takes nothing away."""
+    whose = of or person
+    if whose not in repo.policy.people:
+        raise UsageError(f"there is nobody called {whose!r} in the policy", where=repo.policy.file, hint=_people(repo))
+    if whose != person and person not in repo.policy.revokers(environment):
+        raise NotAuthorised(
+            f"{person} is in no group that may revoke what others signed", where=repo.policy.file,
+            hint="reject the change instead, where your rejection blocks; `revoke:` of the environment names the groups",
+        )  # fmt: skip
+    if whose == person and not any(line.signer == person for line in counted.decisions):
+        raise Refused(f"{person} has signed nothing of this", where=counted.change, hint="nothing was published")
+
+
+def _people(repo: Repository) -> str:
+    return f"people: {', '.join(sorted(repo.policy.people))}"
 
 
 def _head_files(repo: Repository, change: str) -> dict[str, bytes]:
@@ -100,28 +128,29 @@ def approvals(repo: Repository, change: str, environment: str, *, to_run: bool =
     change = repo.resolve(change)
     if to_run:
         source = read_source(repo, change, environment)
-        return _count(repo, source.compiled.environment, source.lock, source.report)
+        return _count(repo, source.compiled.environment, source.lock, source.report, source.commit)
     files = _head_files(repo, change)
     compiled = compile_change(repo.policy, change, environment, files)
     lock = demand_lock(compiled, files)
     counted = _count(repo, compiled.environment, lock, from_files(files, lock))
-    return replace(counted, notes=_unmerged(repo, compiled.environment, lock))
+    return replace(counted, notes=(*_unmerged(repo, compiled.environment, lock), *counted.notes))
 
 
-def _count(repo: Repository, environment: Environment, lock: Lock, report: Report | None) -> Ballot:
-    decisions = policies.examine(repo.policy, repo.mirror.decision_files(lock.change, environment.name))
-    return policies.ballot(
-        repo.policy, lock, decisions, datetime.now(UTC),
+def _count(
+    repo: Repository, environment: Environment, lock: Lock, report: Report | None, commit: str = ""
+) -> Ballot:  # fmt: skip
+    return count_decisions(
+        repo, environment, lock, commit=commit or repo.mirror.head_commit(), used=_consumed(repo, environment, lock),
         facts_sha256=report.dry_run.facts_sha256 if report else None, report_sha256=report.sha256 if report else None,
-        consumed=_consumed(repo, environment),
+        risk=report.dry_run.risk if report else lock.risk,
     )  # fmt: skip
 
 
-def _consumed(repo: Repository, environment: Environment) -> frozenset[str]:
-    """Return the decisions that runs used up, as far as this machine can see the journal: an approver often cannot."""
+def _consumed(repo: Repository, environment: Environment, lock: Lock) -> frozenset[str]:
+    """Return the decisions that runs used up, as far as this machine can see the targets: an approver often cannot."""
     try:
-        with open_journal(environment, repo.environ, install=False) as journal:
-            return consumed(journal.entries(environment=environment.name))
+        with closing(open_targets(environment, repo.environ, install=False)) as targets:
+            return consumed(lock, environment, targets)
     except OktoError:
         return frozenset()
 
@@ -131,7 +160,7 @@ def _request(
 ) -> DecisionRequest:  # fmt: skip
     lock = compiled.lock
     dry_run = report.dry_run if report else None
-    if dry_run is None and compiled.environment.dry_run == "required" and decision != "reject":
+    if dry_run is None and compiled.environment.dry_run == "required" and decision in ("submit", "approve"):
         raise Refused(
             "this environment requires a dry run of exactly this lock, and there is none", where=lock.change,
             hint=f"run `okto-change dry-run {lock.change} --env {lock.environment}` and commit its report",
@@ -162,13 +191,15 @@ def _warnings(lock: Lock, report: Report | None) -> list[str]:
 
 
 def _statement(
-    repo: Repository, compiled: Compiled, report: Report | None, decision: Kind, comment: str, person: str, role: str
+    repo: Repository, compiled: Compiled, report: Report | None, decision: Kind, comment: str, person: str, role: str,
+    of: str,
 ) -> bytes:  # fmt: skip
     now = datetime.now(UTC).replace(microsecond=0)
     lock = compiled.lock
     return statement.build(
         repo=lock.repo, change=lock.change, environment=lock.environment, plan_digest=lock.digest, decision=decision,
-        signer=person, role=role, issued_at=now, comment=comment, policy_sha256=sha256(repo.policy.content),
+        signer=person, role=role, of="" if of == person else of,
+        issued_at=now, comment=comment, policy_sha256=sha256(repo.policy.content),
         expires_at=now + timedelta(seconds=compiled.environment.max_approval_age),
         dry_run_facts_sha256=report.dry_run.facts_sha256 if report else "",
         dry_run_report_sha256=report.sha256 if report else "",

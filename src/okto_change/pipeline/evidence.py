@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from okto_change import analysis, digest
+from okto_change import analysis
 from okto_change.database import catalog, facts, sample
 from okto_change.database.session import Session
 from okto_change.errors import DatabaseError
 from okto_change.execution import rehearsal, units
 from okto_change.execution.job import Job, new_run
 from okto_change.execution.targets import Targets
-from okto_change.masking import mask_all, mask_texts
 from okto_change.model import (
     Analysis,
     Count,
@@ -29,22 +27,13 @@ from okto_change.model import (
     StatementPreview,
     Timeouts,
 )
-from okto_change.model.codec import decode, encode
 from okto_change.pipeline.compiling import Compiled, analyse_live, compile_change, demand_lock, demand_sound
 from okto_change.pipeline.connections import open_targets
 from okto_change.pipeline.repository import Repository
+from okto_change.pipeline.stored import facts_sha256, report_path, to_file
 
 LOOK = Timeouts(lock=1_000, statement=10_000)
-REPORT = "https://okto-change.dev/dry-run/v1"
 Watch = Callable[[Event], None]
-
-
-@dataclass(frozen=True)
-class Report:
-    """A stored dry run: what approvals bind. ``sha256`` is over the file's bytes, bare hexadecimal."""
-
-    dry_run: DryRun
-    sha256: str
 
 
 def dry_run(repo: Repository, change: str, environment: str, *, static: bool, watch: Watch) -> DryRun:
@@ -66,41 +55,6 @@ def dry_run(repo: Repository, change: str, environment: str, *, static: bool, wa
         result = _page(job, live, previews, rehearsed)
     repo.write(f"changes/{change}/{report_path(environment)}", to_file(result))
     return result
-
-
-def report_path(environment: str) -> str:
-    """Return the stored dry run's path relative to the change's folder."""
-    return f"dryruns/{environment}.json"
-
-
-def to_file(result: DryRun) -> bytes:
-    """Return the report as canonical JSON. It holds counts and verdicts, no row's content and no card: git never forgets."""
-    rehearsed = result.rehearsal and replace(result.rehearsal, rows=())
-    shown = replace(
-        result, rehearsal=rehearsed, previews=tuple(replace(preview, rows=()) for preview in result.previews)
-    )
-    facts = encode(shown.facts)  # digests and identities, compared byte for byte
-    return digest.canonical({"_type": REPORT, "dry_run": mask_stored(encode(shown)) | {"facts": facts}})
-
-
-def mask_stored(content: dict[str, Any]) -> dict[str, Any]:
-    """Return a report without card numbers; numbers stay numbers but for the values of edits, which may be of any type."""
-    masked: dict[str, Any] = mask_texts(content) | {"edits": mask_all(content["edits"])}
-    return masked
-
-
-def from_files(files: Mapping[str, bytes], lock: Lock) -> Report | None:
-    """Return the stored dry run of exactly this lock; None if there is none, or it is of another lock or unreadable."""
-    content = files.get(report_path(lock.environment))
-    if content is None:
-        return None
-    try:
-        result = decode(DryRun, digest.parse(content)["dry_run"])
-    except (ValueError, KeyError, TypeError):
-        return None
-    if result.digest != lock.digest or facts_sha256(result.facts) != result.facts_sha256:
-        return None
-    return Report(dry_run=result, sha256=digest.sha256(content).removeprefix("sha256:"))
 
 
 def find(compiled: Compiled, targets: Targets) -> dict[str, Found]:
@@ -134,11 +88,6 @@ def tables_of(lock: Lock, rehearsed: Rehearsal | None = None) -> dict[str, list[
     if rehearsed is not None and len(found) == 1:
         next(iter(found.values())).update(writes.table for writes in rehearsed.writes)
     return {target: sorted(names) for target, names in sorted(found.items())}
-
-
-def facts_sha256(found: Mapping[str, Any]) -> str:
-    """Return the digest of facts, bare hexadecimal."""
-    return digest.sha256(digest.canonical(dict(found))).removeprefix("sha256:")
 
 
 def new_job(

@@ -21,6 +21,7 @@ from okto_change.model import (
     Entry,
     SqlStep,
 )
+from okto_change.pipeline import glass
 from okto_change.pipeline.compiling import lock_path
 from okto_change.pipeline.connections import connect, open_journal, root
 from okto_change.pipeline.repository import CHANGES, Repository
@@ -116,6 +117,7 @@ def _statuses(repo: Repository, entry: Environment) -> list[ChangeStatus]:
     with open_journal(entry, repo.environ, install=False) as journal:
         states = replay(journal.entries(environment=entry.name)).values()
         told = [_told(repo, state, _busy(journal, state)) for state in states]
+    told = glass.owing(repo, entry, told)
     return sorted(told, key=lambda one: one.at or datetime.min.replace(tzinfo=UTC), reverse=True)
 
 

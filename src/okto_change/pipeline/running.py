@@ -4,28 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
 
 from okto_change import lifecycle
-from okto_change.approval.policy import Environment
+from okto_change.approval.decisions import DecisionFile
+from okto_change.approval.policy import Clearance, Environment
+from okto_change.database.ledger import Authority
 from okto_change.errors import ConnectionFailed, JournalBroken, Refused, Stuck, UsageError
 from okto_change.execution import interrupts, runner
 from okto_change.execution.job import Job, new_run
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
 from okto_change.model import Event, EventKind, Outcome, Result
-from okto_change.pipeline import settling
-from okto_change.pipeline.clearance import Actor, Source, clear, consumed, facts_now, read_source, who
+from okto_change.pipeline import glass, settling, usedup
+from okto_change.pipeline.clearance import Actor, Present, Source, clear, facts_now, read_source, who
 from okto_change.pipeline.compiling import analyse_live, demand_sound
 from okto_change.pipeline.connections import open_journal, open_targets
-from okto_change.pipeline.evidence import Report, find, new_job
+from okto_change.pipeline.evidence import find, new_job
+from okto_change.pipeline.glass import Emergency
 from okto_change.pipeline.repository import Repository
+from okto_change.pipeline.stored import Report
 
 Watch = Callable[[Event], None]
 UNDOING = frozenset({lifecycle.State.UNDOING, lifecycle.State.UNDO_COMMITTING})
 
 
-def apply(repo: Repository, change: str, environment: str, *, watch: Watch) -> Outcome:
-    """Run the change. Raises NotAuthorised with the reasons, Refused, ConnectionFailed, JournalBroken."""
+def apply(
+    repo: Repository, change: str, environment: str, *, watch: Watch, emergency: Emergency | None = None
+) -> Outcome:
+    """Run the change, with ``emergency`` past the rules that a broken glass lowers.
+
+    Raises NotAuthorised with the reasons, Refused, ConnectionFailed, JournalBroken.
+    """
     repo.demand_fetched("apply")
     change = repo.resolve(change)
     source = read_source(repo, change, environment)
@@ -34,7 +46,7 @@ def apply(repo: Repository, change: str, environment: str, *, watch: Watch) -> O
         found = settling.settle(journal, targets, change, environment)
         if found.standing is not None:
             return _stands(found, environment)
-        job = cleared_job(repo, source, targets, journal, actor)
+        job = cleared_job(repo, source, targets, journal, actor, emergency)
         return _loop(job, runner.apply(job), journal, watch)
 
 
@@ -69,7 +81,7 @@ def resume(repo: Repository, run: str, *, watch: Watch) -> Outcome:
         lost = _unfinished(settling.settle(journal, targets, started.change, entry.name), run)
         lock = settling.lock_of(repo, journal, started.change, entry, run)
         authority = dict(started.data) | {"person": actor.name, "decisions": []}
-        job = new_job(lock, targets, entry.journal, run=run, **authority)
+        job = replace(new_job(lock, targets, entry.journal, run=run, **authority), ledger=_taken(repo, entry, started))
         return _loop(job, runner.apply(job, done=frozenset(map(int, lost.standing))), journal, watch)
 
 
@@ -123,20 +135,70 @@ def _stands(found: lifecycle.ChangeState, environment: str) -> Outcome:
     )  # fmt: skip
 
 
-def cleared_job(repo: Repository, source: Source, targets: Targets, journal: Journal, actor: Actor) -> Job:
+def cleared_job(
+    repo: Repository, source: Source, targets: Targets, journal: Journal, actor: Actor, emergency: Emergency | None
+) -> Job:
     """Return a run that policy allows, with what was reviewed as its expectation. Raises NotAuthorised, Refused."""
-    demand_sound(analyse_live(source.compiled, find(source.compiled, targets)).findings, "this change cannot run")
-    drift = facts_now(source, targets)
-    clearance = clear(repo, source, drift, consumed(journal.entries(environment=source.lock.environment)), actor.person)
+    live = analyse_live(source.compiled, find(source.compiled, targets))
+    demand_sound(live.findings, "this change cannot run")
+    entry = source.compiled.environment
+    present = Present(
+        at=usedup.demand_current(repo, source.lock, entry, targets), facts=facts_now(source, targets), risk=live.risk,
+        used=usedup.consumed(source.lock, entry, targets),
+        overdue=() if emergency else glass.overdue(repo, entry, _broken_before(journal, entry)),
+    )  # fmt: skip
+    if emergency is not None:
+        present = replace(present, broken=_break(repo, source, emergency, actor))
+    clearance = clear(repo, source, present, actor.person)
+    if present.broken is not None and actor.person is not None:
+        glass.publish_file(repo, actor.person, present.broken)
     job = new_job(
-        source.lock, targets, source.compiled.environment.journal, run=new_run(), person=actor.name,
+        source.lock, targets, entry.journal, run=new_run(), person=actor.name,
         statements=source.compiled.analysis.statements,
         digest=source.lock.digest, commit=source.commit, policy_sha256=clearance.policy_sha256,
-        decisions=list(clearance.statements), counted=dict(clearance.counted),
+        decisions=list(clearance.statements), counted=dict(clearance.counted), **_told(entry, clearance, emergency),
     )  # fmt: skip
     if source.report is not None:
         _expect(job, source.report)
-    return job
+    return replace(job, ledger=usedup.authority(repo, clearance, single_use=entry.single_use))
+
+
+def _break(repo: Repository, source: Source, emergency: Emergency, actor: Actor) -> DecisionFile:
+    report, lock = source.report, source.lock
+    evidence = glass.Evidence(
+        lock.change, lock.environment, lock.digest, report.dry_run.facts_sha256 if report else "",
+        report.sha256 if report else "",
+    )  # fmt: skip
+    return glass.break_glass(repo, source.compiled.environment, evidence, emergency, actor.person)
+
+
+def _told(entry: Environment, clearance: Clearance, emergency: Emergency | None) -> dict[str, Any]:
+    """Return what the journal is told of a broken glass, nothing without one."""
+    if emergency is None or entry.break_glass is None:
+        return {}
+    due = clearance.at + timedelta(seconds=entry.break_glass.within)
+    return {
+        "break_glass": {
+            "statement": clearance.broken, "incident": emergency.incident, "reason": emergency.reason,
+            "review_due": due.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+    }  # fmt: skip
+
+
+def _broken_before(journal: Journal, entry: Environment) -> frozenset[str]:
+    """Return the changes of which the journal tells that their glass was broken: deleted statements are owed too."""
+    if entry.break_glass is None:
+        return frozenset()
+    started = (e.event for e in journal.entries(environment=entry.name) if e.event.kind is EventKind.RUN_STARTED)
+    return frozenset(event.change for event in started if event.data.get("break_glass"))
+
+
+def _taken(repo: Repository, entry: Environment, started: Event) -> Authority:
+    """Return what a resumed run goes by: what it was started with."""
+    decisions = tuple(map(str, started.data.get("decisions", ()))) if entry.single_use else ()
+    return Authority(
+        statements=decisions, repo=repo.policy.repo, policy_version=repo.policy.version, commit=repo.protected_commit
+    )
 
 
 @contextmanager

@@ -30,6 +30,7 @@ from okto_change.model import (
     PolicyCheck,
     PolicySigned,
     TrustView,
+    Reviews,
 )
 from okto_change.model.codec import encode
 from okto_change.report import verdict
@@ -119,8 +120,16 @@ def decided(result: Decided) -> Json:
 
 
 def ballot(result: Ballot) -> Json:
-    """``change``, ``environment``, ``digest``, ``decisions``, ``needs``, ``blocks``, ``cleared``."""
+    """``change``, ``environment``, ``digest``, ``decisions``, ``needs``, ``blocks``, ``cleared``, ``notes``, ``excluded``.
+
+    And ``rules`` (ids of those that match), ``risk``, ``risk_reasons``.
+    """
     return _object("ballot", **_fields(result))
+
+
+def reviews(result: Reviews) -> Json:
+    """``change``, ``environment``, ``files`` (the reviews signed), ``owed``: what is still owed in the environment."""
+    return _object("reviews", **_fields(result))
 
 
 def outcome(result: Outcome) -> Json:

@@ -1,7 +1,7 @@
 """Results -> pages for a terminal, each a pure function of the result and a `Look`."""
 
 from okto_change.report.text.author import check, init, lock, new, show
-from okto_change.report.text.decide import ballot, decided, request
+from okto_change.report.text.decide import ballot, debt, decided, request, reviews
 from okto_change.report.text.dryrun import dry_run
 from okto_change.report.text.outcome import audit, doctor, log, outcome, status
 from okto_change.report.text.trust import policy_check, policy_signed, trust
@@ -10,6 +10,7 @@ __all__ = [
     "audit",
     "ballot",
     "check",
+    "debt",
     "decided",
     "doctor",
     "dry_run",
@@ -21,6 +22,7 @@ __all__ = [
     "policy_check",
     "policy_signed",
     "request",
+    "reviews",
     "show",
     "status",
     "trust",

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from okto_change.model import Ballot, BallotLine, Decided, DecisionRequest, DryRun, EditStep, Irreversible, Need
+from okto_change.model import (
+    Ballot,
+    BallotLine,
+    Decided,
+    DecisionRequest,
+    DryRun,
+    EditStep,
+    Irreversible,
+    Need,
+    ReviewDebt,
+    Reviews,
+)
 from okto_change.report import units
 from okto_change.report.look import BAD, CARE, DIM, GOOD, STRONG, Cell, Look, Page
 from okto_change.report.text import parts
 from okto_change.report.text.dryrun import dry_run
 from okto_change.report.verdict import objections
 
-SIGNED = {"submit": "submitted", "approve": "approved", "reject": "rejected"}
+SIGNED = {"submit": "submitted", "approve": "approved", "reject": "rejected", "revoke": "revoked"}
 
 
 def request(asked: DecisionRequest, look: Look) -> str:
@@ -82,6 +93,8 @@ def decided(result: Decided, decision: str, look: Look) -> str:
         page.line(
             ("it blocks the change where the policy gives you a veto; approving later takes it back", CARE), indent=2
         )
+    elif decision == "revoke":
+        page.line(("what was signed before does not count any more; a new version starts anew", CARE), indent=2)
     elif result.missing:
         page.line("still missing:", indent=2)
         page.bullets(result.missing, style=CARE)
@@ -95,6 +108,9 @@ def ballot(result: Ballot, look: Look) -> str:
     page = Page()
     parts.add_place(page, result.change, result.environment)
     page.line((f"digest {result.digest}", DIM))
+    page.line(("risk ", DIM), (result.risk.value, parts.RISK_STYLE[result.risk]), ("  by rules ", DIM),
+              ", ".join(result.rules) or "none")  # fmt: skip
+    page.bullets(result.risk_reasons)
     page.gap()
     page.table(["", "who", "decision", "when", "why"], [_decision(line) for line in result.decisions], indent=0)
     if not result.decisions:
@@ -112,7 +128,9 @@ def ballot(result: Ballot, look: Look) -> str:
 def _decision(line: BallotLine) -> list[Cell]:
     counted = ("counts", GOOD) if line.counted else ("no", BAD)
     when = "" if line.issued_at is None else units.moment(line.issued_at)
-    return [counted, line.signer, line.decision, when, line.reason]
+    who = line.signer if line.issued_at is not None else line.file.rpartition("/")[2]
+    said = f"{line.reason} - {line.comment}" if line.comment else line.reason
+    return [counted, who, line.decision, when, said]
 
 
 def _needs(page: Page, result: Ballot) -> None:
@@ -122,6 +140,30 @@ def _needs(page: Page, result: Ballot) -> None:
     if result.blocks:
         page.heading("BLOCKED BY")
         page.bullets(result.blocks, style=BAD)
+
+
+def debt(owed: ReviewDebt, look: Look) -> str:
+    """Return what a person is about to say that it was looked at."""
+    page = Page()
+    parts.add_place(page, owed.change, owed.environment, before="REVIEW")
+    page.facts([
+        ("broken by", owed.signer), ("when", units.moment(owed.at)), ("incident", owed.incident),
+        ("reason", owed.reason), ("due", units.moment(owed.due)), ("digest", owed.digest),
+    ])  # fmt: skip
+    page.line(("what it did: ", DIM), f"okto-change audit log --env {owed.environment} {owed.change}")
+    page.columns([_need(need) for need in owed.needs])
+    return page.render(look)
+
+
+def reviews(result: Reviews, look: Look) -> str:
+    """Return what was reviewed, and what is still owed."""
+    page = Page()
+    for file in result.files:
+        page.line(("reviewed", GOOD), f"  {file}")
+    if result.owed:
+        page.line(f"still owed in {result.environment}:")
+        page.bullets(result.owed, style=CARE)
+    return page.render(look)
 
 
 def _need(need: Need) -> list[Cell]:

@@ -49,6 +49,7 @@ def status(found: Sequence[ChangeStatus], look: Look) -> str:
         place_of: list[Cell] = [(place.change, STRONG), (" → ", DIM), place.environment]
         page.line(*place_of, "  ", (place.state.upper(), style), (when, DIM))
         page.facts([("title", place.title), ("run", place.run), ("", place.detail), ("next", place.next)])
+        page.bullets(place.owed, style=CARE)
     return page.render(look)
 
 
