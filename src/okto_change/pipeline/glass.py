@@ -107,6 +107,7 @@ def review(
     Raises UsageError without a comment, Refused if nothing is owed, NotAuthorised for whoever broke it, submitted it, or
     is not asked.
     """
+    repo.demand_fetched("review")
     change = repo.resolve(change)
     entry, signer = repo.policy.environment(environment), repo.signer()
     mine = [debt for debt in owed(repo, entry) if debt.change == change]

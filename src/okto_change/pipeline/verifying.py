@@ -21,6 +21,7 @@ def verify(repo: Repository, change: str, environment: str) -> Ballot:
     compiling tells: ``approve`` and ``apply`` do. Raises Refused without a lock of these sources, NotAuthorised for a
     lock of another repository or target, PlanError for one that cannot be read.
     """
+    repo.demand_fetched("verify")
     change = repo.resolve(change)
     entry = repo.policy.environment(environment)
     commit = repo.mirror.head_commit()
