@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from okto_change.model import (
     NewChange,
     Outcome,
     Result,
+    ReviewDebt,
+    Reviews,
 )
 from tests.unit.report import samples
 
@@ -89,7 +91,14 @@ def dry_run(repo: Any, change: str, environment: str, *, static: bool, watch: Wa
 
 
 def decide(
-    repo: Any, change: str, environment: str, decision: str, *, comment: str, confirm: Callable[[DecisionRequest], bool]
+    repo: Any,
+    change: str,
+    environment: str,
+    decision: str,
+    *,
+    comment: str,
+    of: str,
+    confirm: Callable[[DecisionRequest], bool],
 ) -> Decided:
     """Sign nothing."""
     if not confirm(replace(samples.REQUEST, decision=decision)):
@@ -102,7 +111,28 @@ def approvals(repo: Any, change: str, environment: str, *, to_run: bool = False)
     return replace(samples.BALLOT, cleared=change == "cleared")
 
 
-def apply(repo: Any, change: str, environment: str, *, watch: Watch) -> Outcome:
+@dataclass
+class Emergency:
+    """As in the pipeline."""
+
+    incident: str
+    reason: str
+
+
+def verify(repo: Any, change: str, environment: str) -> Ballot:
+    """Cleared for a change called so."""
+    return approvals(repo, change, environment)
+
+
+def review(
+    repo: Any, change: str, environment: str, *, comment: str, confirm: Callable[[ReviewDebt, str], bool]
+) -> Reviews:
+    """Sign nothing."""
+    assert confirm(samples.DEBT, "bruno")
+    return Reviews(change=change, environment=environment, files=("bruno-review-0123456789ab.signed",), owed=())
+
+
+def apply(repo: Any, change: str, environment: str, *, watch: Watch, emergency: object = None) -> Outcome:
     """Whatever the change's name asks for."""
     if change == "refused":
         raise NotAuthorised("not cleared", faults=("3. approvers: 0 of 1",), hint="bruno can approve")

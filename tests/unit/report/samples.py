@@ -26,6 +26,7 @@ from okto_change.model import (
     Quality,
     Rehearsal,
     Result,
+    ReviewDebt,
     Risk,
     RowBound,
     RowChange,
@@ -182,6 +183,10 @@ FAILED = replace(
 LOCK = Lock(
     content=b"{}\n", digest=DIGEST, repo="7d1f2f9a", change=CHANGE, environment="production", title=TITLE, author="ana",
     steps=STEPS, statements=STATEMENTS, checks=(), risk=Risk.MEDIUM, risk_reasons=("writes 2 tables",), objects=(),
+)  # fmt: skip
+DEBT = ReviewDebt(
+    change=CHANGE, environment="production", statement="ab" * 32, digest=DIGEST, signer="ana", incident="INC-42",
+    reason="payments are down", at=AT, due=AT, needs=(Need(group="approvers", have=0, need=1, candidates=("bruno",)),),
 )  # fmt: skip
 BALLOT = Ballot(
     change=CHANGE, environment="production", digest=DIGEST, cleared=False, blocks=(),
