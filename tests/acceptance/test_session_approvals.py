@@ -123,7 +123,7 @@ def proposed(market: Shop) -> str:
 def test_the_author_cannot_approve_an_own_change(market: Shop, proposed: str) -> None:
     """Not even with the whole id typed; the hint names who can."""
     answer = market.okto("ana", "approve", proposed, *ENV, "--yes", proposed, expect=3)
-    explained(answer, 3, "ana submitted this change; somebody else must approve it", "ask bruno")
+    explained(answer, 3, "ana wrote this change; somebody else must approve it", "ask bruno")
 
 
 def test_a_key_that_nobody_enrolled_signs_nothing(approved: Shop, tmp_path: Path) -> None:
