@@ -78,9 +78,9 @@ from okto_change.model.views import (
     NewChange,
     PolicyCheck,
     PolicySigned,
-    TrustView,
     ReviewDebt,
     Reviews,
+    TrustView,
 )
 
 __all__ = [

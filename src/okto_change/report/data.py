@@ -29,8 +29,8 @@ from okto_change.model import (
     Outcome,
     PolicyCheck,
     PolicySigned,
-    TrustView,
     Reviews,
+    TrustView,
 )
 from okto_change.model.codec import encode
 from okto_change.report import verdict
