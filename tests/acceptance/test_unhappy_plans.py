@@ -141,7 +141,7 @@ def test_a_folder_whose_name_is_no_id_is_told_how_to_be_named(market: Shop) -> N
         (f"BEGIN;\n{SQL}COMMIT;\n", PLAN, {"OC401"}),
         (f"{SQL}SELECT setval('audit_log_id_seq', 1);\n", PLAN, {"OC301"}),
         (SQL, PLAN.replace("    rows: 1\n", "").replace("    touches: [merchants, audit_log]\n", ""), {"OC603", "OC604"}),
-        ("CREATE TABLE extra (id int);\n", PLAN.replace("rows: 1", "rows: 0"), {"OC602"}),
+        ("ALTER TABLE settlement DROP COLUMN note, ADD COLUMN memo text;\n", PLAN.replace("rows: 1", "rows: 0"), {"OC602"}),
     ],
     ids=["transaction control", "setval", "no bounds", "ddl"],
 )  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from okto_change.errors import Refused
 from okto_change.model import Irreversible, Result
 from okto_change.report.verdict import dry_run_code, outcome_code
-from tests.plugins.journey import EDIT, FIRST, Bank
+from tests.plugins.journey import EDIT, FIRST, LAST, Bank
 
 DDL = "  - {name: alter, target: ledger, sql: pay.sql, undo: pay.undo.sql}\n"
 SETTLE = "ALTER TABLE accounts ADD COLUMN region text; CREATE INDEX accounts_region ON accounts (region);\n"
@@ -161,4 +161,59 @@ def test_an_irreversible_line_is_allowed_shown_and_kept(bank: Bank) -> None:
 def test_ddl_without_a_way_back_is_refused_before_it_is_locked(bank: Bank) -> None:
     """A script or an irreversible line, or no lock."""
     with pytest.raises(Refused, match="cannot be locked"):
-        bank.plan(FIRST.replace("rows: 2, touches: [accounts]", "undo: auto"), pay="DROP TABLE audit;\n")
+        bank.plan(FIRST.replace("rows: 2, touches: [accounts]", "undo: auto"), pay="CREATE ROLE okto_nobody;\n")
+
+
+AUTO = "  - {name: widen, target: ledger, sql: pay.sql}\n"
+BACKFILL = "  - {name: backfill, target: ledger, sql: book.sql, rows: 5, touches: [accounts]}\n"
+
+
+def test_ddl_with_an_automatic_undo_is_rehearsed_applied_and_taken_back(bank: Bank) -> None:
+    """Each of the two steps has its own way back; the last one is undone first, again and again."""
+    bank.plan(
+        AUTO + BACKFILL + EDIT,
+        pay=SETTLE + "CREATE TABLE regions AS SELECT 1 AS id;\n",
+        book="UPDATE accounts SET region = 'north';\n",
+    )
+    found = bank.journey.dry_run()
+    assert found.rehearsal is not None and found.rehearsal.failure is None, found.rehearsal.failure
+    assert found.rehearsal.undo.proven, found.rehearsal.undo
+    bank.journey.git.commit("Rehearsed")
+    for _ in range(2):
+        assert bank.journey.apply().result is Result.DONE
+        assert bank.sql("SELECT count(*) FROM accounts WHERE region = 'north'") == [(5,)]
+        back = bank.journey.rollback()
+        assert (back.result, back.state) == (Result.DONE, "every row and key is back as it was"), back
+        assert bank.unchanged() and bank.sql("SELECT to_regclass('regions') IS NULL") == [(True,)]
+
+
+def test_values_written_since_stop_the_rollback_of_a_column(bank: Bank) -> None:
+    """The conflict names the column and how many; nothing is changed, and the change still stands."""
+    bank.plan(AUTO, pay="ALTER TABLE accounts ADD COLUMN region text;\n")
+    assert bank.journey.apply().result is Result.DONE
+    bank.sql("UPDATE accounts SET region = 'south' WHERE id <= 2")
+    back = bank.journey.rollback()
+    assert (back.result, back.state) == (Result.CONFLICT, "nothing was changed")
+    assert back.conflicts == ("column public.accounts.region holds values written since: 2",)
+    assert bank.journey.status().state == "applied"
+    bank.sql("UPDATE accounts SET region = NULL")
+    assert bank.journey.rollback().result is Result.DONE
+
+
+def test_a_failing_later_step_takes_definitions_back(bank: Bank) -> None:
+    """Compensation uses the inverse too."""
+    bank.plan(AUTO + LAST, pay=SETTLE, book="UPDATE accounts SET balance = -1 WHERE id <= 2;\n")
+    done = bank.journey.apply()
+    assert done.result is Result.UNDONE, done
+    assert bank.unchanged() and bank.sql("SELECT to_regclass('accounts_region') IS NULL") == [(True,)]
+
+
+def test_a_rewritten_table_is_read_before_and_after(bank: Bank) -> None:
+    """A type that loses values is refused before COMMIT, one that does not is applied and taken back."""
+    bank.plan(AUTO, pay="ALTER TABLE accounts ALTER balance TYPE bigint USING balance / 7;\n")
+    found = bank.journey.dry_run().rehearsal
+    assert found is not None and "rows of public.accounts have other values than before" in str(found.failure)
+    assert bank.journey.apply().result is Result.ROLLED_BACK and bank.unchanged()
+    bank.plan(AUTO, pay="ALTER TABLE accounts ALTER balance TYPE numeric(20,2);\n")
+    assert bank.journey.apply().result is Result.DONE
+    assert bank.journey.rollback().result is Result.DONE and bank.unchanged()

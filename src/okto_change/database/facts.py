@@ -42,6 +42,16 @@ class Place:
     identity: str
     columns: tuple[str, ...]
 
+    @property
+    def storage(self) -> str:
+        """Equal as long as the rows are not written anew."""
+        return self.identity.rpartition(" ")[0]
+
+    @property
+    def numbers(self) -> frozenset[str]:
+        """The numbers of its columns: one that is dropped takes its number with it."""
+        return frozenset(item.partition(":")[0] for item in self.identity.rpartition(" ")[2].split(","))
+
 
 def fingerprint(session: Session) -> dict[str, str]:
     """Return object -> sha256 of all that defines it, for every object but the system's and ours.
@@ -49,7 +59,7 @@ def fingerprint(session: Session) -> dict[str, str]:
     Relations, columns, constraints, indexes, triggers, rules, policies, routines, types, schemas, extensions and the
     rest, with owners, privileges and comments. In an open transaction it sees what that has changed. Raises DatabaseError.
     """
-    with _empty_search_path(session):
+    with empty_search_path(session):
         rows = session.query("fingerprint")
     return {name: sha256(definition.encode("utf-8", "surrogateescape")) for name, definition in rows}
 
@@ -87,7 +97,7 @@ def _fact(table: Table, definition: dict[str, str]) -> dict[str, Any]:
 def _definitions(session: Session, oids: list[int]) -> dict[int, dict[str, str]]:
     found: dict[int, dict[str, str]] = {oid: {} for oid in oids}
     if oids:
-        with _empty_search_path(session):
+        with empty_search_path(session):
             for oid, part, text in session.query("definitions", oids=oids):
                 found[oid][_plain(part)] = _plain(text or "")
     return found
@@ -99,7 +109,7 @@ def _plain(text: str) -> str:
 
 
 @contextmanager
-def _empty_search_path(session: Session) -> Iterator[None]:
+def empty_search_path(session: Session) -> Iterator[None]:
     """The server then qualifies every name it prints, whatever the role's search_path; nothing of this stays."""
     if session.in_transaction:
         session.run("SAVEPOINT okto_change_facts; SET LOCAL search_path = ''")

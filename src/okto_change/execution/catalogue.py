@@ -48,12 +48,25 @@ def look(session: Session, compared: Iterable[str]) -> Before:
     return Before(objects=facts.fingerprint(session), places=places, contents=contents)
 
 
-def demand_compared(session: Session, target: str, before: Before) -> None:
-    """Raise NotCompared for tables that are dropped, renamed, rewritten or have other columns now, and were not read before."""
-    now = facts.places(session)
-    moved = {name for name, place in before.places.items() if name not in now or now[name].identity != place.identity}
+def demand_compared(session: Session, target: str, before: Before, *, scripts: bool) -> None:
+    """Raise NotCompared for tables that are dropped, rewritten or lost a column, and were not read before.
+
+    Where ``scripts`` of the author's undo the change, also for those that were renamed or have other columns now.
+    """
+    moved = (_altered if scripts else _rewritten)(before.places, facts.places(session))
     if tables := frozenset(moved - before.contents.keys()):
         raise NotCompared(target, tables)
+
+
+def _altered(before: Mapping[str, Place], now: Mapping[str, Place]) -> set[str]:
+    return {name for name, place in before.items() if name not in now or now[name].identity != place.identity}
+
+
+def _rewritten(before: Mapping[str, Place], now: Mapping[str, Place]) -> set[str]:
+    left = {place.storage: place.numbers for place in now.values()}
+    return {
+        name for name, place in before.items() if place.storage not in left or not place.numbers <= left[place.storage]
+    }
 
 
 def prove(session: Session, before: Before, proof: UndoProof) -> UndoProof:

@@ -68,6 +68,8 @@ class Job:
     authority: Mapping[str, Any]
     """who runs it and by which decisions, policy and commit, as it goes into the journal"""
     coverage: dict[str, set[str]] = field(default_factory=dict)
+    compared: dict[str, set[str]] = field(default_factory=dict)
+    """tables, a target each, whose rows DDL moves and which are therefore read before it runs"""
     expected: dict[tuple[str, str], str] = field(default_factory=dict)
     """(target, file) -> sha256 of the config content that was reviewed"""
     previews: Mapping[tuple[str, int], Preview] = field(default_factory=dict)
@@ -78,6 +80,8 @@ class Job:
     """units that changed more rows than the planner expected; their images become native"""
     sequences: dict[int, Mapping[int, Sequence]] = field(default_factory=dict)
     """where sequences stood before the first attempt of each unit"""
+    inverses: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """what takes the definitions of each unit back, as found and tried when it ran"""
     seen: Seen = field(default_factory=Seen)
     ledger: Authority | None = None
     """what this run uses up; None for one that needs nothing of that kind: a rehearsal, an undo"""
@@ -96,7 +100,8 @@ class Job:
 
     def covered(self, unit: SqlUnit) -> frozenset[str]:
         """The tables that capture must cover for ``unit``, as far as is known: names as written or qualified."""
-        named = {name for statement in unit.statements for name in statement.writes}
+        # What DDL alters holds no rows of the change; its tables are captured only where accounting finds that rows changed.
+        named = set() if unit.definitions else {name for statement in unit.statements for name in statement.writes}
         return frozenset(named | (unit.touches or frozenset()) | self.coverage.get(unit.target, set()))
 
 

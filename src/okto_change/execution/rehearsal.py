@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -36,16 +36,15 @@ def rehearse(job: Job) -> Generator[Event, None, Rehearsal]:
 
     Raises OktoError only for what makes a rehearsal impossible (no connection, another run holds the target).
     """
-    compared: dict[str, set[str]] = {}
     for attempt in range(1, transactions.ATTEMPTS + 2 * len(job.units) + 1):
         try:
-            return (yield from _once(job, _open(job, compared)))
+            return (yield from _once(job, _open(job)))
         except transactions.NotCovered as missed:
             transactions.grow(job, missed, attempt)
         except images.Unproven as unproven:
             yield choosing.otherwise(job, unproven)
         except catalogue.NotCompared as moved:
-            compared.setdefault(moved.target, set()).update(moved.tables)
+            job.compared.setdefault(moved.target, set()).update(moved.tables)
         finally:
             job.targets.rollback()
     raise Unaccounted("every rehearsal moves other tables than the one before", where=job.lock.change)
@@ -75,7 +74,8 @@ def _once(job: Job, opened: Opened) -> Generator[Event, None, Rehearsal]:
                     opened.captures[unit.number] = yield from work.perform(job, unit, session)
         rows = _rows(job, opened)
         for target, before in opened.definitions.items():
-            catalogue.demand_compared(job.targets.session(target), target, before)
+            scripts = any(unit.target == target and unit.scripts for unit in job.units if isinstance(unit, SqlUnit))
+            catalogue.demand_compared(job.targets.session(target), target, before, scripts=scripts)
         proof = _prove(job, opened)
     except OktoError as error:
         failure = error.message if error.where is None else f"{error.where}: {error.message}"
@@ -87,7 +87,7 @@ def _once(job: Job, opened: Opened) -> Generator[Event, None, Rehearsal]:
     )  # fmt: skip
 
 
-def _open(job: Job, compared: Mapping[str, set[str]]) -> Opened:
+def _open(job: Job) -> Opened:
     """Begin a transaction on every database target of the plan. Raises Refused when a run holds one of them."""
     opened = Opened()
     sql = [unit for unit in job.units if isinstance(unit, SqlUnit)]
@@ -98,7 +98,7 @@ def _open(job: Job, compared: Mapping[str, set[str]]) -> Opened:
         session.begin(units[0].timeouts(), isolation=REPEATABLE_READ)
         state.target_lock(session, job.run)
         if catalogue.concerns(units):
-            opened.definitions[target] = catalogue.look(session, compared.get(target, ()))
+            opened.definitions[target] = catalogue.look(session, job.compared.get(target, ()))
     return opened
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 from okto_change.database import state
 from okto_change.database.session import Session
 from okto_change.errors import ConnectionLost, DatabaseError, StepFailed, Stuck, Unaccounted
-from okto_change.execution import choosing, images, interrupts
+from okto_change.execution import catalogue, choosing, images, interrupts
 from okto_change.execution.job import Job
 from okto_change.execution.targets import Targets
 from okto_change.execution.units import SqlUnit
@@ -53,6 +53,11 @@ def retried(
         except NotCovered as missed:
             grow(job, missed, number)
             reason, pause = f"also capturing {missed}", 0
+        except catalogue.NotCompared as moved:
+            if number >= ATTEMPTS:
+                raise Unaccounted(f"every attempt rewrites other tables than the one before: {moved}") from moved
+            job.compared.setdefault(moved.target, set()).update(moved.tables)
+            reason, pause = f"also reading the rows of {moved}, which are rewritten", 0
         except images.Unproven as unproven:
             yield choosing.otherwise(job, unproven, unit.name)
             continue

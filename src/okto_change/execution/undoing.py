@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 from okto_change.database import state
 from okto_change.database.session import READ_COMMITTED, Session
 from okto_change.errors import Conflict, DatabaseError, NotReversible, Stuck
-from okto_change.execution import edits, images, interrupts, transactions
+from okto_change.execution import edits, images, interrupts, inverse, transactions
 from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit, SqlUnit, Unit
 from okto_change.model import Event, EventKind, ScriptUndo
@@ -109,6 +109,8 @@ def put_back(job: Job, unit: SqlUnit, session: Session, origin: str, *, only_cle
             for script in unit.scripts:
                 _run_script(script, session)
             return ()
+        if unit.definitions:
+            inverse.undo(session, origin, str(unit.number))
         keep_as = None if origin == job.run else job.run
         return images.restore(session, origin, unit=str(unit.number), only_clean=only_clean, undo_run=keep_as).conflicts
 

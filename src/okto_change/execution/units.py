@@ -1,6 +1,7 @@
 """A lock as the units that run: consecutive SQL steps on one target are one transaction, an edit is one file swap. Pure.
 
-Steps with an undo script and steps with images do not share a unit: each unit has one way back.
+Steps with an undo script, steps with images and steps whose definitions are taken back do not share a unit: each unit
+has one way back.
 
 Preview, rehearsal, apply and undo walk the same tuple. ``before`` checks belong to the first unit of their target,
 ``inside`` checks to the last, invariants to every unit of their target.
@@ -8,9 +9,11 @@ Preview, rehearsal, apply and undo walk the same tuple. ``before`` checks belong
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import groupby
 
 from okto_change.model import (
+    AutoUndo,
     Check,
     EditStep,
     Irreversible,
@@ -20,6 +23,7 @@ from okto_change.model import (
     ScriptUndo,
     SqlStep,
     Statement,
+    StatementKind,
     Step,
     Timeouts,
 )
@@ -60,6 +64,11 @@ class SqlUnit:
         """The undo scripts in the order in which they run, last step first; () when images are put back."""
         return tuple(step.undo for step in reversed(self.steps) if isinstance(step.undo, ScriptUndo))
 
+    @property
+    def definitions(self) -> bool:
+        """Whether the way back is an inverse of its DDL, found when it runs."""
+        return any(isinstance(step.undo, AutoUndo) and _has_ddl(self.of(step)) for step in self.steps)
+
     def timeouts(self) -> Timeouts:
         """The limits that the transaction starts with: the largest of its steps'."""
         return Timeouts(
@@ -96,7 +105,7 @@ Unit = SqlUnit | EditUnit
 
 def build(lock: Lock) -> tuple[Unit, ...]:
     """Return the units of ``lock`` in written order."""
-    groups = [tuple(group) for _, group in groupby(lock.steps, key=_transaction)]
+    groups = [tuple(group) for _, group in groupby(lock.steps, key=lambda step: _transaction(lock, step))]
     targets = [steps[0].target for steps in groups]
     units: list[Unit] = []
     for number, steps in enumerate(groups, 1):
@@ -109,10 +118,18 @@ def build(lock: Lock) -> tuple[Unit, ...]:
     return tuple(units)
 
 
-def _transaction(step: Step) -> tuple[str, str, bool]:
+def _transaction(lock: Lock, step: Step) -> tuple[str, str, str]:
+    """What steps must have in common to run in one transaction: the place, and the way back."""
     if isinstance(step, EditStep):
-        return "edit", step.name, False
-    return "sql", step.target, isinstance(step.undo, ScriptUndo)
+        return "edit", step.name, ""
+    if isinstance(step.undo, ScriptUndo):
+        return "sql", step.target, "script"
+    ddl = isinstance(step.undo, AutoUndo) and _has_ddl(s for s in lock.statements if s.step == step.name)
+    return "sql", step.target, "inverse" if ddl else "images"
+
+
+def _has_ddl(statements: Iterable[Statement]) -> bool:
+    return any(statement.kind is StatementKind.DDL for statement in statements)
 
 
 def _sql_unit(lock: Lock, number: int, steps: tuple[Step, ...], *, opens: bool, closes: bool) -> SqlUnit:

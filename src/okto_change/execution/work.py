@@ -8,7 +8,7 @@ from collections.abc import Generator
 from okto_change.database import accounting, state
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import DatabaseError, NotReversible, Refused, StepFailed, Stuck, Unaccounted
-from okto_change.execution import checks, choosing, images, interrupts, transactions
+from okto_change.execution import checks, choosing, images, interrupts, inverse, transactions
 from okto_change.execution.job import Job
 from okto_change.execution.units import SqlUnit, bounds
 from okto_change.model import (
@@ -64,6 +64,7 @@ def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None,
     job.seen.statements[unit.number] = ()
     with interrupts.allowed():
         capture = choosing.start(job, unit, session)
+        before = inverse.look(session, job.compared.get(unit.target, ())) if unit.definitions else None
     invariants = [(check, _ask(session, check)) for check in unit.invariants]
     for check in unit.before:
         yield from _before(job, unit, check, session)
@@ -74,10 +75,12 @@ def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None,
         session.run("SET CONSTRAINTS ALL IMMEDIATE")
     for check in unit.inside:
         yield from _verdict(job, unit, check, checks.judge(check, *_ask(session, check)))
-    for check, (before, _) in invariants:
-        yield from _verdict(job, unit, check, checks.compare(check, before, *_ask(session, check)))
+    for check, (rows, _) in invariants:
+        yield from _verdict(job, unit, check, checks.compare(check, rows, *_ask(session, check)))
     with interrupts.allowed():
         account(job, unit, session, capture)
+        if before is not None:
+            _keep_inverse(job, unit, session, before)
     yield job.event(
         EventKind.IMAGES_KEPT, unit.name, unit=unit.number, capture=job.seen.captures[unit.number],
         writes={writes.table: [writes.inserted, writes.updated, writes.deleted] for writes in job.seen.writes[unit.number]},
@@ -188,6 +191,15 @@ def account(job: Job, unit: SqlUnit, session: Session, capture: images.Capture) 
             state="rolled back; nothing was changed",
             hint="if these changes are meant, add the tables to `touches:` and lock again",
         )  # fmt: skip
+
+
+def _keep_inverse(job: Job, unit: SqlUnit, session: Session, before: inverse.Before) -> None:
+    try:
+        job.inverses[unit.number] = inverse.keep(session, job.run, str(unit.number), before)
+    except NotReversible as error:
+        error.message = f"{unit.name}: {error.message}"
+        error.where = unit.target
+        raise
 
 
 def _verdict(job: Job, unit: SqlUnit, check: Check, result: CheckResult) -> Events:

@@ -1,1 +1,1 @@
-ALTER TABLE settlement ADD COLUMN note text;
+ALTER TABLE settlement DROP COLUMN note, ADD COLUMN memo text;

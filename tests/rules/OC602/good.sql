@@ -1,2 +1,1 @@
--- with {"undo": {"script": "ALTER TABLE settlement DROP COLUMN note;"}}
 ALTER TABLE settlement ADD COLUMN note text;

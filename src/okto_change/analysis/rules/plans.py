@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from okto_change.analysis.rules.base import Rule, Scope, listed
+from okto_change.analysis import definitions
+from okto_change.analysis.rules.base import Rule, Scope
 from okto_change.analysis.subject import Reading, Subject
 from okto_change.model import AutoUndo, Severity, StatementKind
 
@@ -19,9 +20,10 @@ def _mixed(subject: Subject) -> Iterator[str]:
 def _ddl_auto(subject: Subject) -> Iterator[str]:
     if subject.step is None or not isinstance(subject.step.undo, AutoUndo) or subject.script:
         return
-    found = [_verb(reading) for reading in subject.readings if _is_ddl(reading)]
-    if found:
-        yield f"{listed(list(dict.fromkeys(found)))} with `undo: auto`"
+    for reading in subject.readings:
+        reason = definitions.obstacle(reading) if _is_ddl(reading) else None
+        if reason:
+            yield f"{_verb(reading)} at line {reading.statement.where.line} with `undo: auto`: {reason}"
 
 
 def _is_ddl(reading: Reading) -> bool:
@@ -81,16 +83,16 @@ def _check_is_query(subject: Subject) -> Iterator[str]:
 
 RULES = (
     Rule(
-        code="OC601", title="DDL mixed with data", severity=Severity.WARNING, predicate=_mixed, scope=Scope.STEP,
+        code="OC601", title="DDL mixed with data", severity=Severity.ERROR, excused=True, predicate=_mixed, scope=Scope.STEP,
         scripts=True,
-        condition="a step both changes definitions and changes rows",
+        condition="a step both changes definitions and changes rows; a warning where its undo is a script or irreversible",
         effect="the strong locks of DDL are held while rows are changed, and the two are undone in different ways",
-        remedy="make two steps of it",
+        remedy="make two steps of it: two transactions; when the later one fails, the earlier one is undone",
     ),
     Rule(
         code="OC602", title="DDL has no automatic undo", severity=Severity.ERROR, predicate=_ddl_auto, scope=Scope.STEP,
-        condition="a step with `undo: auto` contains DDL other than for temporary objects",
-        effect="images hold rows, not definitions: not automatically reversible",
+        condition="a step with `undo: auto` contains DDL of a form that has no inverse",
+        effect="what it changes could not be put back: not automatically reversible",
         remedy="give the step an undo script, or `undo: {irreversible: reason}`",
     ),
     Rule(

@@ -78,7 +78,7 @@ WITH space AS (
       FROM space AS s
     UNION ALL
     SELECT r.word || ' ' || r.name,
-           pg_catalog.concat_ws(' | ', r.relpersistence, r.relrowsecurity, r.relforcerowsecurity, r.relreplident, r.reloptions,
+           pg_catalog.concat_ws(' | ', r.relpersistence, r.relrowsecurity, r.relforcerowsecurity, r.relreplident, ARRAY(SELECT o FROM pg_catalog.unnest(r.reloptions) AS o ORDER BY 1),
                r.relowner::regrole, (SELECT t.spcname FROM pg_catalog.pg_tablespace AS t WHERE t.oid = r.reltablespace),
                (SELECT m.amname FROM pg_catalog.pg_am AS m WHERE m.oid = r.relam), nullif(r.reloftype, 0)::regtype,
                ARRAY(SELECT g::text FROM pg_catalog.unnest(coalesce(r.relacl, pg_catalog.acldefault(CASE r.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", r.relowner))) AS g ORDER BY 1),
@@ -101,7 +101,7 @@ WITH space AS (
            pg_catalog.concat_ws(' | ', pg_catalog.row_number() OVER (PARTITION BY a.attrelid ORDER BY a.attnum),
                pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity, a.attgenerated,
                a.attcollation::regcollation, a.attstorage, pg_catalog.to_jsonb(a) ->> 'attcompression', a.attislocal, a.attinhcount,
-               nullif(a.attstattarget, -1), a.attoptions, a.attfdwoptions,
+               nullif(a.attstattarget, -1), ARRAY(SELECT o FROM pg_catalog.unnest(a.attoptions) AS o ORDER BY 1), a.attfdwoptions,
                ARRAY(SELECT g::text FROM pg_catalog.unnest(a.attacl) AS g ORDER BY 1), pg_catalog.pg_get_expr(d.adbin, d.adrelid),
                pg_catalog.col_description(r.oid, a.attnum))
       FROM rel AS r
@@ -182,8 +182,8 @@ SELECT l.object, pg_catalog.string_agg(coalesce(l.definition, ''), E'\n' ORDER B
 -- name: fingerprint_places
 -- Where the rows of each table lie and which columns they have: equal as long as nothing rewrote, dropped or made them anew.
 SELECT n.nspname::text, c.relname::text, pg_catalog.concat_ws(' ', c.oid, c.relfilenode,
-           (SELECT pg_catalog.string_agg(a.attnum || ':' || a.atttypid || ':' || a.atttypmod, ',' ORDER BY a.attnum)
-              FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)),
+           coalesce((SELECT pg_catalog.string_agg(a.attnum || ':' || a.atttypid || ':' || a.atttypmod, ',' ORDER BY a.attnum)
+              FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '')),
        (SELECT pg_catalog.array_agg(a.attname::text ORDER BY a.attname)
           FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
   FROM pg_catalog.pg_class AS c

@@ -16,8 +16,10 @@ EXPLAINED = frozenset({
     "pg_namespace", "pg_trigger",
 })  # fmt: skip
 """Catalogues that TRUNCATE, REFRESH and temporary tables write; what they wrote is looked at row by row."""
-APPENDED = frozenset({"capture", "captured_table", "image", "image_native", "image_sequence"})
-"""Tables of ours that capture itself adds rows to."""
+APPENDED = frozenset(
+    {"capture", "captured_table", "image", "image_native", "image_sequence", "inverse", "definition", "trash"}
+)
+"""Tables of ours that capturing and keeping inverses adds rows to."""
 EXCLUSIVE = frozenset({"ExclusiveLock", "AccessExclusiveLock"})
 
 

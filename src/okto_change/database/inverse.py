@@ -1,0 +1,113 @@
+"""The catalogue object by object, for what puts an inverse together: every name and expression quoted by the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from okto_change.database import facts
+from okto_change.database.session import Session
+from okto_change.model.base import type_
+
+MANY = 500
+"""sequences that one query looks at"""
+
+
+@type_
+class Record:
+    """One object. ``id`` is class, oid and column number; ``parent`` the id of what it goes with, '' if it stands alone.
+
+    ``object`` names it for people, ``word`` and ``ref`` for SQL, quoted. ``facets`` are its parts, JSON values.
+    """
+
+    id: str
+    kind: str
+    object: str
+    word: str
+    ref: str
+    parent: str
+    facets: Mapping[str, Any]
+
+    def get(self, facet: str) -> Any:
+        """Return a part, None if this kind of object has none of it."""
+        return self.facets.get(facet)
+
+
+Catalogue = Mapping[str, Record]
+
+
+def read(session: Session) -> Catalogue:
+    """Return every object but the system's and ours by id, as the open transaction sees it; sequences with their state."""
+    with facts.empty_search_path(session):
+        rows = session.query("inverse_catalogue")
+    states = _states(session, {row[0]: row[4] for row in rows if row[1] == "sequence" and row[6]["readable"]})
+    return {
+        key: Record(
+            id=key, kind=kind, object=name, word=word, ref=ref, parent=parent,
+            facets={**parts, "state": states[key]} if key in states else parts,
+        )
+        for key, kind, name, word, ref, parent, parts in rows
+    }  # fmt: skip
+
+
+def _states(session: Session, sequences: Mapping[str, str]) -> dict[str, tuple[str | None, ...]]:
+    """Return last value and whether it was called, as text, by id."""
+    found: dict[str, tuple[str | None, ...]] = {}
+    items = sorted(sequences.items())
+    for start in range(0, len(items), MANY):
+        queries = [f"SELECT '{key}', last_value, is_called FROM {ref}" for key, ref in items[start : start + MANY]]  # noqa: S608
+        found |= {str(row[0]): row[1:] for row in session.texts(" UNION ALL ".join(queries))[1]}
+    return found
+
+
+@contextmanager
+def settled(session: Session) -> Iterator[None]:
+    """Run the body under the settings that inverse statements were made for; those of before come back afterwards."""
+    former = {name: value for name, value, _ in session.query("inverse_settings")}
+    yield
+    session.query("inverse_settings_back", names=list(former), values=list(former.values()))
+
+
+# ------------------------------------------------------------------------------------ what is kept for a rollback
+
+
+@type_
+class Line:
+    """One line of an inverse: a ``lock``, a ``demand`` (a query that must count 0, ``message`` says of what), a ``statement``."""
+
+    kind: str
+    text: str
+    message: str = ""
+
+
+@type_
+class Fingerprint:
+    """An object that a run touched: sha256 of its definition before and after, None where it was not there."""
+
+    object: str
+    before: str | None
+    after: str | None
+
+
+def keep(session: Session, run: str, unit: str, lines: Iterable[Line], fingerprints: Iterable[Fingerprint]) -> None:
+    """Write an inverse down in the transaction of the change itself."""
+    lines, fingerprints = tuple(lines), tuple(fingerprints)
+    session.query(
+        "inverse_keep", run=run, unit=unit, kinds=[line.kind for line in lines],
+        texts=[line.text for line in lines], messages=[line.message for line in lines],
+    )  # fmt: skip
+    session.query(
+        "inverse_keep_definitions", run=run, unit=unit, objects=[item.object for item in fingerprints],
+        before=[item.before for item in fingerprints], after=[item.after for item in fingerprints],
+    )  # fmt: skip
+
+
+def kept(session: Session, run: str, unit: str) -> tuple[tuple[Line, ...], tuple[Fingerprint, ...]]:
+    """Return the inverse of one unit of a run, and the objects that it touched."""
+    lines = session.query("inverse_kept", run=run, unit=unit)
+    touched = session.query("inverse_kept_definitions", run=run, unit=unit)
+    return (
+        tuple(Line(kind=kind, text=text, message=message) for kind, text, message in lines),
+        tuple(Fingerprint(object=name, before=before, after=after) for name, before, after in touched),
+    )

@@ -1,0 +1,41 @@
+"""Definitions: what a unit of DDL did to the catalogue, and the way back. All inside one transaction of the caller's::
+
+before = inverse.look(session, compared)           # before the author's statements
+...
+inverse.keep(session, run, unit, before)           # after them: derived, tried, proven, written down; else NotReversible
+
+inverse.undo(session, run, unit)                   # any time later: every definition as it was, or Conflict
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from okto_change.database import inverse as store
+from okto_change.database.session import Session
+from okto_change.execution import catalogue
+from okto_change.execution.inverse.derive import derive
+from okto_change.execution.inverse.undo import undo
+from okto_change.model.base import type_
+
+__all__ = ["Before", "keep", "look", "undo"]
+
+
+@type_
+class Before:
+    """The catalogue before a unit ran, once in parts and once as fingerprints with the rows of tables that are rewritten."""
+
+    objects: store.Catalogue
+    was: catalogue.Before
+
+
+def look(session: Session, compared: Iterable[str]) -> Before:
+    """Read the catalogue; rows only of the ``compared`` tables."""
+    return Before(objects=store.read(session), was=catalogue.look(session, compared))
+
+
+def keep(session: Session, run: str, unit: str, before: Before) -> tuple[str, ...]:
+    """Derive the inverse, prove it and write it down; return its statements. Raises NotReversible, NotCompared."""
+    lines, touched = derive(session, before.objects, before.was)
+    store.keep(session, run, unit, lines, touched)
+    return tuple(line.text for line in lines if line.kind == "statement")

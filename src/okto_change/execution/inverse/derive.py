@@ -1,0 +1,124 @@
+"""Finding the way back by walking it: statements are tried in a savepoint until the catalogue is as it was before.
+
+What the server takes is kept, in its order; then everything is rolled back to where the change had left it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from okto_change.database import facts
+from okto_change.database.inverse import Catalogue, Fingerprint, Line, read, settled
+from okto_change.database.session import Session
+from okto_change.errors import DatabaseError, NotReversible
+from okto_change.execution import catalogue
+from okto_change.execution.inverse.candidates import Guard, guards, stages
+from okto_change.execution.inverse.differences import Difference, difference
+from okto_change.execution.inverse.facets import Texts
+
+ROUNDS = 100
+PASSING = {"55P03", "40001", "40P01", "57014"}
+"""errors that say nothing about the statement: locks, deadlocks, timeouts"""
+HINT = 'give the step an undo script, or `undo: {irreversible: "reason"}` that the approver signs'
+
+
+def derive(
+    session: Session, before: Catalogue, was: catalogue.Before
+) -> tuple[tuple[Line, ...], tuple[Fingerprint, ...]]:
+    """Return what takes the open transaction's definitions back to ``before``, and the objects that it touched.
+
+    Nothing stays of trying it. Raises NotReversible naming what has no inverse, catalogue.NotCompared, DatabaseError.
+    """
+    catalogue.demand_compared(session, session.target, was, scripts=False)
+    now = facts.fingerprint(session)
+    with settled(session):
+        first = difference(before, read(session))
+        demands = [line for guard in guards(first) for line in _lines(session, guard)]
+        _demand_none(session, demands)
+    session.run("SAVEPOINT okto_change_inverse")
+    try:
+        with settled(session):
+            statements = unwind(session, before)
+        left = catalogue.differences(session, was)
+    finally:
+        session.run("ROLLBACK TO SAVEPOINT okto_change_inverse; RELEASE SAVEPOINT okto_change_inverse")
+    if left:
+        raise _irreversible(left)
+    lines = [Line(kind="statement", text=text) for text in statements]
+    return (*dict.fromkeys(demands), *lines), _touched(was.objects, now)
+
+
+def unwind(session: Session, before: Catalogue) -> list[str]:
+    """Run statements until the catalogue is as in ``before``; return them. Raises NotReversible when nothing helps any more."""
+    done: list[str] = []
+    refused: list[str] = []
+    for _ in range(ROUNDS):
+        left = difference(before, read(session))
+        if not left:
+            return done
+        taken, refused = _round(session, stages(left))
+        if not taken:
+            raise _irreversible((*_named(left), *refused))
+        done += taken
+    raise _irreversible(refused)
+
+
+def _named(left: Difference) -> tuple[str, ...]:
+    return (f"no inverse is known for this: {left}",)
+
+
+def _irreversible(faults: Sequence[str]) -> NotReversible:
+    return NotReversible(
+        "not automatically reversible", faults=tuple(faults[: catalogue.NAMED]),
+        state="rolled back; nothing was changed", hint=HINT,
+    )  # fmt: skip
+
+
+def _round(session: Session, found: Sequence[Sequence[Texts]]) -> tuple[list[str], list[str]]:
+    """Try every statement of the first stage in which any helps; return those that the server took, and why it refused others."""
+    refused: list[str] = []
+    for stage in found:
+        taken = [text for alternatives in stage if (text := _first(session, alternatives, refused))]
+        if taken:
+            return taken, refused
+    return [], refused
+
+
+def _first(session: Session, alternatives: Texts, refused: list[str]) -> str | None:
+    for text in alternatives:
+        try:
+            with session.savepoint():
+                session.run(text)
+        except DatabaseError as error:
+            if error.sqlstate is None or error.sqlstate in PASSING:
+                raise
+            refused.append(f"{error.message} ({text[:80]})")
+        else:
+            return text
+    return None
+
+
+def _lines(session: Session, guard: Guard) -> tuple[Line, Line]:
+    """Fill in what the run itself left, which is no reason against its undo."""
+    query = guard.query
+    if guard.seen:
+        xids = [str(row[0]) for row in session.texts(guard.seen)[1]]
+        query = query.replace("{xids}", ", ".join(xids) or "''")
+    if guard.value:
+        query = query.replace("{value}", str(session.texts(guard.value)[1][0][0]))
+    return Line(kind="lock", text=guard.lock), Line(kind="demand", text=query, message=guard.message)
+
+
+def _demand_none(session: Session, lines: Sequence[Line]) -> None:
+    """What speaks against the undo right away, before others wrote anything, speaks against the change."""
+    found = tuple(line.message for line in lines if line.kind == "demand" and session.texts(line.text)[1][0][0] != "0")
+    if found:
+        raise _irreversible(found)
+
+
+def _touched(was: Mapping[str, str], now: Mapping[str, str]) -> tuple[Fingerprint, ...]:
+    return tuple(
+        Fingerprint(object=name, before=was.get(name), after=now.get(name))
+        for name in sorted(was.keys() | now.keys())
+        if was.get(name) != now.get(name)
+    )
