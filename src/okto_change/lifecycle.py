@@ -76,6 +76,10 @@ TRANSITIONS: Mapping[tuple[State, EventKind], tuple[State, str]] = {
     (S.UNDO_COMMITTING, K.RETRYING): (S.UNDOING, "the server refused the COMMIT of the undo; it is tried again"),
     (S.UNDO_COMMITTING, K.ROLLED_BACK): (S.UNDOING, "the undo was rolled back, or the file was not swapped"),
     (S.UNDO_COMMITTING, K.SETTLED): (S.UNDOING, "somebody found out what became of the undo's COMMIT"),
+    **{
+        (ended, K.IMAGES_PURGED): (ended, "its images were older than they are kept; it cannot be taken back any more")
+        for ended in (S.APPLIED, S.REFUSED, S.ROLLED_BACK, S.IDLE, S.UNDONE, S.CONFLICT)
+    },
     (S.STUCK, K.SETTLED): (S.STUCK, "somebody found out what became of the COMMIT that the run got stuck on"),
     (S.STUCK, K.RUN_STARTED): (S.RUNNING, "a person decided to go on with the units that are missing"),
     (S.STUCK, K.UNDO_STARTED): (S.UNDOING, "a person decided to go on with the undo"),
@@ -143,6 +147,8 @@ class Run:
     """units taken back by this run: its own, or those of ``origin``"""
     pending: Pending | None = None
     result: Result | None = None
+    purged_at: datetime | None = None
+    """when its images were taken away"""
 
     @property
     def standing(self) -> tuple[str, ...]:
@@ -208,6 +214,8 @@ def advance(run: Run | None, event: Event, *, actor: str, at: datetime) -> Run:
         run = _born(event, actor, at)
     elif event.kind in (EventKind.RUN_STARTED, EventKind.UNDO_STARTED):
         run = _resumed(run, event)
+    if event.kind is EventKind.IMAGES_PURGED:
+        return replace(run, purged_at=at)
     state, reason = arrow
     moved = replace(_told(run, event, at), state=state, reason=reason, last_at=at, result=result)
     _demand_honest(moved, event)

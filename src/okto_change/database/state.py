@@ -62,17 +62,19 @@ class Backend:
 def ensure_schema(session: Session) -> None:
     """Install schema ``okto_change``, or do nothing when this version is there; safe when several do it at once.
 
+    Rights on it that others have, by default privileges or by mistake, are taken away.
+
     Outside a transaction only. Raises Refused when a newer okto-change was here, DatabaseError when the role may not
     create the schema or it belongs to somebody else.
     """
     if session.in_transaction:
         raise ValueError("ensure_schema needs a transaction of its own")
-    if is_current(session):
+    if is_current(session) and not session.query("doctor_readers"):
         return
     session.begin(INSTALL, isolation=READ_COMMITTED)
     try:
         session.query("schema_lock")
-        if not is_current(session):
+        if not is_current(session) or session.query("doctor_readers"):
             for text in queries.schemas():
                 session.execute(text)
             session.query("schema_record", version=SCHEMA_VERSION, digest=_schema_digest())

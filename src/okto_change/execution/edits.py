@@ -9,6 +9,7 @@ from okto_change.config import edit
 from okto_change.database import ledger
 from okto_change.digest import sha256
 from okto_change.errors import EditError, Stuck
+from okto_change.execution.images import retention
 from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit
 from okto_change.model import EditPreview, Event, EventKind, UndoProof
@@ -75,8 +76,10 @@ def prove(unit: EditUnit, before: bytes, after: bytes) -> UndoProof:
 
 def image(job: Job, unit: EditUnit, origin: str) -> tuple[bytes, bytes]:
     """Return the file's content before and after the edit of run ``origin``."""
-    rows = job.targets.ready(job.journal).query("edit_image", run=origin, unit=unit.number)
+    session = job.targets.ready(job.journal)
+    rows = session.query("edit_image", run=origin, unit=unit.number)
     if not rows:
+        retention.demand_kept(session, origin, str(unit.number))
         raise EditError(f"no image of this edit in run {origin}", where=unit.step.file)
     before, after = rows[0]
     return bytes(before), bytes(after)

@@ -33,6 +33,7 @@ class EventKind(StrEnum):
     UNDONE = "undone"
     CONFLICT = "conflict"
     SETTLED = "settled"
+    IMAGES_PURGED = "images purged"
     RUN_FINISHED = "run finished"
 
 

@@ -192,6 +192,36 @@ class AuditReport:
 
 
 @type_
+class PurgedImages:
+    """What stays of some images of a run: how many there were of which table or file, and their digest."""
+
+    target: str
+    change: str
+    run: str
+    unit: str
+    object: str
+    part: str
+    rows: int
+    digest: str
+
+
+@type_
+class Purge:
+    """Images that were too old (``keep`` is in seconds), gone unless ``dry_run``.
+
+    ``kept`` says which others must stay, ``silent`` names targets that could not be reached.
+    """
+
+    environment: str
+    keep: int
+    at: datetime
+    dry_run: bool
+    images: tuple[PurgedImages, ...]
+    kept: tuple[str, ...]
+    silent: tuple[str, ...] = ()
+
+
+@type_
 class Diagnosis:
     """One thing that ``doctor`` looked at; ``hint`` says what to do when it is not well."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from okto_change.pipeline.glass import Emergency, review
     from okto_change.pipeline.history import audit_log, audit_verify, doctor, show, status
     from okto_change.pipeline.policing import policy_check, policy_sign, policy_signers
+    from okto_change.pipeline.purging import purge
     from okto_change.pipeline.repository import Repository, open_repository
     from okto_change.pipeline.running import apply, resume, rollback
     from okto_change.pipeline.trusting import trust_init, trust_show
@@ -31,6 +32,7 @@ _HOMES = {
     "history": ("status", "show", "audit_log", "audit_verify", "doctor"),
     "policing": ("policy_check", "policy_sign", "policy_signers"),
     "trusting": ("trust_init", "trust_show"),
+    "purging": ("purge",),
     "repository": ("Repository", "open_repository"),
 }
 
@@ -52,6 +54,7 @@ __all__ = [
     "policy_check",
     "policy_sign",
     "policy_signers",
+    "purge",
     "resume",
     "review",
     "rollback",

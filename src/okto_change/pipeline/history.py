@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from okto_change.model import (
     Entry,
     SqlStep,
 )
-from okto_change.pipeline import glass
+from okto_change.pipeline import glass, purging
 from okto_change.pipeline.compiling import lock_path
 from okto_change.pipeline.connections import connect, open_journal, root
 from okto_change.pipeline.repository import CHANGES, Repository
@@ -81,7 +82,18 @@ def audit_verify(repo: Repository, environment: str) -> AuditReport:
     entry = repo.policy.environment(environment)
     recorded, silent = _recorded(repo, entry)
     with open_journal(entry, repo.environ, install=False) as journal:
-        return replace(journal.report(environment, recorded=recorded), notes=silent)
+        report = replace(journal.report(environment, recorded=recorded), notes=silent)
+        return report if report.problems else replace(report, problems=_unlike(repo, entry, journal))
+
+
+def _unlike(repo: Repository, entry: Environment, journal: Journal) -> tuple[str, ...]:
+    """Say where targets keep other digests of purged images than the journal; targets out of reach are told elsewhere."""
+    found: list[str] = []
+    for target in entry.targets.values():
+        if isinstance(target, PostgresTarget):
+            with suppress(OktoError), connect(target, repo.environ, install=False) as session:
+                found += purging.verified(entry, session, journal.entries(environment=entry.name))
+    return tuple(found)
 
 
 def _recorded(repo: Repository, entry: Environment) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -160,6 +172,9 @@ def _next(found: ChangeState) -> tuple[str | None, str | None]:
     detail = stand.format(", ".join(units), run)
     if found.state is State.CONFLICT:
         detail += "; an undo stopped where somebody changed what it left, and names what when it is tried again"
+    purged = next((known.purged_at for known in found.runs if known.id == run), None)
+    if purged is not None:
+        return f"{detail}; its images were purged on {purged:%Y-%m-%d}, so it cannot be put back from them", None
     if found.applied or found.state is State.CONFLICT:
         return detail, f"okto-change rollback {place}"
     return detail, f"okto-change resume {run}, or okto-change rollback {place}"

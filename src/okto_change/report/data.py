@@ -29,6 +29,7 @@ from okto_change.model import (
     Outcome,
     PolicyCheck,
     PolicySigned,
+    Purge,
     Reviews,
     TrustView,
 )
@@ -155,6 +156,11 @@ def log(entries: Sequence[Entry]) -> Json:
 def audit(report: AuditReport) -> Json:
     """``environment``, ``entries`` (a number), ``head``, ``problems``, ``intact``."""
     return _object("audit", intact=not report.problems, **_fields(report))
+
+
+def purge(result: Purge) -> Json:
+    """``environment``, ``keep`` (seconds), ``at``, ``dry_run``, ``images`` (what stays of each), ``kept``, ``silent``."""
+    return _object("purge", **_fields(result))
 
 
 def doctor(found: Sequence[Diagnosis]) -> Json:

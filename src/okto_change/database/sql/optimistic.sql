@@ -72,6 +72,14 @@ SELECT c.id, %(relid)s, %(source)s, %(sign)s, %(op)s, %(rows)s, %(columns)s::sma
 -- name: native_spread
 UPDATE okto_change.image_native AS n SET spread = true WHERE n.capture = ANY (%(captures)s) AND NOT n.spread
 
+-- name: native_readers
+-- Our own tables of images, and who else may do anything with them; NULL is PUBLIC.
+SELECT DISTINCT c.relname::text, g.rolname::text
+  FROM pg_catalog.pg_class AS c
+ CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS x
+  LEFT JOIN pg_catalog.pg_roles AS g ON g.oid = x.grantee
+ WHERE c.relnamespace = pg_catalog.to_regnamespace('okto_change') AND c.relname LIKE 'rows\_%%' AND x.grantee <> c.relowner
+
 -- name: native_inserted
 -- Rows that this transaction has inserted into one of our own tables.
 SELECT pg_catalog.pg_stat_get_xact_tuples_inserted(pg_catalog.to_regclass(%(name)s))

@@ -103,12 +103,20 @@ def make(session: Session, capture: int, relid: int, op: str, sets: Sequence[str
                 fields=fields, table=table.table,
             )
         )  # fmt: skip
+        private(session)
     return native
 
 
 def own(session: Session) -> Part:
     """Return the condition that row ``t`` was written by this transaction; a constant, so that parallel plans may use it."""
     return compose("t.xmin OPERATOR(pg_catalog.=) {xid}::xid", xid=literal(session.query("optimistic_xid")[0][0]))
+
+
+def private(session: Session) -> None:
+    """Take away what default privileges gave to others as our tables were made."""
+    for name, role in session.query("native_readers"):
+        reader = compose("PUBLIC") if role is None else identifier(role)
+        session.execute(compose("REVOKE ALL ON TABLE {name} FROM {reader}", name=identifier(OUR, name), reader=reader))
 
 
 def inserted(session: Session, name: str) -> int:
@@ -178,6 +186,7 @@ def keep_new(session: Session, native: Native) -> int:
             source=source, own=own(session),
         )
     )  # fmt: skip
+    private(session)
     return inserted(session, native.new_name)
 
 

@@ -8,7 +8,7 @@ from okto_change.database.composing import compose, identifier, literal
 from okto_change.database.session import Session
 from okto_change.errors import Conflict, DatabaseError, NotReversible, Unaccounted
 from okto_change.execution.images import capture as capturing
-from okto_change.execution.images import coverage, matching, native, net, shape, swap, wholesale, writers
+from okto_change.execution.images import coverage, matching, native, net, retention, shape, swap, wholesale, writers
 from okto_change.execution.images.capture import Capture
 from okto_change.execution.images.matching import Work
 from okto_change.execution.images.pins import pinned, resolving
@@ -49,6 +49,7 @@ def restore(
     origin = session.query("image_origin", run=run, unit=unit)
     if not origin:
         raise NotReversible(f"there are no images of run {run}, unit {unit}", where=session.target)
+    retention.demand_kept(session, run, unit)
     name, extra = undo_run or f"{run}/undo", frozenset[str]()
     taken = wholesale.take_back(session, origin[0][0], name, unit, _unchanged_tables, only_clean=only_clean)
     if taken is not None:
