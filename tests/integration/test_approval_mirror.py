@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from okto_change.approval import source, trust
+from okto_change.approval import source, tree, trust
+from okto_change.approval.objects import BadObject
 from okto_change.approval.safegit import GitFailed, SafeGit, without_credentials
 from okto_change.errors import NotAuthorised, PlanError, WorkspaceError
 from tests.integration.approval_repos import CHANGE, POLICY, Scene, alarm, is_root, make_scene, policy_text, run
@@ -185,8 +186,50 @@ def test_a_forged_object_is_found_out(tmp_path: Path) -> None:
     file = tmp_path / "r.git" / "objects" / oid[:2] / oid[2:]
     file.chmod(0o644)
     file.write_bytes(zlib.compress(b"blob 5\0evil\n"))
-    with pytest.raises(GitFailed, match="does not hash to its name"):
+    with pytest.raises(BadObject, match="does not hash to its name"):
         git.blobs([oid], 100)
+    with pytest.raises(BadObject, match="is not there, or is no file"):
+        git.blobs(["0" * 40], 100)
+
+
+def test_a_forged_folder_is_found_out(tmp_path: Path) -> None:
+    """A tree is hashed again too, so it leads to no other files than the commit says."""
+    run("git", "init", "--quiet", "--bare", str(tmp_path / "r.git"))
+    git = SafeGit(tmp_path / "r.git")
+    blob = git.run("hash-object", "-w", "--stdin", feed=b"fine\n").decode().strip()
+    oid = git.run("mktree", feed=f"100644 blob {blob}\tplan.yaml\n".encode()).decode().strip()
+    assert [entry.oid for entry in git.objects.tree(oid)] == [blob]
+    content = b"100644 plan.yaml\0" + bytes.fromhex(git.run("hash-object", "-w", "--stdin", feed=b"evil\n").decode())
+    file = tmp_path / "r.git" / "objects" / oid[:2] / oid[2:]
+    file.chmod(0o644)
+    file.write_bytes(zlib.compress(b"tree %d\0%s" % (len(content), content)))
+    with pytest.raises(BadObject, match="does not hash to its name"):
+        SafeGit(tmp_path / "r.git").objects.tree(oid)
+
+
+def test_a_flood_of_files_is_not_judged(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever fills a folder costs a clear error, not the machine."""
+    scene.repo.commit("Flood", {f"changes/{CHANGE}/{number}.sql": "x" for number in range(30)})
+    mirror = scene.mirror()
+    monkeypatch.setattr(tree, "MOST_ENTRIES", 20)
+    with pytest.raises(NotAuthorised, match="more than 20 files and folders"):
+        mirror.files(mirror.commit("refs/heads/main"), f"changes/{CHANGE}/")
+    monkeypatch.setattr(tree, "MOST_HISTORY", 100)
+    with pytest.raises(NotAuthorised, match="too long to be judged"):
+        mirror.find_version(PLAN, "00" * 32)
+
+
+@pytest.mark.parametrize(
+    "name", ["commondir", "config.worktree", "info/attributes", "hooks", "objects/info/http-alternates"]
+)
+def test_files_by_which_git_would_go_elsewhere_are_refused(scene: Scene, name: str) -> None:
+    """Another object store, other settings, a hook: ours has none of them."""
+    place = scene.mirror().folder / name
+    place.parent.mkdir(exist_ok=True, parents=True)
+    place.write_text("x\n")
+    with pytest.raises(WorkspaceError, match="changed by somebody else") as caught:
+        scene.mirror()
+    assert caught.value.faults == (name,)
 
 
 def test_a_mirror_that_somebody_changed_is_refused(scene: Scene) -> None:

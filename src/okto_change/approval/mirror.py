@@ -100,6 +100,12 @@ class Mirror:
 
     def head_commit(self) -> str:
         """Return the commit at HEAD of the user's own clone, fetched now. Raises WorkspaceError if there is none."""
+        asked = SafeGit(None, network=True).attempt(
+            "-C", str(self.source.root), "rev-parse", "--verify", "--quiet", "HEAD^{commit}"
+        )
+        head = (asked.lines() or [""])[0]
+        if asked.code == 0 and head in self._known().values():
+            return head
         with self.locked():
             ran = self.network.attempt(*_fetching(local=True), "--", str(self.source.root), f"+HEAD:{HEAD}")
         self._refs = None
@@ -122,9 +128,7 @@ class Mirror:
 
     def folders(self, commit: str, prefix: str) -> tuple[str, ...]:
         """Return the names of the folders right under ``prefix`` (ending in ``/``) at ``commit``, whatever is in them."""
-        found = tree.entries(self.git, _commit(commit), prefix)
-        parts = (blob.path.removeprefix(prefix).split("/") for blob in found)
-        return tuple(sorted({part[0] for part in parts if len(part) > 1}))
+        return tuple(sorted(tree.names(self.git, _commit(commit), prefix)))
 
     def decision_files(
         self, change: str, environment: str, *, commit: str | None = None
@@ -205,6 +209,10 @@ class Mirror:
                 raise self._backwards(ref, old, new)
             moves[_seen(ref)] = new
         self._set(moves)
+        if moves:
+            # With it a scan of one folder's history skips commits that cannot have touched it; without it, it is slow.
+            graph = ("commit-graph", "write", "--reachable", "--changed-paths", "--split", "--no-progress")
+            self.git.attempt(*graph)
 
     def _backwards(self, ref: str, old: str, new: str | None) -> NotAuthorised:
         return NotAuthorised(

@@ -8,15 +8,16 @@ at hand.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import signal
 import subprocess
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from okto_change.approval.objects import Objects
 from okto_change.errors import WorkspaceError
 
 PATIENCE = 60
@@ -92,10 +93,12 @@ class SafeGit:
 
     def attempt(self, *arguments: str, feed: bytes = b"", extra: Mapping[str, str] | None = None) -> Ran:
         """Run a command to its end, whatever its exit code; raises GitFailed without git, or if it takes too long."""
+        return _run([*self._command(), *arguments], feed, self._environment() | dict(extra or {}), self._patience)
+
+    def _command(self) -> list[str]:
         settings = [word for setting in _SETTINGS for word in ("-c", setting)]
         place = [] if self.git_dir is None else [f"--git-dir={self.git_dir}"]
-        environment = self._environment() | dict(extra or {})
-        return _run(["git", *place, *settings, *arguments], feed, environment, self._patience)
+        return ["git", *place, *settings]
 
     def _environment(self) -> dict[str, str]:
         kept = (*_KEPT, *(_KEPT_ONLINE if self._network else ()))
@@ -105,37 +108,20 @@ class SafeGit:
     def blobs(self, ids: Iterable[str], most: int) -> dict[str, bytes | None]:
         """Return the content of blobs by object id, hashed again; None for a blob larger than ``most`` bytes.
 
-        Raises GitFailed for an object that is missing, is no blob, or whose content does not hash to its id.
+        Raises BadObject for an object that is missing, is no blob, or whose content does not hash to its id.
         """
         wanted = list(dict.fromkeys(ids))
-        sizes = self._sizes(wanted)
-        small = [oid for oid in wanted if sizes[oid] <= most]
-        return {oid: None for oid in wanted} | self._contents(small)
-
-    def _sizes(self, wanted: list[str]) -> dict[str, int]:
         if not wanted:
             return {}
-        listing = self.run("cat-file", "--batch-check", feed=_lines(wanted)).decode("ascii").splitlines()
-        sizes = {}
-        for oid, line in zip(wanted, listing, strict=True):
-            words = line.split(" ")
-            if len(words) != 3 or words[0] != oid or words[1] != "blob":
-                raise GitFailed(f"object {oid[:12]} is not there, or is no file")
-            sizes[oid] = int(words[2])
-        return sizes
+        sizes = self.objects.sizes(wanted)
+        small = [oid for oid in wanted if sizes[oid] <= most]
+        found = dict(zip(small, self.objects.contents(small, "blob"), strict=True))
+        return {oid: found.get(oid) for oid in wanted}
 
-    def _contents(self, wanted: list[str]) -> dict[str, bytes]:
-        found: dict[str, bytes] = {}
-        rest = memoryview(self.run("cat-file", "--batch", feed=_lines(wanted)) if wanted else b"")
-        for oid in wanted:
-            head, _, _ = bytes(rest[:200]).partition(b"\n")
-            size = int(head.split(b" ")[2])
-            content = bytes(rest[len(head) + 1 : len(head) + 1 + size])
-            rest = rest[len(head) + size + 2 :]
-            if _hash(content, len(oid)) != oid:
-                raise GitFailed(f"object {oid[:12]} does not hash to its name", hint="the copy is damaged or forged")
-            found[oid] = content
-        return found
+    @cached_property
+    def objects(self) -> Objects:
+        """The process that answers for objects, started when first asked."""
+        return Objects(self._command(), self._environment(), self._patience)
 
 
 def failure(message: str, said: str, *, where: object | None = None, hint: str | None = None) -> GitFailed:
@@ -163,7 +149,7 @@ def _run(command: list[str], feed: bytes, environment: dict[str, str], patience:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
             cwd="/", start_new_session=True)  # fmt: skip
     except FileNotFoundError as error:
-        raise GitFailed("git is not installed", hint="install git 2.35 or newer") from error
+        raise GitFailed("git is not installed", hint="install git 2.36 or newer") from error
     try:
         out, err = process.communicate(feed, timeout=patience)
     except BaseException as error:
@@ -177,15 +163,3 @@ def _run(command: list[str], feed: bytes, environment: dict[str, str], patience:
             if stream is not None:
                 stream.close()
     return Ran(process.returncode, out, err.decode("utf-8", "replace"))
-
-
-def _lines(words: Iterable[str]) -> bytes:
-    return "".join(f"{word}\n" for word in words).encode("ascii")
-
-
-def _hash(content: bytes, digits: int) -> str:
-    """Return git's object id of a blob; SHA-1 is only git's name for it, no authority rests on it."""
-    head = b"blob %d\0" % len(content)
-    if digits == 64:
-        return hashlib.sha256(head + content).hexdigest()
-    return hashlib.sha1(head + content, usedforsecurity=False).hexdigest()

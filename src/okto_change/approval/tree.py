@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from okto_change.approval.decisions import DecisionFile
+from okto_change.approval.objects import Entry
 from okto_change.approval.safegit import SafeGit
 from okto_change.approval.statement import LARGEST
 from okto_change.errors import NotAuthorised, PlanError
@@ -16,6 +18,10 @@ MOST_BYTES = 1024 * 1024
 MOST_TOTAL = 8 * 1024 * 1024
 """all files of a folder"""
 MOST_FILES = 2_000
+MOST_ENTRIES = 10_000
+"""files and folders that are looked at below any folder"""
+MOST_HISTORY = 64 * 1024 * 1024
+"""bytes of what git says of a folder's history"""
 MOST_DECISIONS = 500
 """decision files of one change in one environment, deleted ones included"""
 PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
@@ -46,9 +52,49 @@ def files(git: SafeGit, commit: str, prefix: str) -> dict[str, bytes]:
 
 
 def entries(git: SafeGit, commit: str, prefix: str) -> list[Blob]:
-    """Return everything under the folder ``prefix`` of ``commit``, subfolders included."""
-    listing = git.run("ls-tree", "-r", "-l", "-z", "--full-tree", commit, "--", prefix.rstrip("/") + "/")
-    return [_blob(line) for line in listing.split(b"\0") if line]
+    """Return everything under the folder ``prefix`` of ``commit``, subfolders included, sorted by path.
+
+    Raises NotAuthorised for more entries than are ever looked at.
+    """
+    top = _find(git, commit, prefix)
+    found = [] if top is None else list(_walk(git, top, prefix.rstrip("/").encode() + b"/"))
+    sizes = git.objects.sizes([entry.oid for _, entry in found if entry.mode != "160000"])
+    blobs = ((path, Blob(_name(path), entry.mode, entry.oid, sizes.get(entry.oid, -1))) for path, entry in found)
+    return [blob for _, blob in sorted(blobs, key=itemgetter(0))]
+
+
+def names(git: SafeGit, commit: str, prefix: str) -> tuple[str, ...]:
+    """Return the names of the folders right under ``prefix`` of ``commit``."""
+    top = _find(git, commit, prefix)
+    return () if top is None else tuple(_name(entry.name) for entry in git.objects.tree(top) if entry.folder)
+
+
+def _find(git: SafeGit, commit: str, prefix: str) -> str | None:
+    """Return the id of the tree at ``prefix``; None where there is none."""
+    oid = git.objects.tree_of(commit)
+    for part in filter(None, prefix.encode().split(b"/")):
+        inner = [entry.oid for entry in git.objects.tree(oid) if entry.name == part and entry.folder]
+        if not inner:
+            return None
+        oid = inner[0]
+    return oid
+
+
+def _walk(git: SafeGit, top: str, prefix: bytes) -> Iterator[tuple[bytes, Entry]]:
+    waiting, seen = [(prefix, top)], 0
+    while waiting:
+        path, oid = waiting.pop()
+        for entry in git.objects.tree(oid):
+            seen += 1
+            if seen > MOST_ENTRIES:
+                raise NotAuthorised(
+                    f"{_name(prefix)} holds more than {MOST_ENTRIES} files and folders",
+                    hint="see who floods the branch",
+                )
+            if entry.folder:
+                waiting.append((path + entry.name + b"/", entry.oid))
+            else:
+                yield path + entry.name, entry
 
 
 def decision_files(git: SafeGit, places: Sequence[tuple[str, str]]) -> list[DecisionFile]:
@@ -76,6 +122,8 @@ def history(git: SafeGit, commit: str, path: str) -> Iterator[Blob]:
     listing = git.run(
         "log", "--full-history", "-m", "--no-renames", "--raw", "--no-abbrev", "-z", "--format=", commit, "--", path
     )
+    if len(listing) > MOST_HISTORY:
+        raise NotAuthorised(f"the history of {path} is too long to be judged", hint="see who floods the branch")
     words = iter(listing.split(b"\0"))
     for word in words:
         head = word.strip().decode("ascii", "replace")
@@ -90,12 +138,6 @@ def versions(git: SafeGit, commit: str, path: str) -> Iterable[bytes]:
     """Return every content that the file ``path`` had in the history of ``commit``, newest first."""
     content = git.blobs((blob.oid for blob in history(git, commit, path) if blob.path == path), MOST_BYTES)
     return [found for found in content.values() if found is not None]
-
-
-def _blob(line: bytes) -> Blob:
-    head, _, path = line.partition(b"\t")
-    mode, _, oid, size = head.decode("ascii").split()
-    return Blob(_name(path), mode, oid, -1 if size == "-" else int(size))
 
 
 def _name(path: bytes) -> str:
