@@ -14,7 +14,7 @@ from okto_change.approval import policy as policies
 from okto_change.approval.policy import Clearance, clear
 from okto_change.approval.rulebook import Policy
 from okto_change.errors import NotAuthorised
-from okto_change.model import Lock
+from okto_change.model import Lock, Risk
 from tests.unit.approval.helpers import ENVIRONMENTS, NOW, judge, make_file, make_lock, make_policy
 
 GOOD = [make_file("ana", "submit"), make_file("bruno", "approve", "dba"), make_file("davi", "approve", "owners")]
@@ -131,3 +131,34 @@ def test_who_cannot_count_is_told_before_signing(person: str, words: str) -> Non
     with pytest.raises(NotAuthorised, match=words) as caught:
         policies.role(policy, taken, person)
     assert caught.value.hint == "ask bruno or carla"
+
+
+def test_rules_add_to_who_may_run_it() -> None:
+    """Everything that the environment and each matching rule ask; a rule forbids only what it says."""
+    rules = (
+        "rules:\n  - {id: prod, when: {env: [prod]}, require: {dba: 1, owners: 1}}\n"
+        "  - {id: high, when: {risk: [high]}, require: {}, execute: {groups: [dba], may_be_approver: false}}\n"
+    )
+    policy, high = make_policy(rules=rules), make_lock(risk=Risk.HIGH)
+    files = [make_file(one, what, role, lock=high) for one, what, role in (
+        ("ana", "submit", ""), ("bruno", "approve", "dba"), ("davi", "approve", "owners"))]  # fmt: skip
+    assert grant(policy).executor == "bruno"
+    assert faults(policy=policy, lock=high, files=files) == (
+        "step 8 (executor): bruno approved this change, and may not run it here",
+    )
+    assert faults(policy=policy, lock=high, files=files, executor="eva") == (
+        "step 8 (executor): eva is in none of the groups that may execute here: dba",
+    )
+    assert grant(policy, lock=high, files=files, executor="carla").executor == "carla"
+
+
+def test_a_risk_found_live_counts_like_the_lock_s() -> None:
+    """It may raise what the lock says, never lower it."""
+    rules = "rules: [{id: all, require: {dba: 1}}, {id: high, when: {risk: [high]}, require: {security: 1}}]\n"
+    policy = make_policy(rules=rules)
+    files = judge([make_file("ana", "submit"), make_file("bruno", "approve", "dba")], policy)
+    assert policies.ballot(policy, make_lock(), files, NOW).cleared
+    raised = policies.ballot(policy, make_lock(), files, NOW, risk=Risk.HIGH)
+    assert not raised.cleared and raised.rules == ("all", "high")
+    lowered = policies.ballot(policy, make_lock(risk=Risk.HIGH), judge([], policy), NOW, risk=Risk.LOW)
+    assert lowered.risk is Risk.HIGH

@@ -225,3 +225,14 @@ def test_a_number_of_rows_says_how_far_it_can_be_trusted(count: Count, words: st
 def test_a_duration_is_said_as_people_say_it(milliseconds: int, words: str) -> None:
     """The unit that fits."""
     assert units.duration(milliseconds) == words
+
+
+def test_the_plain_ballot_hides_nothing_and_obeys_nothing() -> None:
+    """Terminal escapes, bidi controls and letters that look like others are shown as what they are."""
+    from okto_change.report import plain
+
+    odd = replace(samples.BALLOT.decisions[0], file="\x1b[2Jana-\u0430pprove.signed", reason="fine\u202eesrever")
+    page = plain.ballot(replace(samples.BALLOT, decisions=(odd,), notes=("a\nb",)))
+    assert "\x1b" not in page and "\u202e" not in page
+    assert "\\u{1b}[2Jana-\\u{430}pprove.signed" in page
+    assert "\\u{202e}" in page and "\\u{a}" in page
