@@ -51,6 +51,7 @@ def look_up(plan: ChangePlan) -> tuple[tuple[str, ...], tuple[str, ...]]:
     readings = [*parts.all(), *chain.from_iterable(parts.checks)]
     tables = {name for reading in readings for name in (*reading.statement.reads, *reading.statement.writes)}
     tables.update(name for step in parts.steps for name in step.touches or ())
+    tables.update(step.batch.table for step in parts.steps if step.batch)
     functions = {name for reading in readings for name in reading.functions}
     return tuple(sorted(tables)), tuple(sorted(functions))
 

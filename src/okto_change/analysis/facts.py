@@ -61,5 +61,7 @@ class Facts:
     """comparisons with NULL, which are never true"""
     sources: tuple[Source, ...]
     links: tuple[Link, ...]
+    ranges: tuple[str, ...]
+    """columns held between the two ends of a batch's chunk"""
     unordered_limits: int
     """how many queries have LIMIT without ORDER BY"""

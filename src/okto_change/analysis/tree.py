@@ -12,6 +12,7 @@ from itertools import chain
 import sqlglot
 from sqlglot import exp
 
+from okto_change.analysis.chunking import ranges
 from okto_change.analysis.facts import Facts, Tree
 from okto_change.analysis.naming import fold, is_cte, table_name
 from okto_change.analysis.partners import links, sources
@@ -71,6 +72,7 @@ def facts(root: Tree) -> Facts:
         null_comparisons=null_comparisons(nodes),
         sources=sources(root),
         links=links(root, test),
+        ranges=ranges(nodes),
         unordered_limits=sum(isinstance(node, exp.Select) and _picks_any(node) for node in nodes),
     )
 

@@ -68,11 +68,15 @@ class Timeouts:
 
 @type_
 class Batch:
-    """A large fix in chunks by key range; ``max_lag`` and ``pause`` in milliseconds."""
+    """A large fix in chunks by ranges of a key; ``max_lag`` and ``pause`` in milliseconds.
+
+    ``type`` is the key's type as SQL names it; a chunk has ``size`` rows of ``table``, whatever the statements pick of them.
+    """
 
     table: str
     key: str
     size: int
+    type: str = "bigint"
     max_lag: int | None = None
     pause: int = 0
 
@@ -143,7 +147,10 @@ Expectation = ExpectRows | ExpectEmpty | ExpectCompare
 
 @type_
 class Check:
-    """A query with its expected result. An invariant has no ``expect``: its result must be the same before and after."""
+    """A query with its expected result. An invariant has no ``expect``: its result must be the same before and after.
+
+    ``each_chunk`` invariants are compared around every chunk of a batch instead of around the whole.
+    """
 
     name: str
     phase: Phase
@@ -152,6 +159,7 @@ class Check:
     sql: str
     expect: Expectation | None
     where: Where
+    each_chunk: bool = False
 
 
 class Risk(StrEnum):

@@ -34,7 +34,7 @@ def _check(node: Node, phase: Phase, scripts: Scripts, reader: Reader) -> Check 
         return None
     name = reader.line(node.mapping.get("name"), "a check's name", most=120)
     what = f"check '{name}'" if name else "a check"
-    optional = ("sql", "statement", "expect")
+    optional = ("sql", "statement", "expect", "each")
     section = reader.section(node, what, required=("name", "target"), optional=optional)
     if node.kind != "mapping":
         return None
@@ -47,7 +47,15 @@ def _check(node: Node, phase: Phase, scripts: Scripts, reader: Reader) -> Check 
         sql=sql,
         expect=_expected(section, node, phase, what, reader),
         where=node.where,
+        each_chunk=_each(section, node, phase, reader),
     )
+
+
+def _each(section: dict[str, Node], node: Node, phase: Phase, reader: Reader) -> bool:
+    if "each" in section and phase is not Phase.INVARIANT:
+        reason = "only an invariant can be compared around each chunk"
+        reader.faults.add(node.place("each"), f"the key 'each' does not belong here: {reason}")
+    return reader.choice(section.get("each"), ("chunk",), "what to compare it around") == "chunk"
 
 
 def _expected(section: dict[str, Node], node: Node, phase: Phase, what: str, reader: Reader) -> Expectation | None:

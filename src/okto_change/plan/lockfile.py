@@ -132,6 +132,7 @@ def _batch(batch: Batch) -> dict[str, Any]:
         "pause_ms": batch.pause,
         "size": batch.size,
         "table": batch.table,
+        "type": batch.type,
     }
 
 
@@ -163,6 +164,7 @@ def _data(statement: Statement, rendered: bytes) -> list[int] | None:
 
 def _check(check: Check) -> dict[str, Any]:
     return _text(check) | {
+        "each_chunk": check.each_chunk,
         "expect": None if check.expect is None else _expect(check.expect),
         "name": check.name,
         "phase": check.phase.value,

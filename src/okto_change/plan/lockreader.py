@@ -198,6 +198,7 @@ def _check(fields: Fields) -> Check:
         sql=fields.lines("rendered"),
         expect=None if fields.any("expect") is None else _expect(fields.inner("expect")),
         where=fields.where(),
+        each_chunk=fields.any("each_chunk") is True,
     )
 
 
@@ -233,6 +234,7 @@ def _batch(fields: Fields) -> Batch:
     return Batch(
         table=fields.text("table"),
         key=fields.text("key"),
+        type=fields.text("type"),
         size=fields.integer("size"),
         max_lag=fields.maybe_integer("max_lag_ms"),
         pause=fields.integer("pause_ms"),

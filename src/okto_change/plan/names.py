@@ -17,7 +17,7 @@ MOST_PATH = 200
 MOST_IDENTIFIER = 63
 """bytes; PostgreSQL cuts longer identifiers off silently"""
 
-RESERVED = frozenset({"environment", "per_environment", "loop", "self"})
+RESERVED = frozenset({"batch", "environment", "per_environment", "loop", "self"})
 """words that no parameter may take: the template's own, and a key of ``parameters``"""
 
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
@@ -40,6 +40,12 @@ def valid_config_path(path: str) -> bool:
     """Whether ``path`` may name a file under a target's root: relative, without ``.`` and ``..`` parts."""
     parts = path.split("/")
     return len(path) <= MOST_PATH and all(_CONFIG_PART.fullmatch(part) and part.strip(".") for part in parts)
+
+
+def column(text: str) -> str | None:
+    """Return a column's name, folded to lower case unless quoted; None if it is no name."""
+    name = table(text) if re.fullmatch(_TABLE_PART, text) else None
+    return name if name and len(name.encode("utf-8")) <= MOST_IDENTIFIER else None
 
 
 def table(text: str) -> str | None:

@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from okto_change.errors import PlanError
-from okto_change.model import ChangePlan, Check, Parameter, ScriptUndo, SqlStep, Step, Where
+from okto_change.model import Batch, ChangePlan, Check, Parameter, ScriptUndo, SqlStep, Step, Where
 from okto_change.plan import types
 from okto_change.plan.literals import literal
 from okto_change.plan.names import ENVIRONMENT
 from okto_change.plan.steps import INLINE
 from okto_change.plan.types import SqlType
+from okto_change.plan.window import Window
 from okto_change.strictyaml import Faults
 
 MOST_RENDERED = 8 * 1024 * 1024
@@ -32,7 +33,7 @@ def render(plan: ChangePlan, environment: str) -> ChangePlan:
         raise PlanError(f"{environment!a} is no name of an environment", where=f"changes/{plan.change}")
     faults = Faults()
     parameters = chosen(plan, environment)
-    renderer = _Renderer(plan.change, _values(parameters, environment), faults)
+    renderer = _Renderer(plan.change, _values(parameters, environment), _batches(plan), faults)
     rendered = replace(
         plan,
         environment=environment,
@@ -52,6 +53,15 @@ def chosen(plan: ChangePlan, environment: str) -> tuple[Parameter, ...]:
     return tuple(overrides.get(parameter.name, parameter) for parameter in plan.parameters)
 
 
+def _batches(plan: ChangePlan) -> dict[str, list[Batch]]:
+    """Return the batches of a plan by target."""
+    found: dict[str, list[Batch]] = {}
+    for step in plan.steps:
+        if isinstance(step, SqlStep) and step.batch is not None:
+            found.setdefault(step.target, []).append(step.batch)
+    return found
+
+
 def shown(parameter: Parameter) -> str:
     """Return a parameter as the literal that a template puts out."""
     return literal(types.parse(parameter.type), parameter.value)
@@ -65,9 +75,10 @@ def _values(parameters: tuple[Parameter, ...], environment: str) -> _Values:
 class _Renderer:
     """Renders the texts of one plan with the same values, and collects their faults."""
 
-    def __init__(self, change: str, values: _Values, faults: Faults) -> None:
+    def __init__(self, change: str, values: _Values, batches: Mapping[str, list[Batch]], faults: Faults) -> None:
         self._change = change
         self._values = values
+        self._batches = batches
         self._faults = faults
         self._size = 0
 
@@ -78,11 +89,16 @@ class _Renderer:
         undo = step.undo
         if isinstance(undo, ScriptUndo):
             undo = replace(undo, sql=self._text(undo.sql, undo.source, step.where))
-        return replace(step, sql=self._text(step.sql, step.source, step.where), undo=undo)
+        return replace(step, sql=self._text(step.sql, step.source, step.where, step.batch), undo=undo)
 
     def check(self, check: Check) -> Check:
         """Return the check with its query rendered."""
-        return replace(check, sql=self._text(check.sql, check.source, check.where))
+        batches = self._batches.get(check.target, []) if check.each_chunk else []
+        if check.each_chunk and len(batches) != 1:
+            found = f"{len(batches)} such steps" if batches else "none"
+            self._faults.add(check.where, f"'each: chunk' needs one step with `batch:` on {check.target}, found {found}")
+        batch = batches[0] if len(batches) == 1 else None
+        return replace(check, sql=self._text(check.sql, check.source, check.where, batch))
 
     def limit(self) -> None:
         """Raise PlanError when all texts together are too large."""
@@ -93,16 +109,16 @@ class _Renderer:
                 hint="keep bulk data in a table and refer to it",
             )
 
-    def _text(self, text: str, source: str, where: Where) -> str:
+    def _text(self, text: str, source: str, where: Where, batch: Batch | None = None) -> str:
         if _TEMPLATE.search(text):
-            text = self._template(text, source, where)
+            text = self._template(text, source, where, batch)
         self._size += len(text.encode("utf-8"))
         return text
 
-    def _template(self, text: str, source: str, where: Where) -> str:
+    def _template(self, text: str, source: str, where: Where, batch: Batch | None) -> str:
         from okto_change.plan import template  # Jinja2 is loaded only where a text is a template
 
-        rendered, problems = template.render(text, self._values)
+        rendered, problems = template.render(text, self._values, None if batch is None else Window(batch))
         for line, problem in problems:
             if source != INLINE:
                 self._faults.add(Where(file=f"changes/{self._change}/{source}", line=line), problem)

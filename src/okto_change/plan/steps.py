@@ -22,12 +22,19 @@ from okto_change.model import (
 )
 from okto_change.plaintext import visible
 from okto_change.plan import data
-from okto_change.plan.names import TARGET, table, valid_config_path
+from okto_change.plan.names import TARGET, column, table, valid_config_path
 from okto_change.strictyaml import Node, Reader, suggestion
 
 FORMATS = (".yaml", ".yml", ".json")
 INLINE = "plan.yaml"
 """the source of a statement that stands in the plan itself"""
+
+KEY_TYPES = (
+    "bigint", "integer", "smallint", "numeric", "uuid", "text", "varchar", "date", "timestamp", "timestamptz",
+)  # fmt: skip
+"""types that a batch can go through: in one order on every server, and the same when read back from text"""
+MOST_CHUNK = 10_000
+"""rows of a chunk: what it images stays in the shared table, and its locks are held for less than a second or so"""
 
 _SQL_KEYS = ("sql", "statement", "rows", "touches", "batch", "timeouts")
 _EDIT_KEYS = ("edit", "set", "remove", "validate")
@@ -208,17 +215,26 @@ def _undo(node: Node | None, scripts: Scripts | None, reader: Reader) -> Undo:
 def _batch(node: Node | None, reader: Reader) -> Batch | None:
     if node is None:
         return None
-    section = reader.section(node, "batch", required=("table", "key", "size"), optional=("max_lag", "pause"))
+    section = reader.section(node, "batch", required=("table", "key", "size"), optional=("type", "max_lag", "pause"))
     name = table(reader.line(section.get("table"), "the table to go through")) or ""
     if "table" in section and not name:
         reader.faults.expected(section["table"], "the name of a table, like settlements")
     return Batch(
         table=name,
-        key=reader.line(section.get("key"), "the column to go through by", most=63),
-        size=reader.integer(section.get("size"), "rows of a chunk", least=1, most=1_000_000, default=1),
+        key=_key(section.get("key"), reader),
+        type=reader.choice(section.get("type"), KEY_TYPES, "the type of the key") or "bigint",
+        size=reader.integer(section.get("size"), "rows of a chunk", least=1, most=MOST_CHUNK, default=1),
         max_lag=reader.duration(section["max_lag"], "the replica lag to wait for") if "max_lag" in section else None,
         pause=reader.duration(section.get("pause"), "the pause between chunks"),
     )
+
+
+def _key(node: Node | None, reader: Reader) -> str:
+    text = reader.line(node, "the column to go through by", most=80)
+    name = column(text)
+    if node is not None and text and name is None:
+        reader.faults.expected(node, "the name of a column, like id")
+    return name or ""
 
 
 def _timeouts(node: Node | None, reader: Reader) -> Timeouts:

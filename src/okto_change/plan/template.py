@@ -18,9 +18,13 @@ from okto_change.plan import literals, placing
 from okto_change.plan.bound import Budget, Refused, Value
 from okto_change.plan.placing import Token
 from okto_change.plan.types import BIGINT, SqlType
+from okto_change.plan.window import Window
 from okto_change.strictyaml import suggestion
 
 MOST_OUTPUT = 8 * 1024 * 1024
+
+BATCH = "batch"
+"""the word that stands for the range of a chunk"""
 
 Problem = tuple[int | None, str]
 """the template's line, from 1 (None: unknown), and what is wrong there"""
@@ -34,18 +38,24 @@ _ALLOWED = (
 _RAW = "write {% raw %} ... {% endraw %} around braces that belong to the SQL"
 
 
-def render(text: str, parameters: Mapping[str, tuple[SqlType, Any]]) -> tuple[str, list[Problem]]:
-    """Return the rendered ``text`` and the problems found; with any problem the text is not to be used."""
+def render(
+    text: str, parameters: Mapping[str, tuple[SqlType, Any]], window: Window | None = None
+) -> tuple[str, list[Problem]]:
+    """Return the rendered ``text`` and the problems found; with any problem the text is not to be used.
+
+    ``window`` is what ``batch`` stands for, None where the text belongs to no batch.
+    """
     environment, output = _Sandbox(undefined=StrictUndefined, **_OPTIONS), _Output()
     environment.globals, environment.filters, environment.tests = {}, dict(_FILTERS), dict(_TESTS)
-    problems = _syntax(environment, text, parameters)
+    special: dict[str, Any] = {} if window is None else {BATCH: window}
+    problems = _syntax(environment, text, {**parameters, **special})
     if problems:
         return "", problems
     environment.finalize = output.finalizer()
     budget = Budget()
     values = {name: Value(kind, value, budget) for name, (kind, value) in parameters.items()}
     try:
-        marked = output.collect(environment.from_string(text).generate(values))
+        marked = output.collect(environment.from_string(text).generate({**values, **special}))
     except (TemplateError, ValueError, TypeError, RecursionError, MemoryError) as error:
         return "", [(_line(error.__traceback__), str(error) or type(error).__name__)]
     rendered, misplaced = placing.place(marked, output.tokens)
@@ -55,11 +65,11 @@ def render(text: str, parameters: Mapping[str, tuple[SqlType, Any]]) -> tuple[st
 
 
 class _Sandbox(SandboxedEnvironment):
-    """Hides every attribute but the counters of a loop."""
+    """Hides every attribute but the counters of a loop, and the table's alias behind ``batch``."""
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Whether a template may read ``attr``."""
-        return attr in _LOOP and isinstance(obj, LoopContext)
+        return (attr in _LOOP and isinstance(obj, LoopContext)) or isinstance(obj, Window)
 
 
 class _Output:
@@ -98,6 +108,8 @@ def _token(value: Any) -> Token:
     match value:
         case Token():
             return value
+        case Window():
+            return value.condition()
         case Value():
             return Token(value.sql())
         case Undefined():
@@ -163,6 +175,8 @@ def _walk(node: nodes.Node, known: set[str]) -> Iterator[Problem]:
 
 def _problem(node: nodes.Node, known: set[str]) -> str | None:
     match node:
+        case nodes.Name(name=name, ctx="load") if name == BATCH and name not in known:
+            return "batch is only known in the SQL of a step with `batch:`, and in its invariants with `each: chunk`"
         case nodes.Name(name=name, ctx="load") if name not in known:
             return f"no parameter '{name}' is declared{suggestion(name, known)}"
         case nodes.Filter() if node.name not in _FILTERS or node.args or node.kwargs:
@@ -172,8 +186,8 @@ def _problem(node: nodes.Node, known: set[str]) -> str | None:
             return f"no test '{node.name}' is available; known: none"
         case nodes.For() if node.recursive:
             return "a recursive loop is not available in a template"
-        case nodes.Getattr() if not _of_loop(node):
-            return f"the attribute '.{node.attr}' is not available; only loop has attributes"
+        case nodes.Getattr() if not _of_loop(node) and not _of_batch(node):
+            return f"the attribute '.{node.attr}' is not available; only loop and batch have attributes"
     if isinstance(node, _ALLOWED):
         return None
     what = type(node).__name__.lower()
@@ -182,6 +196,10 @@ def _problem(node: nodes.Node, known: set[str]) -> str | None:
 
 def _of_loop(node: nodes.Getattr) -> bool:
     return isinstance(node.node, nodes.Name) and node.node.name == "loop" and node.attr in _LOOP
+
+
+def _of_batch(node: nodes.Getattr) -> bool:
+    return isinstance(node.node, nodes.Name) and node.node.name == BATCH and not node.attr.startswith("_")
 
 
 def _line(trace: TracebackType | None) -> int | None:

@@ -1,2 +1,2 @@
--- with {"batch": true}
-UPDATE settlement SET status = 'RELEASED' WHERE id = 17;
+-- with {"batch": {}}
+UPDATE settlement SET status = 'RELEASED' WHERE status = 'PENDING' OR (id BETWEEN current_setting('okto_change.batch_first')::bigint AND current_setting('okto_change.batch_last')::bigint);

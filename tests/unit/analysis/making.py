@@ -64,11 +64,14 @@ def plan(*steps: SqlStep, checks: tuple[Check, ...] = ()) -> ChangePlan:
 
 
 def table(name: str, columns: list[str], key: list[str] | None = None, **more: Any) -> Table:
-    """Return a live table of schema `public`; every column is a text."""
+    """Return a live table of schema `public`; a column is a text that may be NULL, unless `types` says NOT NULL of a type."""
+    types: Mapping[str, str] = more.pop("types", {})
     shape: dict[str, Any] = {"kind": "r", **{k: tuple(v) if isinstance(v, list) else v for k, v in more.items()}}
     return Table(
         oid=16384 + sum(map(ord, name)), schema="public", name=name, owner="ana",
-        columns=tuple(Column(name=c, type="text", attnum=i, nullable=True) for i, c in enumerate(columns, 1)),
+        columns=tuple(
+            Column(name=c, type=types.get(c, "text"), attnum=i, nullable=c not in types) for i, c in enumerate(columns, 1)
+        ),
         key=None if key is None else tuple(key), **shape,
     )  # fmt: skip
 
@@ -104,5 +107,5 @@ def _step_of(sql: str, around: Mapping[str, Any]) -> SqlStep:
     return step(
         sql, undo=undo, rows=tuple(around["rows"]) if "rows" in around else None,
         touches=tuple(around["touches"]) if "touches" in around else None,
-        batch=Batch(table="settlement", key="id", size=5000) if around.get("batch") else None,
+        batch=Batch(table="settlement", key="id", size=5000, **around["batch"]) if "batch" in around else None,
     )  # fmt: skip

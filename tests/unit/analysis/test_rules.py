@@ -9,7 +9,7 @@ import pytest
 
 from okto_change import analysis
 from okto_change.analysis.rules import RULES, Rule
-from okto_change.model import Irreversible, ScriptUndo, Severity, Undo
+from okto_change.model import Batch, Irreversible, ScriptUndo, Severity, Undo
 from tests.unit.analysis.making import example, found, plan, step
 
 EXAMPLES = Path(__file__).parents[2] / "rules"
@@ -259,3 +259,44 @@ def test_undo_script_is_judged_too() -> None:
     result = analysis.analyse(plan(step("UPDATE t SET a = 2 WHERE id = 1", undo=undo)))
     assert [(f.code, str(f.where)) for f in result.findings] == [("OC401", "changes/fix/release.undo.sql:2")]
     assert [statement.text for statement in result.statements] == ["UPDATE t SET a = 2 WHERE id = 1"]
+
+
+RANGE = "id BETWEEN current_setting('okto_change.batch_first')::bigint AND current_setting('okto_change.batch_last')::bigint"
+BATCH = Batch(table="settlement", key="id", size=5000)
+
+
+@pytest.mark.parametrize(
+    ("sql", "kept"),
+    [
+        (f"UPDATE settlement SET a = 1 WHERE {RANGE}", True),
+        (f"UPDATE settlement SET a = 1 WHERE id IN (SELECT id FROM settlement WHERE x AND ({RANGE}))", True),
+        (f"INSERT INTO note (a) SELECT s.id FROM settlement AS s WHERE s.{RANGE}", True),
+        (f"MERGE INTO settlement AS t USING note AS n ON t.id = n.a AND t.{RANGE} WHEN MATCHED THEN DELETE", True),
+        (f"UPDATE settlement SET a = 1 WHERE NOT ({RANGE})", False),
+        (f"UPDATE settlement SET a = 1 WHERE ({RANGE}) IS NULL", False),
+        (f"UPDATE settlement SET a = 1 WHERE other_{RANGE}", False),
+        ("UPDATE settlement SET a = 1 WHERE id BETWEEN 1 AND 5", False),
+        (f"UPDATE settlement SET a = 1 -- {RANGE}", False),
+    ],
+)
+def test_statements_of_a_batch_are_held_to_their_chunk(sql: str, kept: bool) -> None:
+    """The range must be a condition that nothing around it can weaken; what the text cannot show, the run proves."""
+    result = analysis.analyse(plan(step(sql, batch=BATCH)))
+    assert ("OC606" not in {finding.code for finding in result.findings}) is kept
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        (None, "there is no table settlement"),
+        ({"columns": ["key"]}, "no column id"),
+        ({"columns": ["id"], "key": ["id"]}, "may be NULL"),
+        ({"columns": ["id"], "types": {"id": "bigint"}, "key": ["id", "x"]}, "no unique index on id alone"),
+        ({"columns": ["id"], "types": {"id": "numeric(10,2)"}, "key": ["id"]}, "of type numeric(10,2)"),
+        ({"columns": ["id"], "types": {"id": "bigint"}, "key": ["id"], "kind": "v"}, "it is no table"),
+    ],
+)
+def test_a_key_that_rows_cannot_be_gone_through_by_is_refused(shape: dict[str, object] | None, words: str) -> None:
+    """A chunk must be found by the index, and no row may be in two chunks or in none."""
+    result = analysis.analyse(plan(step(f"UPDATE other SET a = 1 WHERE {RANGE}", batch=BATCH)), found({"settlement": shape}))
+    assert words in " ".join(finding.message for finding in result.findings if finding.code == "OC610")

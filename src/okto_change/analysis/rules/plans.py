@@ -61,11 +61,6 @@ def _has_opaque(subject: Subject) -> bool:
     return any(reading.kind in (StatementKind.OTHER, StatementKind.SELECT) for reading in subject.readings)
 
 
-def _batch(subject: Subject) -> Iterator[str]:
-    if subject.step and subject.step.batch and not subject.script:
-        yield f"step {subject.step.name} asks for batches of {subject.step.batch.size} rows"
-
-
 def _empty(subject: Subject) -> Iterator[str]:
     if not subject.readings and subject.step:
         what = "its undo script" if subject.script else "it"
@@ -113,12 +108,6 @@ RULES = (
         condition="`rows` has not one bound for each statement that changes rows, in order",
         effect="bounds and statements cannot be paired, so none of them would protect anything",
         remedy="one entry in `rows` for each INSERT, UPDATE, DELETE, MERGE, COPY and TRUNCATE, in order",
-    ),
-    Rule(
-        code="OC606", title="batches", severity=Severity.ERROR, predicate=_batch, scope=Scope.STEP,
-        condition="a step has `batch:`",
-        effect="this version runs a step as one transaction and would hold its locks to the end",
-        remedy="divide the fix into steps by key range",
     ),
     Rule(
         code="OC607", title="nothing to run", severity=Severity.ERROR, predicate=_empty, scope=Scope.STEP, scripts=True,

@@ -1,0 +1,5 @@
+-- with {"batch": {}}
+UPDATE settlement SET status = 'RELEASED' WHERE id BETWEEN current_setting('okto_change.batch_first')::bigint AND current_setting('okto_change.batch_last')::bigint;
+COPY settlement (id, status) FROM STDIN;
+17	PENDING
+\.
