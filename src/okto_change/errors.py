@@ -90,6 +90,10 @@ class Refused(OktoError):
     """A check, a finding or a missing precondition stopped the change before anything ran."""
 
 
+class TargetHeld(Refused):
+    """Another run holds the target."""
+
+
 class NotReversible(Refused):
     """The change cannot be undone automatically: it needs an undo script or an ``irreversible`` line."""
 
@@ -116,6 +120,12 @@ class Conflict(OktoError):
 
 class Stuck(OktoError):
     """A person must decide; ``state`` says exactly what is applied and what is not."""
+
+    exit_code = 6
+
+
+class Paused(OktoError):
+    """A large fix stopped between two chunks; those that are committed stand, and it can go on or be taken back."""
 
     exit_code = 6
 

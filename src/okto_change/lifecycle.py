@@ -12,7 +12,7 @@ COMMITTING, EDITING, UNDO_COMMITTING, COMMITTED, UNDONE and SETTLED; ``fate`` (`
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -38,6 +38,7 @@ class State(StrEnum):
     UNDONE = "undone"
     CONFLICT = "conflict"
     STUCK = "stuck"
+    PAUSED = "paused"
 
 
 S, K, R = State, EventKind, Result
@@ -49,6 +50,8 @@ PROGRESS = {
     K.STATEMENT_STARTED: "the author's next statement begins, inside the open transaction",
     K.STATEMENT_DONE: "the statement ended, not yet committed",
     K.IMAGES_KEPT: "rows before and after are kept, in the same transaction",
+    K.CHUNK_STARTED: "the next chunk of a batch begins, inside its own transaction",
+    K.WAITING: "a batch gives way between two chunks",
     K.RETRYING: "the transaction was rolled back and is tried again",
     K.ROLLED_BACK: "the open transaction was rolled back; what was committed before stands",
 }
@@ -83,6 +86,7 @@ TRANSITIONS: Mapping[tuple[State, EventKind], tuple[State, str]] = {
     (S.STUCK, K.SETTLED): (S.STUCK, "somebody found out what became of the COMMIT that the run got stuck on"),
     (S.STUCK, K.RUN_STARTED): (S.RUNNING, "a person decided to go on with the units that are missing"),
     (S.STUCK, K.UNDO_STARTED): (S.UNDOING, "a person decided to go on with the undo"),
+    (S.PAUSED, K.RUN_STARTED): (S.RUNNING, "a batch goes on with its next chunk"),
 }
 """(state, event) -> (next state, why). RUN_FINISHED is in ``ENDINGS``."""
 
@@ -93,6 +97,8 @@ ENDINGS: Mapping[tuple[State, Result], tuple[State, str]] = {
     (S.RUNNING, R.REFUSED): (S.REFUSED, "a check or a missing precondition stopped it before anything ran"),
     (S.RUNNING, R.ROLLED_BACK): (S.ROLLED_BACK, "it failed inside its transaction; nothing was changed"),
     (S.RUNNING, R.STUCK): (S.STUCK, "it failed where only a person can decide"),
+    (S.RUNNING, R.PAUSED): (S.PAUSED, "a batch stopped between two chunks; those committed stand"),
+    (S.UNDOING, R.PAUSED): (S.PAUSED, "the undo of a batch stopped between two chunks; those taken back are back"),
     (S.COMMITTING, R.STUCK): (S.STUCK, "nobody could tell yet whether the COMMIT arrived"),
     (S.UNDOING, R.DONE): (S.UNDONE, "everything that was asked for is back as it was"),
     (S.UNDOING, R.UNDONE): (S.UNDONE, "the run failed after a commit and took back what it had committed"),
@@ -127,6 +133,18 @@ class Pending:
 
 
 @type_
+class Progress:
+    """How far a batch got, by its latest chunk: ``of`` about how many there are, ``rows`` changed so far, ``at`` when."""
+
+    step: str
+    chunk: int
+    of: int | None
+    rows: int | None
+    undo: bool
+    at: datetime
+
+
+@type_
 class Run:
     """One run as its entries tell it. ``origin`` is the run that it takes back, None for an apply."""
 
@@ -149,10 +167,18 @@ class Run:
     result: Result | None = None
     purged_at: datetime | None = None
     """when its images were taken away"""
+    chunks: Mapping[str, int] = field(default_factory=dict)
+    """unit -> the latest chunk of a batch that stands; of an undo, the latest that it left standing"""
+    progress: Progress | None = None
 
     @property
     def standing(self) -> tuple[str, ...]:
-        """Units that this run committed and did not take back itself."""
+        """Units that this run committed and did not take back itself, batches of which only some chunks are done too."""
+        return () if self.origin else (*self.whole, *(unit for unit in self.chunks if unit not in self.committed))
+
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """Units that this run committed to their end and did not take back itself."""
         return () if self.origin else tuple(unit for unit in self.committed if unit not in self.undone)
 
     @property
@@ -245,7 +271,7 @@ def left_by(run: Run) -> State:
         return run.state
     if run.origin is None:
         return State.PARTLY_APPLIED if run.standing else State.ROLLED_BACK
-    return State.PARTLY_APPLIED if run.undone else State.ROLLED_BACK
+    return State.PARTLY_APPLIED if run.undone or run.chunks else State.ROLLED_BACK
 
 
 # ----------------------------------------------------------------------------------- one run
@@ -265,8 +291,8 @@ def _resumed(run: Run, event: Event) -> Run:
     if run.state is State.STUCK and run.pending:
         raise _broken(event, f"what became of unit {run.pending.unit} must be settled first")
     known = {str(unit) for unit in event.data.get("resumed", ())}
-    if event.kind is EventKind.RUN_STARTED and known != set(run.standing):
-        raise _broken(event, f"it resumes after units {sorted(known)}, but {sorted(run.standing)} stand committed")
+    if event.kind is EventKind.RUN_STARTED and known != set(run.whole):
+        raise _broken(event, f"it resumes after units {sorted(known)}, but {sorted(run.whole)} stand committed")
     return run
 
 
@@ -278,9 +304,9 @@ def _told(run: Run, event: Event, at: datetime) -> Run:
         case EventKind.COMMITTING | EventKind.EDITING | EventKind.UNDO_COMMITTING:
             return replace(run, pending=_announced(run, event, at))
         case EventKind.COMMITTED | EventKind.UNDONE:
-            return _confirmed(run, event)
+            return _confirmed(run, event, at)
         case EventKind.SETTLED:
-            return _settled(run, event)
+            return _settled(run, event, at)
         case EventKind.RETRYING | EventKind.ROLLED_BACK | EventKind.UNDO_STARTED:
             return replace(run, pending=None)
         case EventKind.RUN_FINISHED if _result(event) is not Result.STUCK:
@@ -291,7 +317,7 @@ def _told(run: Run, event: Event, at: datetime) -> Run:
 def _announced(run: Run, event: Event, at: datetime) -> Pending:
     unit = _unit(event)
     undo = run.state is State.UNDOING
-    if not undo and unit in run.standing:
+    if not undo and unit in run.whole:
         raise _broken(event, f"unit {unit} is committed already")
     if undo and unit in run.undone:
         raise _broken(event, f"unit {unit} is undone already")
@@ -300,19 +326,39 @@ def _announced(run: Run, event: Event, at: datetime) -> Pending:
     return Pending(kind=event.kind, unit=unit, step=event.step, undo=undo, at=at, data=event.data)
 
 
-def _confirmed(run: Run, event: Event) -> Run:
+def _confirmed(run: Run, event: Event, at: datetime) -> Run:
     pending = run.pending
     if pending is None or pending.unit != _unit(event):
         raise _broken(event, f"unit {_unit(event)} was not announced")
+    if "chunk" in pending.data:
+        return _chunk_confirmed(run, pending, event, at)
     if pending.undo:
         return replace(run, pending=None, undone=(*run.undone, pending.unit))
     return replace(run, pending=None, committed=(*run.committed, pending.unit))
 
 
-def _settled(run: Run, event: Event) -> Run:
+def _chunk_confirmed(run: Run, pending: Pending, event: Event, at: datetime) -> Run:
+    """Count a chunk: up when it is committed, down when it is taken back, which ends with the first one."""
+    number = int(pending.data["chunk"])
+    known = run.chunks.get(pending.unit, 0)
+    if not pending.undo and number != known + 1:
+        raise _broken(event, f"chunk {number} of unit {pending.unit} follows chunk {known}")
+    if pending.undo and pending.unit in run.chunks and number > known:
+        raise _broken(event, f"chunk {number} of unit {pending.unit} is taken back already")
+    left = number - 1 if pending.undo else number
+    undone = (*run.undone, pending.unit) if pending.undo and not left else run.undone
+    chunks = {unit: latest for unit, latest in {**run.chunks, pending.unit: left}.items() if latest}
+    told = pending.data
+    progress = Progress(
+        step=pending.step or "", chunk=number, of=told.get("of"), rows=told.get("total"), undo=pending.undo, at=at
+    )
+    return replace(run, pending=None, undone=undone, chunks=chunks, progress=progress)
+
+
+def _settled(run: Run, event: Event, at: datetime) -> Run:
     fate = event.data.get("fate")
     if fate == "committed":
-        return _confirmed(run, event)
+        return _confirmed(run, event, at)
     if fate != "aborted" or run.pending is None or run.pending.unit != _unit(event):
         raise _broken(event, f"fate {fate!r} of unit {_unit(event)} settles nothing that is pending")
     return replace(run, pending=None)
@@ -320,8 +366,9 @@ def _settled(run: Run, event: Event) -> Run:
 
 def _demand_honest(run: Run, event: Event) -> None:
     """Refuse an end that the run's own entries contradict."""
-    if run.state in WITHOUT_TRACE and (run.standing or (run.origin and run.undone)):
-        raise _broken(event, f"it says that nothing changed, but {len(run.standing or run.undone)} units did")
+    traces = (*run.standing, *(run.undone if run.origin else ()), *(run.chunks if run.origin else ()))
+    if run.state in WITHOUT_TRACE and traces:
+        raise _broken(event, f"it says that nothing changed, but units {', '.join(traces)} did")
     if run.state is State.UNDONE and run.standing:
         raise _broken(event, f"it says undone, but units {', '.join(run.standing)} stand")
 

@@ -25,15 +25,15 @@ def _bounded(nodes: Sequence[Tree]) -> Iterator[str]:
             yield fold(column.this)
 
 
-def _ends(node: Tree) -> tuple[str | None, str | None]:
+def _ends(node: Tree) -> tuple[object, object]:
     return _setting(node.args["low"]), _setting(node.args["high"])
 
 
-def _setting(value: Tree) -> str | None:
-    inner = value.this if isinstance(value, exp.Cast) else value
-    call = isinstance(inner, exp.Anonymous) and str(inner.this).lower() == "current_setting"
-    arguments = inner.expressions if call else ()
-    return arguments[0].this if len(arguments) == 1 and isinstance(arguments[0], exp.Literal) else None
+def _setting(value: Tree) -> object:
+    call = value.this if isinstance(value, exp.Cast) else value
+    if not isinstance(call, exp.Anonymous) or str(call.this).lower() != "current_setting":
+        return None
+    return call.expressions[0].this if len(call.expressions) == 1 else None
 
 
 def _must_hold(node: Tree) -> bool:

@@ -12,7 +12,7 @@ from psycopg import sql
 from okto_change.database import queries
 from okto_change.database.session import READ_COMMITTED, Session, compose
 from okto_change.digest import sha256
-from okto_change.errors import DatabaseError, Refused, Stuck
+from okto_change.errors import DatabaseError, Refused, Stuck, TargetHeld
 from okto_change.model import Timeouts
 from okto_change.model.base import type_
 
@@ -201,8 +201,8 @@ def holder(session: Session) -> str | None:
     return f"{who} ({', '.join(filter(None, facts))})"
 
 
-def _held(session: Session) -> Refused:
-    return Refused(
+def _held(session: Session) -> TargetHeld:
+    return TargetHeld(
         f"{session.target} is held by {holder(session) or 'a run that has just ended'}: one run per target",
         where=session.target,
         hint="run the command again when it has ended; `okto-change status` tells what it does",

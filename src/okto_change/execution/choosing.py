@@ -31,9 +31,9 @@ def start(job: Job, unit: SqlUnit, session: Session) -> images.Capture:
     reason = job.unproven.get(unit.number) or next(_obstacles(job, unit, session), None)
     job.seen.captures[unit.number] = AHEAD if reason is None else TRIGGERS + reason
     if reason is None:
-        capture = images.begin_ahead(session, job.run, str(unit.number), list(_large(job, unit, session)))
+        capture = images.begin_ahead(session, job.run, unit.key, list(_large(job, unit, session)))
     else:
-        capture = images.start(session, job.run, str(unit.number), job.covered(unit))
+        capture = images.start(session, job.run, unit.key, job.covered(unit))
     # What setval did in an attempt that was rolled back stays; without this the next attempt would not see it.
     first = job.sequences.setdefault(unit.number, capture.before.sequences)
     capture.before = replace(capture.before, sequences={**capture.before.sequences, **first})
@@ -56,9 +56,9 @@ def ahead(job: Job, session: Session, capture: images.Capture, statement: Statem
 
 def otherwise(job: Job, unproven: images.Unproven, name: str | None = None) -> Event:
     """Have the next attempt capture the unit otherwise, with triggers at the latest; return the event that says so and why."""
-    unit = int(unproven.unit)
+    unit = int(unproven.unit.partition("/")[0])
     reason = f"keeping images in a table of their own: {unproven.reason}"
-    if unproven.large and unit not in job.large:
+    if unproven.large and unit not in job.large and "/" not in unproven.unit:
         job.large.add(unit)
     else:
         job.unproven[unit] = unproven.reason
@@ -78,6 +78,8 @@ def _obstacles(job: Job, unit: SqlUnit, session: Session) -> Iterator[str]:
 
 def _large(job: Job, unit: SqlUnit, session: Session) -> Iterator[tuple[int, str, tuple[str, ...]]]:
     """The statements that will change many rows, as far as the planner can tell, and that are the only ones of their table."""
+    if unit.chunk is not None:
+        return  # ten thousand chunks leave no ten thousand tables
     writing = [statement for statement in unit.statements if statement.kind.writes_rows]
     targets = [_target(session, statement) for statement in writing]
     for relid, statement in zip(targets, writing, strict=True):

@@ -30,12 +30,17 @@ class Seen:
     """numbers of the units that stand committed by this run, those of an earlier process too; taken back ones leave it"""
     undone: set[int] = field(default_factory=set)
     """numbers of the units that this run took back"""
+    batches: dict[int, str] = field(default_factory=dict)
+    """how far each batch got, in words"""
+    batches_undone: set[int] = field(default_factory=set)
+    """numbers of the batches of which this run took chunks back"""
     failure: str | None = None
     """what made the run fail, while what it had committed is taken back"""
 
     def taken_back(self, unit: int) -> None:
         """Note that a unit stands no more."""
         self.committed.discard(unit)
+        self.batches_undone.discard(unit)
         self.undone.add(unit)
 
     def all_checks(self) -> tuple[CheckResult, ...]:

@@ -72,6 +72,38 @@ def stuck(job: Job, error: Stuck) -> Outcome:
     )  # fmt: skip
 
 
+def paused(job: Job, error: OktoError) -> Outcome:
+    """A batch stopped between two chunks; what is committed stands."""
+    far = "; ".join(f"{unit.name!r}: {job.seen.batches[unit.number]}" for unit in _batches(job))
+    others = [unit for unit in job.units if unit.number in job.seen.committed and unit.number not in job.seen.batches]
+    before = f"{_names(others)} is committed; " if others else ""
+    return Outcome(
+        result=Result.PAUSED, run=job.run, summary=_with_place(error), writes=job.seen.all_writes(),
+        state=f"{before}committed and standing so far, {far}; the chunk under way was rolled back",
+        hint=f"go on with: okto-change resume {job.run}; or take it back with: okto-change rollback {_place(job)}",
+        checks=job.seen.all_checks(), conflicts=error.faults,
+    )  # fmt: skip
+
+
+def undo_paused(job: Job, origin: str, error: OktoError) -> Outcome:
+    """The undo of a batch stopped between two chunks."""
+    far = "; ".join(f"{unit.name!r}: {job.seen.batches[unit.number]}" for unit in _batches(job))
+    return Outcome(
+        result=Result.PAUSED, run=job.run, summary=f"the undo of run {origin} stopped: {_with_place(error)}",
+        state=f"{_back(job)}still standing, {far}", conflicts=error.faults,
+        hint=f"go on with: okto-change rollback {_place(job)}",
+    )  # fmt: skip
+
+
+def _batches(job: Job) -> list[Unit]:
+    return [unit for unit in job.units if unit.number in job.seen.batches and unit.number not in job.seen.undone]
+
+
+def _back(job: Job) -> str:
+    back = [unit for unit in job.units if unit.number in job.seen.undone]
+    return f"{_names(back)} is back; " if back else ""
+
+
 def conflict(job: Job, error: OktoError) -> Outcome:
     """The undo would destroy later work, so it did nothing."""
     return Outcome(
@@ -83,13 +115,19 @@ def conflict(job: Job, error: OktoError) -> Outcome:
 def undo_failed(job: Job, origin: str, error: OktoError) -> Outcome:
     """An undo that was asked for did not get to its end."""
     back = ", ".join(unit.name for unit in job.units if unit.number in job.seen.undone)
+    half = "; ".join(f"{unit.name}: {job.seen.batches[unit.number]}" for unit in _batches(job))
     result, state = Result.ROLLED_BACK, "the undo was rolled back; the change still stands as before"
     if isinstance(error, Refused):
         result, state = Result.REFUSED, "nothing was undone; the change still stands as before"
     if back:
         result, state = Result.STUCK, f"partly undone: {back} of run {origin} is back, the rest still stands"
+    if job.seen.batches_undone:
+        result, state = (
+            Result.STUCK,
+            f"{_back(job)}taken back in part, and as it was before the change there; still standing, {half}",
+        )
     if isinstance(error, Stuck):
-        result, state = Result.STUCK, f"{error.state}; {state}" if back else error.state
+        result, state = Result.STUCK, f"{error.state}; {state}" if back or job.seen.batches_undone else error.state
     return Outcome(
         result=result, run=job.run, summary=f"the undo failed: {_with_place(error)}", state=state,
         hint=error.hint or "run rollback again when the cause is gone", conflicts=error.faults,
@@ -115,6 +153,10 @@ def _stands(job: Job) -> str:
     standing = [unit for unit in job.units if unit.number in job.seen.committed]
     back = [unit for unit in job.units if unit.number in job.seen.undone]
     words = f"partly applied: {_names(standing)} is committed and stands"
+    far = "; ".join(
+        f"{unit.name}: {job.seen.batches[unit.number]}" for unit in standing if unit.number in job.seen.batches
+    )
+    words += f" ({far})" if far else ""
     return f"{words}, {_names(back)} is undone" if back else words
 
 

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from okto_change.database import measure, state
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import OktoError, Unaccounted
-from okto_change.execution import catalogue, choosing, edits, images, transactions, undoing, work
+from okto_change.execution import catalogue, choosing, chunkwise, edits, images, transactions, undoing, work
 from okto_change.execution.images import coverage
 from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit, SqlUnit
-from okto_change.model import EditPreview, Event, Rehearsal, RowChange, UndoProof
+from okto_change.model import BatchRehearsal, EditPreview, Event, Rehearsal, RowChange, UndoProof
 
 
 @dataclass
@@ -26,7 +26,11 @@ class Opened:
     """sequence positions and WAL position of each target before its transaction"""
     definitions: dict[str, catalogue.Before] = field(default_factory=dict)
     """what targets were like whose definitions the plan or its undo may change"""
-    captures: dict[int, images.Capture] = field(default_factory=dict)
+    performed: dict[int, chunkwise.Performed] = field(default_factory=dict)
+    """what was run of each unit and captured: the unit itself, or the first chunks of a batch"""
+    batches: list[BatchRehearsal] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    """steps that were not rehearsed, since they come after a batch of which only the first chunks were"""
     contents: dict[tuple[str, str], bytes] = field(default_factory=dict)
     edits: dict[int, tuple[EditPreview, bytes, bytes]] = field(default_factory=dict)
 
@@ -70,8 +74,7 @@ def _once(job: Job, opened: Opened) -> Generator[Event, None, Rehearsal]:
                 case EditUnit():
                     _edit(job, unit, opened)
                 case SqlUnit():
-                    session = job.targets.session(unit.target)
-                    opened.captures[unit.number] = yield from work.perform(job, unit, session)
+                    yield from _perform(job, unit, opened)
         rows = _rows(job, opened)
         for target, before in opened.definitions.items():
             scripts = any(unit.target == target and unit.scripts for unit in job.units if isinstance(unit, SqlUnit))
@@ -84,7 +87,22 @@ def _once(job: Job, opened: Opened) -> Generator[Event, None, Rehearsal]:
         at=at, milliseconds=round((time.monotonic() - opened.started) * 1000), statements=job.seen.all_statements(),
         writes=job.seen.all_writes(), rows=rows, checks=job.seen.all_checks(), undo=proof,
         left_behind=_left_behind(job, opened), failure=failure, captures=job.seen.all_captures(),
+        batches=tuple(opened.batches),
     )  # fmt: skip
+
+
+def _perform(job: Job, unit: SqlUnit, opened: Opened) -> Generator[Event, None, None]:
+    session = job.targets.session(unit.target)
+    partly = {
+        step.target for step in job.lock.steps for item in opened.batches if item.step == step.name and not item.whole
+    }
+    if unit.target in partly:
+        opened.skipped.append(unit.name)
+    elif unit.batch is None:
+        opened.performed[unit.number] = [(unit, (yield from work.perform(job, unit, session)))]
+    else:
+        opened.performed[unit.number], seen = yield from chunkwise.rehearse(job, unit, session)
+        opened.batches.append(seen)
 
 
 def _open(job: Job) -> Opened:
@@ -126,17 +144,20 @@ def _prove(job: Job, opened: Opened) -> UndoProof:
             case EditUnit():
                 proofs.append(edits.prove(unit, *opened.edits[unit.number][1:]))
             case SqlUnit():
-                proofs.append(_prove_sql(job, unit, opened))
+                parts = reversed(opened.performed.get(unit.number, []))
+                proofs += [_prove_sql(job, part, opened, capture) for part, capture in parts]
     proof = _merge(proofs)
+    if opened.skipped and proof.proven:
+        reason = f"{', '.join(opened.skipped)} comes after a batch, of which a rehearsal runs the first chunks only"
+        return UndoProof(proven=False, rows=proof.rows, identical=proof.identical, reason=reason)
     for target, before in opened.definitions.items():
         if proof.proven:
             proof = catalogue.prove(job.targets.session(target), before, proof)
     return proof
 
 
-def _prove_sql(job: Job, unit: SqlUnit, opened: Opened) -> UndoProof:
+def _prove_sql(job: Job, unit: SqlUnit, opened: Opened, capture: images.Capture) -> UndoProof:
     session = job.targets.session(unit.target)
-    capture = opened.captures[unit.number]
     try:
         if unit.scripts:
             _run_scripts(job, unit, session, capture)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from okto_change.errors import Conflict, OktoError, Refused, Stuck
-from okto_change.execution import checks, edits, outcomes, undoing, work
+from okto_change.errors import Conflict, OktoError, Paused, Refused, Stuck
+from okto_change.execution import batches, checks, edits, outcomes, undoing, work
 from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit, SqlUnit, Unit
 from okto_change.model import Check, Event, EventKind, Outcome, Phase
@@ -16,16 +16,17 @@ from okto_change.model import Check, Event, EventKind, Outcome, Phase
 Run = Generator[Event, None, Outcome]
 
 
-def apply(job: Job, *, done: frozenset[int] = frozenset()) -> Run:
+def apply(job: Job, *, done: frozenset[int] = frozenset(), partial: frozenset[int] = frozenset()) -> Run:
     """Run every unit that is not in ``done`` (units committed by an earlier process of this run), then the ``after`` checks.
 
-    Ends with DONE, REFUSED (a ``before`` check, nothing ran), ROLLED_BACK (nothing changed), UNDONE (a later unit or an
+    ``partial`` are batches of which an earlier process committed some chunks. Ends with DONE, PAUSED (between two chunks),
+    REFUSED (a ``before`` check, nothing ran), ROLLED_BACK (nothing changed), UNDONE (a later unit or an
     ``after`` check failed and what was committed was taken back) or STUCK.
     """
     yield job.event(EventKind.RUN_STARTED, **{**job.authority, "resumed": sorted(done)})
-    job.seen.committed |= done
+    job.seen.committed |= done | partial
     try:
-        if not done:
+        if not done | partial:
             yield from _preflight(job)
         for unit in job.units:
             if unit.number not in done:
@@ -33,6 +34,8 @@ def apply(job: Job, *, done: frozenset[int] = frozenset()) -> Run:
         yield from _after(job)
     except Stuck as error:
         return (yield from _finish(job, outcomes.stuck(job, error)))
+    except Paused as error:
+        return (yield from _pause(job, error, outcomes.paused(job, error)))
     except (OktoError, KeyboardInterrupt) as error:
         job.seen.failure = _plain(error).message
         return (yield from _finish(job, (yield from _compensate(job, _plain(error)))))
@@ -52,8 +55,10 @@ def undo(job: Job, origin: str, done: frozenset[int], *, only_clean: bool = Fals
         if len(units) > 1:
             undoing.look(job, units, origin, only_clean=only_clean)
         left = yield from undoing.take_back(job, units, origin, only_clean=only_clean)
+    except Paused as error:
+        return (yield from _pause(job, error, outcomes.undo_paused(job, origin, error)))
     except Conflict as error:
-        if not job.seen.undone:
+        if not job.seen.undone and not job.seen.batches_undone:
             yield job.event(EventKind.CONFLICT, rows=len(error.faults))
             return (yield from _finish(job, outcomes.conflict(job, error)))
         return (yield from _finish(job, outcomes.undo_failed(job, origin, error)))
@@ -62,8 +67,16 @@ def undo(job: Job, origin: str, done: frozenset[int], *, only_clean: bool = Fals
     return (yield from _finish(job, outcomes.undone(job, origin, left)))
 
 
+def _pause(job: Job, error: OktoError, outcome: Outcome) -> Generator[Event, None, Outcome]:
+    job.targets.rollback()
+    yield job.event(EventKind.ROLLED_BACK, reason=error.message)
+    return (yield from _finish(job, outcome))
+
+
 def _do(job: Job, unit: Unit) -> Generator[Event, None, None]:
     match unit:
+        case SqlUnit() if unit.batch is not None:
+            yield from batches.commit(job, unit)
         case SqlUnit():
             yield from work.commit_unit(job, unit)
         case EditUnit():

@@ -24,6 +24,8 @@ FIRST_PAUSE = 0.2
 PATIENCE = 10.0
 """seconds that a run which has committed something already waits for a target that another run holds"""
 T = TypeVar("T")
+Attempt = Callable[[Session], Generator[Event, None, T]]
+"""one try of a transaction on an idle session"""
 
 
 class NotCovered(Exception):
@@ -35,9 +37,7 @@ class NotCovered(Exception):
         self.tables = tables
 
 
-def retried(
-    job: Job, unit: SqlUnit, attempt: Callable[[Session], Generator[Event, None, T]]
-) -> Generator[Event, None, T]:
+def retried(job: Job, unit: SqlUnit, attempt: Attempt[T]) -> Generator[Event, None, T]:
     """Run one transaction; on 55P03, 40001, 40P01 and on tables that capture missed, roll back and try again.
 
     Five attempts at most, each one after the first announced; and two more where images taken ahead could not be proven.
@@ -103,8 +103,9 @@ def rolled_back_unless_committed(session: Session) -> Iterator[None]:
 
 def hold(job: Job, session: Session) -> None:
     """Hold the target for this run until the transaction ends; a run that has committed something waits ten seconds for it."""
+    begun = job.seen.committed or job.seen.undone or job.seen.batches_undone
     with interrupts.allowed():
-        state.target_lock(session, job.run, wait=PATIENCE if job.seen.committed or job.seen.undone else 0.0)
+        state.target_lock(session, job.run, wait=PATIENCE if begun else 0.0)
 
 
 def commit(job: Job, target: str, session: Session, mark: state.Backend) -> None:

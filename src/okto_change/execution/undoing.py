@@ -31,6 +31,8 @@ def look(job: Job, units: Sequence[Unit], origin: str, *, only_clean: bool) -> N
     contents: dict[tuple[str, str], bytes] = {}
     try:
         for unit in reversed(units):
+            if isinstance(unit, SqlUnit) and unit.batch is not None:
+                break  # a batch is looked at chunk by chunk, and what was done before it only when it is taken back
             try:
                 match unit:
                     case EditUnit():
@@ -65,12 +67,16 @@ def _looking(job: Job, unit: SqlUnit) -> Session:
 
 
 def take_back(job: Job, units: Sequence[Unit], origin: str, *, only_clean: bool) -> Generator[Event, None, Left]:
-    """Undo ``units`` last first, a transaction or file swap each; return the rows and keys left as they are."""
+    """Undo ``units`` last first, a transaction, file swap or series of chunks each; return the rows and keys left as they are."""
+    from okto_change.execution.chunkwise import undo as undo_batch  # which puts chunks back by this module
+
     left: Left = ()
     for unit in reversed(units):
         match unit:
             case EditUnit():
                 left += yield from edits.undo(job, unit, origin, only_clean=only_clean)
+            case SqlUnit() if unit.batch is not None:
+                left += yield from undo_batch(job, unit, origin, only_clean=only_clean)
             case SqlUnit():
                 left += yield from _undo_sql(job, unit, origin, only_clean=only_clean)
     return left
@@ -112,7 +118,7 @@ def put_back(job: Job, unit: SqlUnit, session: Session, origin: str, *, only_cle
         if unit.definitions:
             inverse.undo(session, origin, str(unit.number))
         keep_as = None if origin == job.run else job.run
-        return images.restore(session, origin, unit=str(unit.number), only_clean=only_clean, undo_run=keep_as).conflicts
+        return images.restore(session, origin, unit=unit.key, only_clean=only_clean, undo_run=keep_as).conflicts
 
 
 def _run_script(script: ScriptUndo, session: Session) -> None:

@@ -1,7 +1,7 @@
 """A lock as the units that run: consecutive SQL steps on one target are one transaction, an edit is one file swap. Pure.
 
 Steps with an undo script, steps with images and steps whose definitions are taken back do not share a unit: each unit
-has one way back.
+has one way back. A step with ``batch:`` is a unit of its own, and a transaction for each of its chunks.
 
 Preview, rehearsal, apply and undo walk the same tuple. ``before`` checks belong to the first unit of their target,
 ``inside`` checks to the last, invariants to every unit of their target.
@@ -10,10 +10,12 @@ Preview, rehearsal, apply and undo walk the same tuple. ``before`` checks belong
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import groupby
 
 from okto_change.model import (
     AutoUndo,
+    Batch,
     Check,
     EditStep,
     Irreversible,
@@ -41,6 +43,20 @@ class SqlUnit:
     before: tuple[Check, ...]
     inside: tuple[Check, ...]
     invariants: tuple[Check, ...]
+    each_chunk: tuple[Check, ...] = ()
+    """invariants of a batch that are compared around each of its chunks"""
+    chunk: int | None = None
+    """the chunk of a batch that this is, counted from 1; None for a whole unit"""
+
+    @property
+    def key(self) -> str:
+        """What its images are kept under."""
+        return str(self.number) if self.chunk is None else f"{self.number}/{self.chunk}"
+
+    @property
+    def batch(self) -> Batch | None:
+        """How the unit is run in chunks, None if it is one transaction."""
+        return self.steps[0].batch
 
     @property
     def name(self) -> str:
@@ -103,6 +119,12 @@ class EditUnit:
 Unit = SqlUnit | EditUnit
 
 
+def chunk(unit: SqlUnit, number: int) -> SqlUnit:
+    """Return one chunk of a batch as a unit of its own; bounds and checks of the whole are not its business."""
+    steps = tuple(replace(step, rows=None) for step in unit.steps)
+    return replace(unit, steps=steps, before=(), inside=(), invariants=unit.each_chunk, each_chunk=(), chunk=number)
+
+
 def build(lock: Lock) -> tuple[Unit, ...]:
     """Return the units of ``lock`` in written order."""
     groups = [tuple(group) for _, group in groupby(lock.steps, key=lambda step: _transaction(lock, step))]
@@ -122,6 +144,8 @@ def _transaction(lock: Lock, step: Step) -> tuple[str, str, str]:
     """What steps must have in common to run in one transaction: the place, and the way back."""
     if isinstance(step, EditStep):
         return "edit", step.name, ""
+    if step.batch is not None:
+        return "batch", step.name, ""
     if isinstance(step.undo, ScriptUndo):
         return "sql", step.target, "script"
     ddl = isinstance(step.undo, AutoUndo) and _has_ddl(s for s in lock.statements if s.step == step.name)
@@ -143,7 +167,8 @@ def _sql_unit(lock: Lock, number: int, steps: tuple[Step, ...], *, opens: bool, 
         statements=tuple(statement for statement in lock.statements if statement.step in names),
         before=checks[Phase.BEFORE] if opens else (),
         inside=checks[Phase.INSIDE] if closes else (),
-        invariants=checks[Phase.INVARIANT],
+        invariants=tuple(check for check in checks[Phase.INVARIANT] if not check.each_chunk),
+        each_chunk=tuple(check for check in checks[Phase.INVARIANT] if check.each_chunk),
     )
 
 

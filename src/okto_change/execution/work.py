@@ -65,18 +65,18 @@ def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None,
     with interrupts.allowed():
         capture = choosing.start(job, unit, session)
         before = inverse.look(session, job.compared.get(unit.target, ())) if unit.definitions else None
-    invariants = [(check, _ask(session, check)) for check in unit.invariants]
+    invariants = [(check, ask(session, check)) for check in unit.invariants]
     for check in unit.before:
-        yield from _before(job, unit, check, session)
+        yield from judge_before(job, unit, check, session)
     for step in unit.steps:
         yield job.event(EventKind.STEP_STARTED, step.name, target=unit.target, unit=unit.number)
         yield from _run_step(job, unit, step, session, capture)
     with interrupts.allowed():
         session.run("SET CONSTRAINTS ALL IMMEDIATE")
     for check in unit.inside:
-        yield from _verdict(job, unit, check, checks.judge(check, *_ask(session, check)))
+        yield from verdict(job, unit, check, checks.judge(check, *ask(session, check)))
     for check, (rows, _) in invariants:
-        yield from _verdict(job, unit, check, checks.compare(check, rows, *_ask(session, check)))
+        yield from verdict(job, unit, check, checks.compare(check, rows, *ask(session, check)))
     with interrupts.allowed():
         account(job, unit, session, capture)
         if before is not None:
@@ -88,9 +88,9 @@ def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None,
     return capture
 
 
-def _before(job: Job, unit: SqlUnit, check: Check, session: Session) -> Events:
+def judge_before(job: Job, unit: SqlUnit, check: Check, session: Session) -> Events:
     """Judge a ``before`` check on the snapshot of the change; units after the first repeat what was told before the run."""
-    result = checks.judge(check, *_ask(session, check))
+    result = checks.judge(check, *ask(session, check))
     if unit.number > 1 and result.passed:
         return
     job.seen.checks[unit.number] += (result,)
@@ -103,7 +103,8 @@ def _before(job: Job, unit: SqlUnit, check: Check, session: Session) -> Events:
         )  # fmt: skip
 
 
-def _ask(session: Session, check: Check) -> checks.Found:
+def ask(session: Session, check: Check) -> checks.Found:
+    """Run a check's query in the open transaction; return what it found."""
     try:
         with interrupts.allowed():
             return session.answer(check.sql)
@@ -202,7 +203,8 @@ def _keep_inverse(job: Job, unit: SqlUnit, session: Session, before: inverse.Bef
         raise
 
 
-def _verdict(job: Job, unit: SqlUnit, check: Check, result: CheckResult) -> Events:
+def verdict(job: Job, unit: SqlUnit, check: Check, result: CheckResult) -> Events:
+    """Tell the verdict of a check. Raises StepFailed when it did not hold."""
     job.seen.checks[unit.number] += (result,)
     yield check_event(job, result)
     if not result.passed:
@@ -224,6 +226,6 @@ def read_only(job: Job, check: Check) -> checks.Found:
     session = job.targets.ready(check.target)
     try:
         session.begin(read_only=True)
-        return _ask(session, check)
+        return ask(session, check)
     finally:
         session.rollback()

@@ -7,6 +7,7 @@ from okto_change.model.base import (
     Where,
 )
 from okto_change.model.evidence import (
+    BatchRehearsal,
     CheckResult,
     Count,
     DryRun,
@@ -92,6 +93,7 @@ __all__ = [
     "Ballot",
     "BallotLine",
     "Batch",
+    "BatchRehearsal",
     "ChangePlan",
     "ChangeStatus",
     "ChangeView",

@@ -169,6 +169,24 @@ class EditPreview:
 
 
 @type_
+class BatchRehearsal:
+    """What a rehearsal saw of a batch: its first ``chunks``, and what they let expect of the whole, all estimated.
+
+    ``of`` is about how many chunks there will be, by the table's statistics; None: it was never analysed. ``whole`` says
+    that the chunks rehearsed are all of them. ``rows`` are those changed in the rehearsal.
+    """
+
+    step: str
+    size: int
+    chunks: int
+    of: int | None
+    whole: bool
+    rows: int | None
+    expected_rows: int | None
+    expected_milliseconds: int | None
+
+
+@type_
 class Rehearsal:
     """The whole plan, its checks and its undo, run on the target and rolled back."""
 
@@ -183,6 +201,7 @@ class Rehearsal:
     left_behind: tuple[str, ...]
     """what a rolled-back rehearsal leaves: sequences moved, dead rows, WAL bytes; in words"""
     failure: str | None = None
+    batches: tuple[BatchRehearsal, ...] = ()
     captures: tuple[str, ...] = ()
     """how the rows of each transaction were captured, and why so; in words"""
 

@@ -23,6 +23,8 @@ class EventKind(StrEnum):
     STATEMENT_STARTED = "statement started"
     STATEMENT_DONE = "statement done"
     RETRYING = "retrying"
+    CHUNK_STARTED = "chunk started"
+    WAITING = "waiting"
     IMAGES_KEPT = "images kept"
     EDITING = "editing"
     COMMITTING = "committing"
@@ -68,6 +70,7 @@ class Result(StrEnum):
     UNDONE = "undone"
     CONFLICT = "conflict"
     STUCK = "stuck"
+    PAUSED = "paused"
 
 
 @type_

@@ -82,7 +82,8 @@ def resume(repo: Repository, run: str, *, watch: Watch) -> Outcome:
         lock = settling.lock_of(repo, journal, started.change, entry, run)
         authority = dict(started.data) | {"person": actor.name, "decisions": []}
         job = replace(new_job(lock, targets, entry.journal, run=run, **authority), ledger=_taken(repo, entry, started))
-        return _loop(job, runner.apply(job, done=frozenset(map(int, lost.standing))), journal, watch)
+        done, standing = frozenset(map(int, lost.whole)), frozenset(map(int, lost.standing))
+        return _loop(job, runner.apply(job, done=done, partial=standing - done), journal, watch)
 
 
 def _find(repo: Repository, run: str) -> tuple[Environment, Event]:
@@ -106,7 +107,7 @@ def _find(repo: Repository, run: str) -> tuple[Environment, Event]:
 def _unfinished(found: lifecycle.ChangeState, run: str) -> lifecycle.Run:
     lost = next(known for known in found.runs if known.id == run)
     place = f"{lost.change} --env {lost.environment}"
-    if lost.finished and lost.result is not Result.STUCK:
+    if lost.finished and lost.result not in (Result.STUCK, Result.PAUSED):
         raise Refused(
             f"run {run} is {lost.state.value}, there is nothing to resume", where=lost.change,
             hint=f"okto-change status --env {lost.environment}",

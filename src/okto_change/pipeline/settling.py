@@ -26,10 +26,11 @@ def settle(journal: Journal, targets: Targets, change: str, environment: str) ->
             return found
         run, pending = found.unresolved
         fate = _fate(targets, run, pending)
+        chunk = {"chunk": pending.data["chunk"]} if "chunk" in pending.data else {}
         journal.append(
             Event(
                 kind=EventKind.SETTLED, run=run, change=change, environment=environment, step=pending.step,
-                data={"unit": pending.unit, "fate": fate},
+                data={"unit": pending.unit, "fate": fate, **chunk},
             )
         )  # fmt: skip
 

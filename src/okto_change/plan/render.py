@@ -96,7 +96,9 @@ class _Renderer:
         batches = self._batches.get(check.target, []) if check.each_chunk else []
         if check.each_chunk and len(batches) != 1:
             found = f"{len(batches)} such steps" if batches else "none"
-            self._faults.add(check.where, f"'each: chunk' needs one step with `batch:` on {check.target}, found {found}")
+            self._faults.add(
+                check.where, f"'each: chunk' needs one step with `batch:` on {check.target}, found {found}"
+            )
         batch = batches[0] if len(batches) == 1 else None
         return replace(check, sql=self._text(check.sql, check.source, check.where, batch))
 

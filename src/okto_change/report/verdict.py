@@ -15,6 +15,7 @@ OUTCOME_CODES = {
     Result.UNDONE: 5,
     Result.CONFLICT: 6,
     Result.STUCK: 6,
+    Result.PAUSED: 6,
 }
 
 

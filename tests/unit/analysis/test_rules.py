@@ -298,5 +298,7 @@ def test_statements_of_a_batch_are_held_to_their_chunk(sql: str, kept: bool) -> 
 )
 def test_a_key_that_rows_cannot_be_gone_through_by_is_refused(shape: dict[str, object] | None, words: str) -> None:
     """A chunk must be found by the index, and no row may be in two chunks or in none."""
-    result = analysis.analyse(plan(step(f"UPDATE other SET a = 1 WHERE {RANGE}", batch=BATCH)), found({"settlement": shape}))
+    result = analysis.analyse(
+        plan(step(f"UPDATE other SET a = 1 WHERE {RANGE}", batch=BATCH)), found({"settlement": shape})
+    )
     assert words in " ".join(finding.message for finding in result.findings if finding.code == "OC610")

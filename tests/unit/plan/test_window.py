@@ -43,7 +43,14 @@ def test_batch_renders_to_the_condition_and_takes_an_alias() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["{{ batch._batch }}", "{{ batch.s.t }}", "{{ batch() }}", "{% for x in batch %}{{ x }}{% endfor %}", "'{{ batch }}'"]
+    "text",
+    [
+        "{{ batch._batch }}",
+        "{{ batch.s.t }}",
+        "{{ batch() }}",
+        "{% for x in batch %}{{ x }}{% endfor %}",
+        "'{{ batch }}'",
+    ],
 )
 def test_nothing_else_can_be_got_out_of_batch(text: str) -> None:
     """A template reaches the condition, not the object behind it."""

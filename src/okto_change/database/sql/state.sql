@@ -63,6 +63,9 @@ SELECT pg_catalog.pg_xact_status(%(xid)s::text::xid8)
 -- name: xid_recorded
 SELECT EXISTS (SELECT FROM okto_change.applied AS a
                 WHERE (a.xid = %(xid)s AND a.run = %(run)s) OR (a.undone_xid = %(xid)s AND a.undone_by = %(run)s))
+    OR EXISTS (SELECT FROM okto_change.chunk AS c WHERE c.run = %(run)s AND c.xid = %(xid)s)
+    OR EXISTS (SELECT FROM okto_change.batch AS b WHERE b.run = %(run)s AND b.closed_xid = %(xid)s)
+    OR EXISTS (SELECT FROM okto_change.chunk AS c WHERE c.undone_by = %(run)s AND c.undone_xid = %(xid)s)
 
 -- name: backend_state
 SELECT pg_catalog.concat_ws(', ', a.state, 'waiting for ' || a.wait_event)

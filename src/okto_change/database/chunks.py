@@ -1,0 +1,231 @@
+"""Chunks of a batch in a target: the range of keys of the next one, the row each leaves, pauses, and replicas behind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from okto_change.database.composing import Part, compose, identifier, literal
+from okto_change.database.session import Session
+from okto_change.errors import DatabaseError, Refused
+from okto_change.model import Batch
+from okto_change.model.base import type_
+
+TYPES = {
+    "bigint": "int8", "integer": "int4", "smallint": "int2", "numeric": "numeric", "uuid": "uuid", "text": "text",
+    "varchar": "varchar", "date": "date", "timestamp": "timestamp", "timestamptz": "timestamptz",
+}  # fmt: skip
+"""type of a key as in the plan -> its name in ``pg_catalog``"""
+Rows = tuple[tuple[str | None, ...], ...]
+
+
+@type_
+class Through:
+    """What a batch goes through, as found: the table by its oid and quoted name, the key, the key's type."""
+
+    oid: int
+    table: Part
+    key: Part
+    type: Part
+    size: int
+
+
+@type_
+class Range:
+    """The keys of one chunk, both ends inclusive, as text under pinned settings; ``rows`` of the table lie in it."""
+
+    first: str
+    last: str
+    rows: int
+
+
+@type_
+class Opened:
+    """What was fixed before the first chunk: the largest key, about how many chunks, the invariants over the whole."""
+
+    upper: str | None
+    chunks: int | None
+    invariants: Mapping[str, Rows]
+
+
+@type_
+class Standing:
+    """Chunks that stand: how many, the number and last key of the latest; and how many were taken back."""
+
+    count: int = 0
+    latest: int = 0
+    last: str | None = None
+    undone: int = 0
+
+
+def through(session: Session, batch: Batch) -> Through:
+    """Find the table of ``batch`` by the search path of the session. Raises Refused when it is not there."""
+    rows = session.query("image_names", names=[batch.table])
+    if not rows:
+        raise Refused(f"there is no table {batch.table} to go through", where=session.target)
+    oid = int(rows[0][1])
+    schema, name = session.query("batch_name", oid=oid)[0]
+    return Through(
+        oid=oid, table=identifier(schema, name), key=identifier(batch.key), size=batch.size,
+        type=identifier("pg_catalog", TYPES[batch.type]),
+    )  # fmt: skip
+
+
+def largest(session: Session, go: Through) -> str | None:
+    """Return the largest key, None in an empty table. Pinned settings are the caller's."""
+    rows = session.execute(
+        compose("SELECT t.{key}::text FROM {table} AS t ORDER BY t.{key} DESC LIMIT 1", key=go.key, table=go.table)
+    )
+    return rows[0][0] if rows else None
+
+
+def following(session: Session, go: Through, after: str | None, upper: str) -> Range | None:
+    """Return the next ``size`` rows behind key ``after`` (None: from the first) up to ``upper``; None when there are none."""
+    beyond = compose("true")
+    if after is not None:
+        beyond = compose("t.{key} > {after}::{type}", key=go.key, after=literal(after), type=go.type)
+    rows = session.execute(
+        compose(
+            """WITH chunk AS MATERIALIZED (
+                   SELECT t.{key} AS k FROM {table} AS t WHERE {beyond} AND t.{key} <= {upper}::{type}
+                    ORDER BY t.{key} LIMIT {size})
+               SELECT (SELECT c.k::text FROM chunk AS c ORDER BY c.k LIMIT 1),
+                      (SELECT c.k::text FROM chunk AS c ORDER BY c.k DESC LIMIT 1), (SELECT count(*) FROM chunk)""",
+            key=go.key, table=go.table, beyond=beyond, upper=literal(upper), type=go.type, size=literal(go.size),
+        )
+    )  # fmt: skip
+    first, last, count = rows[0]
+    return Range(first=first, last=last, rows=count) if count else None
+
+
+def estimated(session: Session, go: Through) -> int | None:
+    """Return about how many chunks the table has by its statistics, None when it was never analysed."""
+    rows = session.query("batch_rows", oid=go.oid)[0][0]
+    return None if rows is None else max(1, -(-int(rows) // go.size))
+
+
+def enter(session: Session, found: Range) -> None:
+    """Tell the statements of this transaction which keys are theirs."""
+    session.query("batch_enter", first=found.first, last=found.last)
+
+
+def beyond(session: Session, go: Through, found: Range, capture: int, tables: Mapping[int, Part]) -> int:
+    """Count the imaged rows of these tables, old or new, whose key lies outside the range. Pinned settings are the caller's."""
+    count = 0
+    for relid, table in tables.items():
+        count += session.execute(
+            compose(
+                """SELECT pg_catalog.count(*)
+                     FROM (SELECT i.before AS image FROM okto_change.image AS i
+                            WHERE i.capture = {capture} AND i.relid = {relid} AND i.before IS NOT NULL
+                           UNION ALL
+                           SELECT i.after FROM okto_change.image AS i
+                            WHERE i.capture = {capture} AND i.relid = {relid} AND i.after IS NOT NULL) AS i
+                    CROSS JOIN LATERAL (SELECT i.image::{table} AS r OFFSET 0) AS p
+                    WHERE ((p.r).{key} BETWEEN {first}::{type} AND {last}::{type}) IS NOT TRUE""",
+                capture=literal(capture), relid=literal(relid), table=table, key=go.key, type=go.type,
+                first=literal(found.first), last=literal(found.last),
+            )
+        )[0][0]  # fmt: skip
+    return count
+
+
+def leaves(session: Session, go: Through) -> frozenset[int]:
+    """Return the oids of the tables that hold the rows: the table itself, its partitions and children."""
+    return frozenset(int(row[0]) for row in session.query("batch_leaves", oid=go.oid))
+
+
+# ------------------------------------------------------------------------------ state rows
+
+
+def load(session: Session, run: str, unit: str) -> Opened | None:
+    """Return what was fixed when the batch began, None if it has not."""
+    rows = session.query("batch_load", run=run, unit=unit)
+    if not rows:
+        return None
+    upper, chunks, invariants = rows[0]
+    kept = {name: tuple(tuple(row) for row in found) for name, found in invariants.items()}
+    return Opened(upper=upper, chunks=chunks, invariants=kept)
+
+
+def keep(session: Session, run: str, unit: str, opened: Opened) -> None:
+    """Write what was fixed, in the open transaction."""
+    session.query(
+        "batch_open", run=run, unit=unit, upper=opened.upper, chunks=opened.chunks,
+        invariants=json.dumps(opened.invariants),
+    )  # fmt: skip
+
+
+def close(session: Session, run: str, unit: str) -> None:
+    """Write, in the open transaction, that the whole was judged."""
+    session.query("batch_close", run=run, unit=unit)
+
+
+def standing(session: Session, run: str, unit: str) -> Standing:
+    """Return which chunks of a batch stand."""
+    count, latest, last, undone = session.query("chunk_standing", run=run, unit=unit)[0]
+    return Standing(count=count, latest=latest, last=last, undone=undone)
+
+
+def totals(session: Session, run: str, unit: str) -> tuple[int | None, ...]:
+    """Return the rows of each statement over the chunks that stand, None where one does not tell; () without chunks."""
+    return tuple(row[0] for row in session.query("chunk_rows", run=run, unit=unit))
+
+
+def written(session: Session, run: str, unit: str) -> dict[str, list[int]]:
+    """Return table -> rows inserted, updated, deleted and imaged by the chunks that stand."""
+    return {table: counts for table, *counts in session.query("chunk_writes", run=run, unit=unit)}
+
+
+def record(
+    session: Session, run: str, unit: str, number: int, found: Range, *, rows: Sequence[int | None],
+    writes: Mapping[str, Sequence[int]],
+) -> None:  # fmt: skip
+    """Write, in the transaction of the chunk itself, that it is done. Raises Refused when somebody has done it already."""
+    try:
+        session.query(
+            "chunk_record", run=run, unit=unit, number=number, first=found.first, last=found.last,
+            rows=json.dumps(list(rows)), writes=json.dumps({name: list(counts) for name, counts in writes.items()}),
+        )  # fmt: skip
+    except DatabaseError as error:
+        if error.sqlstate != "23505":
+            raise
+        raise Refused(f"chunk {number} of run {run} is done already", where=session.target) from error
+
+
+def record_undone(session: Session, run: str, unit: str, number: int, undone_by: str) -> None:
+    """Write, in the transaction of the undo itself, that a chunk is taken back. Raises Refused when it does not stand."""
+    if not session.query("chunk_undone", run=run, unit=unit, number=number, undone_by=undone_by):
+        raise Refused(f"chunk {number} of run {run} is not applied, or undone already", where=session.target)
+
+
+# ------------------------------------------------------------------------------ what to wait for
+
+
+def ask_pause(session: Session, run: str, person: str) -> None:
+    """Ask a run to stop before its next chunk."""
+    session.query("pause_ask", run=run, person=person)
+
+
+def asked_pause(session: Session, run: str) -> tuple[str, datetime] | None:
+    """Return who asked the run to stop, and when; None if nobody did."""
+    rows: list[Any] = session.query("pause_asked", run=run)
+    return (rows[0][0], rows[0][1]) if rows else None
+
+
+def end_pause(session: Session, run: str) -> None:
+    """Forget that somebody asked the run to stop."""
+    session.query("pause_end", run=run)
+
+
+def blocked(session: Session) -> int:
+    """Return how many sessions wait for a lock that this one holds."""
+    return int(session.query("blocked_by_us")[0][0])
+
+
+def lag(session: Session) -> int | None:
+    """Return how many milliseconds the slowest replica is behind: 0 without replicas, None where the role may not see it."""
+    found: int | None = session.query("replica_lag")[0][0]
+    return found

@@ -1,0 +1,345 @@
+"""A batch step: its statements once for each chunk of a table, every chunk a transaction that proves and accounts for itself.
+
+The cursor is a row that the chunk's own transaction writes (``okto_change.chunk``), so a chunk is done exactly when its
+rows are changed: whatever kills this process, the next one finds the first key that is not done. What the plan itself
+calls wrong (a check, a bound, rows without image) has everything taken back, as in every run. What only came between
+(a lock, a lost connection, Ctrl-C) pauses the run where it is: nobody loses three hours to a lock timeout.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from okto_change.database import chunks, state
+from okto_change.database.chunks import Opened, Range, Through
+from okto_change.database.session import REPEATABLE_READ, Session
+from okto_change.errors import DatabaseError, OktoError, Paused, Refused, Stuck, TargetHeld, Unaccounted
+from okto_change.execution import checks, giving_way, images, interrupts, transactions, units, work
+from okto_change.execution.images.pins import pinned
+from okto_change.execution.job import Job
+from okto_change.execution.units import SqlUnit
+from okto_change.model import Batch, CheckResult, Event, EventKind, RowBound, Statement, StatementResult, TableWrites
+
+Events = Generator[Event, None, None]
+T = TypeVar("T")
+
+
+@dataclass
+class Course:
+    """How far a batch got: the latest chunk that stands and its last key; rows of each statement, writes of each table."""
+
+    opened: Opened
+    number: int = 0
+    last: str | None = None
+    rows: tuple[int | None, ...] = ()
+    writes: dict[str, TableWrites] = field(default_factory=dict)
+    verdicts: tuple[CheckResult, ...] = ()
+    """of the checks before the first chunk"""
+
+    @property
+    def total(self) -> int | None:
+        """Rows changed so far by all statements, None if one does not tell."""
+        known = [rows for rows in self.rows if rows is not None]
+        return sum(known) if len(known) == len(self.rows) else None
+
+    def about(self) -> str:
+        """Say how far it got, in words."""
+        of = "" if self.opened.chunks is None else f" of about {max(self.opened.chunks, self.number):,}"
+        rows = "" if self.total is None else f", {self.total:,} rows"
+        return f"{self.number:,}{of} chunks{rows}"
+
+
+def commit(job: Job, unit: SqlUnit) -> Events:
+    """Run a batch step from its first chunk that is not done, and close it.
+
+    Raises Paused when something came between while chunks stand; what ``transactions.retried`` raises when the plan is
+    wrong or nothing stands yet.
+    """
+    batch = batch_of(unit)
+    try:
+        course = yield from _begin(job, unit, batch)
+        yield job.event(
+            EventKind.STEP_STARTED, unit.name, target=unit.target, unit=unit.number, chunk=course.number + 1,
+            of=course.opened.chunks,
+        )  # fmt: skip
+        rest = giving_way.Rest()
+        while (yield from _next(job, unit, batch, course, rest)):
+            yield from giving_way.between(job, unit, batch, rest)
+        yield from held_off(job, unit, lambda session: _close(job, unit, session, course))
+    except (OktoError, KeyboardInterrupt) as error:
+        if unit.number in job.seen.committed and came_between(error):
+            raise Paused(*words(error)) from error
+        raise
+
+
+def came_between(error: BaseException) -> bool:
+    """Whether an error says nothing about the plan: an interrupt, the server, a lock, a pause that was asked for."""
+    if isinstance(error, Stuck):
+        return False
+    return isinstance(error, KeyboardInterrupt | Paused | DatabaseError) or isinstance(error.__cause__, DatabaseError)
+
+
+def words(error: OktoError | KeyboardInterrupt) -> tuple[str]:
+    """Return what came between, as the message of the pause."""
+    if isinstance(error, OktoError):
+        return (error.message if error.where is None else f"{error.where}: {error.message}",)
+    return (f"interrupted by {error}" if str(error) else "interrupted",)
+
+
+def batch_of(unit: SqlUnit) -> Batch:
+    """Return how a batch step is run. Raises ValueError for another unit."""
+    if unit.batch is None:
+        raise ValueError(f"{unit.name} is no batch")
+    return unit.batch
+
+
+# ------------------------------------------------------------------------------ the beginning
+
+
+def _begin(job: Job, unit: SqlUnit, batch: Batch) -> Generator[Event, None, Course]:
+    """Fix what the batch goes through, or find how far an earlier process got."""
+    session = job.targets.ready(unit.target)
+    chunks.end_pause(session, job.run)
+    opened = chunks.load(session, job.run, str(unit.number))
+    if opened is None:
+        opened = yield from transactions.retried(job, unit, lambda fresh: _open(job, unit, batch, fresh))
+    stands = chunks.standing(session, job.run, str(unit.number))
+    if stands.undone:
+        raise Refused(
+            f"{stands.undone} chunks of {unit.name} were taken back already", where=unit.target,
+            hint=f"go on with: okto-change rollback {job.lock.change} --env {job.lock.environment}",
+        )  # fmt: skip
+    course = Course(
+        opened=opened, number=stands.latest, last=stands.last, verdicts=job.seen.checks.get(unit.number, ())
+    )
+    if stands.count:
+        course.rows = chunks.totals(session, job.run, str(unit.number))
+        course.writes = _writes(chunks.written(session, job.run, str(unit.number)))
+    see(job, unit, course)
+    return course
+
+
+def _open(job: Job, unit: SqlUnit, batch: Batch, session: Session) -> Generator[Event, None, Opened]:
+    session.begin(unit.timeouts(), isolation=REPEATABLE_READ)
+    transactions.hold(job, session)
+    giving_way.demand_visible(batch, session)
+    job.seen.checks[unit.number] = ()
+    for check in unit.before:
+        yield from work.judge_before(job, unit, check, session)
+    opened = survey(unit, batch, session)
+    chunks.keep(session, job.run, str(unit.number), opened)
+    session.commit()
+    return opened
+
+
+def survey(unit: SqlUnit, batch: Batch, session: Session) -> Opened:
+    """Return what is fixed before the first chunk, in the open transaction."""
+    invariants = {check.name: tuple(map(tuple, work.ask(session, check)[0])) for check in unit.invariants}
+    go = chunks.through(session, batch)
+    with interrupts.allowed(), pinned(session):
+        upper = chunks.largest(session, go)
+    return Opened(upper=upper, chunks=chunks.estimated(session, go), invariants=invariants)
+
+
+# ------------------------------------------------------------------------------ one chunk
+
+
+def _next(job: Job, unit: SqlUnit, batch: Batch, course: Course, rest: giving_way.Rest) -> Generator[Event, None, bool]:
+    started = time.monotonic()
+    blocked = yield from held_off(job, unit, lambda session: _chunk(job, unit, batch, session, course))
+    rest.after(time.monotonic() - started, blocked or 0)
+    return blocked is not None
+
+
+def held_off(job: Job, unit: SqlUnit, attempt: transactions.Attempt[T]) -> Generator[Event, None, T]:
+    """Run one transaction. A batch that has done something waits for another run that holds the target, however long."""
+    while True:
+        try:
+            return (yield from transactions.retried(job, unit, attempt))
+        except TargetHeld as held:
+            if unit.number not in job.seen.committed:
+                raise
+            yield job.event(EventKind.WAITING, unit.name, unit=unit.number, reason=held.message)
+            giving_way.obey(job, job.targets.ready(unit.target))
+
+
+def _chunk(
+    job: Job, unit: SqlUnit, batch: Batch, session: Session, course: Course
+) -> Generator[Event, None, int | None]:
+    """Do and commit the next chunk; return how many sessions waited for it at its end, None when there is none."""
+    session.begin(unit.timeouts(), isolation=REPEATABLE_READ)
+    transactions.hold(job, session)
+    go, found = find(session, batch, course)
+    if found is None:
+        session.rollback()
+        return None
+    this = units.chunk(unit, course.number + 1)
+    place = {"unit": unit.number, "target": unit.target, "chunk": course.number + 1, "of": course.opened.chunks}
+    yield job.event(EventKind.CHUNK_STARTED, unit.name, **place)
+    capture = yield from perform(job, this, session, go, found)
+    after = added(job, unit, course, found)
+    _demand_most(unit, after)
+    images.finish(session, capture)
+    blocked = chunks.blocked(session)
+    _record(job, unit, session, after, found)
+    mark = state.backend(session)
+    yield job.event(EventKind.COMMITTING, unit.name, **place, total=after.total, **transactions.marked(mark))
+    transactions.commit(job, unit.target, session, mark)
+    job.seen.committed.add(unit.number)
+    course.number, course.last, course.rows, course.writes = after.number, after.last, after.rows, after.writes
+    see(job, unit, course)
+    yield job.event(EventKind.COMMITTED, unit.name, **place, total=after.total)
+    if capture.triggers:
+        transactions.tidy(job.targets, unit.target)
+    return blocked
+
+
+def find(session: Session, batch: Batch, course: Course) -> tuple[Through, Range | None]:
+    """Return what is gone through, and the keys of the next chunk, in the open transaction."""
+    go = chunks.through(session, batch)
+    if course.opened.upper is None:
+        return go, None
+    with interrupts.allowed(), pinned(session):
+        return go, chunks.following(session, go, course.last, course.opened.upper)
+
+
+def perform(
+    job: Job, this: SqlUnit, session: Session, go: Through, found: Range
+) -> Generator[Event, None, images.Capture]:
+    """Do one chunk in the open transaction and prove that it kept to its keys; of its events only failures are told."""
+    chunks.enter(session, found)
+    events = work.perform(job, this, session)
+    while True:
+        try:
+            event = next(events)
+        except StopIteration as end:
+            capture: images.Capture = end.value
+            break
+        if event.kind is EventKind.CHECK_FAILED:
+            yield event
+    with interrupts.allowed():
+        _demand_inside(this, session, go, found, capture)
+    return capture
+
+
+def _demand_inside(this: SqlUnit, session: Session, go: Through, found: Range, capture: images.Capture) -> None:
+    with pinned(session):
+        own = chunks.leaves(session, go)
+        tables = {relid: leaf.table for relid, leaf in capture.tables.items() if relid in own}
+        beyond = chunks.beyond(session, go, found, capture.id, tables)
+    if beyond:
+        raise Unaccounted(
+            f"{this.name}: chunk {this.chunk} changed {beyond} rows outside its range of the key", where=this.target,
+            state="rolled back; nothing was changed",
+            hint="restrict every statement to `{{ batch }}`, and change the key nowhere",
+        )  # fmt: skip
+
+
+def added(job: Job, unit: SqlUnit, course: Course, found: Range) -> Course:
+    """Return where the batch stands with the chunk that was just performed."""
+    rows = tuple(result.rows for result in job.seen.statements[unit.number])
+    known = course.rows or (0,) * len(rows)
+    writes = dict(course.writes)
+    for item in job.seen.writes[unit.number]:
+        writes[item.table] = plus(writes.get(item.table), item)
+    summed = tuple(None if one is None or two is None else one + two for one, two in zip(known, rows, strict=True))
+    return replace(course, number=course.number + 1, last=found.last, rows=summed, writes=writes)
+
+
+def plus(one: TableWrites | None, two: TableWrites) -> TableWrites:
+    """Return the writes of two chunks to one table together."""
+    if one is None:
+        return two
+    return replace(
+        two, inserted=one.inserted + two.inserted, updated=one.updated + two.updated, deleted=one.deleted + two.deleted,
+        imaged=one.imaged + two.imaged,
+    )  # fmt: skip
+
+
+def _demand_most(unit: SqlUnit, course: Course) -> None:
+    """Raise Unaccounted before a chunk commits that would exceed what the plan allows for the whole."""
+    for statement, bound, rows in _bounds(unit, course):
+        if rows is None or (bound.maximum is not None and rows > bound.maximum):
+            changed = "does not tell how many rows it changed" if rows is None else f"would have changed {rows} rows"
+            raise Unaccounted(
+                f"with chunk {course.number} the statement {changed}, the plan allows {bound}", where=statement.where,
+                hint="find out why, then change `rows:` or the statement, and lock again",
+            )  # fmt: skip
+
+
+def _bounds(unit: SqlUnit, course: Course) -> list[tuple[Statement, RowBound, int | None]]:
+    paired = zip(unit.statements, units.bounds(unit.steps[0], unit.statements), strict=True)
+    rows = course.rows or (0,) * len(unit.statements)
+    return [(one, bound, count) for (one, bound), count in zip(paired, rows, strict=True) if bound is not None]
+
+
+def _record(job: Job, unit: SqlUnit, session: Session, course: Course, found: Range) -> None:
+    rows = [result.rows for result in job.seen.statements[unit.number]]
+    writes = {w.table: (w.inserted, w.updated, w.deleted, w.imaged) for w in job.seen.writes[unit.number]}
+    chunks.record(session, job.run, str(unit.number), course.number, found, rows=rows, writes=writes)
+    if course.number == 1:
+        _applied(job, unit, session)
+
+
+def _applied(job: Job, unit: SqlUnit, session: Session) -> None:
+    state.record_applied(
+        session, run=job.run, unit=str(unit.number), change=job.lock.change, environment=job.lock.environment,
+        digest=job.lock.digest, executor=str(job.authority.get("person", "")),
+    )  # fmt: skip
+
+
+def _writes(found: dict[str, list[int]]) -> dict[str, TableWrites]:
+    return {
+        table: TableWrites(
+            table=table, inserted=inserted, updated=updated, deleted=deleted, imaged=imaged, declared=True
+        )
+        for table, (inserted, updated, deleted, imaged) in found.items()
+    }
+
+
+def see(job: Job, unit: SqlUnit, course: Course) -> None:
+    """Leave for reports what the whole batch did so far, not what its last chunk did."""
+    job.seen.writes[unit.number] = tuple(course.writes.values())
+    job.seen.batches[unit.number] = course.about()
+    if course.rows:
+        job.seen.statements[unit.number] = tuple(
+            StatementResult(step=one.step, index=one.index, rows=rows, milliseconds=0)
+            for one, rows in zip(unit.statements, course.rows, strict=True)
+        )
+
+
+# ------------------------------------------------------------------------------ the end
+
+
+def _close(job: Job, unit: SqlUnit, session: Session, course: Course) -> Events:
+    """Judge what can only be judged over the whole, and call the batch done."""
+    session.begin(unit.timeouts(), isolation=REPEATABLE_READ)
+    transactions.hold(job, session)
+    job.seen.checks[unit.number] = course.verdicts
+    yield from judge_whole(job, unit, session, course)
+    if course.number == 0:
+        _applied(job, unit, session)
+    chunks.close(session, job.run, str(unit.number))
+    mark = state.backend(session)
+    yield job.event(EventKind.COMMITTING, unit.name, unit=unit.number, target=unit.target, **transactions.marked(mark))
+    transactions.commit(job, unit.target, session, mark)
+    job.seen.committed.add(unit.number)
+    yield job.event(EventKind.COMMITTED, unit.name, unit=unit.number, target=unit.target)
+
+
+def judge_whole(job: Job, unit: SqlUnit, session: Session, course: Course) -> Events:
+    """Judge the bounds, the ``inside`` checks and the invariants over all chunks. Raises StepFailed, Unaccounted."""
+    for statement, bound, rows in _bounds(unit, course):
+        if rows is None or rows not in bound:
+            raise Unaccounted(
+                f"all chunks together changed {rows} rows, the plan allows {bound}", where=statement.where,
+                hint="find out why, then change `rows:` or the statement, and lock again",
+            )  # fmt: skip
+    for check in unit.inside:
+        yield from work.verdict(job, unit, check, checks.judge(check, *work.ask(session, check)))
+    for check in unit.invariants:
+        before = course.opened.invariants[check.name]
+        yield from work.verdict(job, unit, check, checks.compare(check, before, *work.ask(session, check)))
