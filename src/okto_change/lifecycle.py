@@ -18,7 +18,7 @@ from enum import StrEnum
 from typing import Any
 
 from okto_change.errors import JournalBroken
-from okto_change.model import Entry, Event, EventKind, Result
+from okto_change.model import Entry, Event, EventKind, Progress, Result
 from okto_change.model.base import type_
 
 
@@ -130,18 +130,6 @@ class Pending:
     undo: bool
     at: datetime
     data: Mapping[str, Any]
-
-
-@type_
-class Progress:
-    """How far a batch got, by its latest chunk: ``of`` about how many there are, ``rows`` changed so far, ``at`` when."""
-
-    step: str
-    chunk: int
-    of: int | None
-    rows: int | None
-    undo: bool
-    at: datetime
 
 
 @type_

@@ -62,6 +62,7 @@ from okto_change.model.run import (
     EventKind,
     Mode,
     Outcome,
+    Progress,
     Result,
 )
 from okto_change.model.views import (
@@ -131,6 +132,7 @@ __all__ = [
     "PolicyCheck",
     "PolicySigned",
     "Preview",
+    "Progress",
     "Purge",
     "PurgedImages",
     "Quality",

@@ -89,6 +89,18 @@ class Outcome:
 
 
 @type_
+class Progress:
+    """How far a batch got, by its latest chunk: ``of`` about how many there are, ``rows`` changed so far, ``at`` when."""
+
+    step: str
+    chunk: int
+    of: int | None
+    rows: int | None
+    undo: bool
+    at: datetime
+
+
+@type_
 class Entry:
     """A journal entry as stored. ``content`` is canonical JSON, ``hash`` = sha256 over previous hash and content."""
 
