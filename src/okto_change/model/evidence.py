@@ -226,3 +226,5 @@ class DryRun:
     facts_sha256: str
     steps: tuple[Step, ...] = ()
     """the rendered steps: target, declared rows and tables, undo; for the reader of the page"""
+    copies: tuple[str, ...] = ()
+    """where the run will leave unmasked copies of what it changes, and until when, a line each"""

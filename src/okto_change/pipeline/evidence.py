@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from okto_change import analysis
+from okto_change.approval.policy import Environment
 from okto_change.database import catalog, facts, sample
 from okto_change.database.session import Session
 from okto_change.errors import DatabaseError
@@ -17,6 +19,7 @@ from okto_change.model import (
     Analysis,
     Count,
     DryRun,
+    EditStep,
     Event,
     Found,
     Lock,
@@ -52,7 +55,9 @@ def dry_run(repo: Repository, change: str, environment: str, *, static: bool, wa
         previews = tuple(_previews(lock, live, targets, found))
         job = new_job(lock, targets, compiled.environment.journal, statements=live.statements)
         rehearsed = None if static else _rehearse(job, watch)
-        result = _page(job, live, previews, rehearsed)
+        result = replace(
+            _page(job, live, previews, rehearsed), copies=copies(lock, compiled.environment, datetime.now(UTC))
+        )
     repo.write(f"changes/{change}/{report_path(environment)}", to_file(result))
     return result
 
@@ -116,6 +121,16 @@ def _page(job: Job, live: Analysis, previews: tuple[StatementPreview, ...], rehe
         findings=live.findings, risk=live.risk, risk_reasons=live.risk_reasons, statements=lock.statements,
         previews=previews, edits=edits, rehearsal=rehearsed, facts=found, facts_sha256=facts_sha256(found), steps=lock.steps,
     )  # fmt: skip
+
+
+def copies(lock: Lock, environment: Environment, now: datetime) -> tuple[str, ...]:
+    """Say where a run of today would leave unmasked rows and files, and until when policy keeps them. Pure."""
+    until = f"until {now + timedelta(seconds=environment.keep_images):%Y-%m-%d} if it runs today, then purge takes them away"
+    place = "in schema okto_change, for its owner alone"
+    rows = dict.fromkeys(step.target for step in lock.steps if isinstance(step, SqlStep))
+    files = dict.fromkeys(f"{step.target}:{step.file}" for step in lock.steps if isinstance(step, EditStep))
+    lines = [f"{target}: rows before and after, {place}, {until}" for target in rows]
+    return (*lines, *(f"{environment.journal}: content of {file} before and after, {place}, {until}" for file in files))
 
 
 def _rehearse(job: Job, watch: Watch) -> Rehearsal:

@@ -24,6 +24,11 @@ def dry_run(result: DryRun) -> str:
         *(_fold(f"{s.step}: {s.kind.value} {', '.join(s.writes)}", _block(s.text, "sql")) for s in result.statements),
         *(_edit(edit) for edit in result.edits),
         *([] if result.rehearsal is None else _rehearsal(result.rehearsal)),
+        *(
+            ["Unmasked copies that the run will leave" + "".join(f"\n- {_code(line)}" for line in result.copies)]
+            if result.copies
+            else []
+        ),
         f"Plan digest {_code(result.digest)}",
     ]
     return "\n\n".join(sections) + "\n"

@@ -32,6 +32,9 @@ def dry_run(result: DryRun, look: Look, *, whole: bool = False) -> str:
         page.heading("NOT REHEARSED  ", ("row counts are estimates, and nothing proves that the undo works", CARE))
     else:
         _rehearsal(page, result, result.rehearsal)
+    if result.copies:
+        page.heading("UNMASKED COPIES that the run will leave")
+        page.bullets(result.copies)
     page.heading("PLAN DIGEST  ", (result.digest, ""))
     return page.render(look)
 
