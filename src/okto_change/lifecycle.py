@@ -4,8 +4,9 @@ State is stored nowhere: it is what the journal's entries say when they are read
 in ``TRANSITIONS`` or ``ENDINGS`` raises JournalBroken, both when an entry is about to be written and when it is read.
 
 Facts that are read from an event's ``data``: ``decisions`` (ids of consumed statements), ``digest``, ``resumed`` (units
-that the resumed run counts as committed) of RUN_STARTED; ``origin`` (the run taken back) of UNDO_STARTED; ``unit`` of
-COMMITTING, EDITING, UNDO_COMMITTING, COMMITTED, UNDONE and SETTLED; ``fate`` (``committed`` or ``aborted``) of SETTLED;
+that the resumed run counts as committed) of RUN_STARTED; ``origin`` (the run taken back) of UNDO_STARTED, (the run put
+back) of REDO_STARTED; ``unit`` of COMMITTING, EDITING, UNDO_COMMITTING, COMMITTED, UNDONE and SETTLED; ``left`` (rows and
+keys that others changed, left alone) of UNDO_COMMITTING, EDITING and UNDONE; ``fate`` (``committed`` or ``aborted``) of SETTLED;
 ``result`` of RUN_FINISHED.
 """
 
@@ -14,106 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
 from okto_change.errors import JournalBroken
 from okto_change.model import Entry, Event, EventKind, Progress, Result
 from okto_change.model.base import type_
+from okto_change.transitions import ENDINGS, STARTS, TRANSITIONS, WITHOUT_TRACE, State
 
-
-class State(StrEnum):
-    """Where a run, or a change in one environment, stands."""
-
-    NEW = "new"
-    RUNNING = "running"
-    COMMITTING = "committing"
-    APPLIED = "applied"
-    PARTLY_APPLIED = "partly applied"
-    REFUSED = "refused"
-    ROLLED_BACK = "rolled back"
-    IDLE = "nothing to do"
-    UNDOING = "undoing"
-    UNDO_COMMITTING = "committing the undo"
-    UNDONE = "undone"
-    CONFLICT = "conflict"
-    STUCK = "stuck"
-    PAUSED = "paused"
-
-
-S, K, R = State, EventKind, Result
-
-PROGRESS = {
-    K.CHECK_PASSED: "a check held",
-    K.CHECK_FAILED: "a check did not hold; what follows tells what was done about it",
-    K.STEP_STARTED: "the next step begins, inside the open transaction",
-    K.STATEMENT_STARTED: "the author's next statement begins, inside the open transaction",
-    K.STATEMENT_DONE: "the statement ended, not yet committed",
-    K.IMAGES_KEPT: "rows before and after are kept, in the same transaction",
-    K.CHUNK_STARTED: "the next chunk of a batch begins, inside its own transaction",
-    K.WAITING: "a batch gives way between two chunks",
-    K.RETRYING: "the transaction was rolled back and is tried again",
-    K.ROLLED_BACK: "the open transaction was rolled back; what was committed before stands",
-}
-"""Events that leave a run where it is, while its transaction is open."""
-
-TRANSITIONS: Mapping[tuple[State, EventKind], tuple[State, str]] = {
-    (S.NEW, K.RUN_STARTED): (S.RUNNING, "clearance was given; nothing is changed yet"),
-    (S.NEW, K.UNDO_STARTED): (S.UNDOING, "somebody takes back an earlier run"),
-    **{(S.RUNNING, kind): (S.RUNNING, reason) for kind, reason in PROGRESS.items()},
-    **{(S.UNDOING, kind): (S.UNDOING, reason) for kind, reason in PROGRESS.items()},
-    (S.RUNNING, K.RUN_STARTED): (S.RUNNING, "another process resumes a run that broke off between units"),
-    (S.RUNNING, K.COMMITTING): (S.COMMITTING, "COMMIT is about to be sent"),
-    (S.RUNNING, K.EDITING): (S.COMMITTING, "a file is about to be swapped"),
-    (S.RUNNING, K.UNDO_STARTED): (S.UNDOING, "a later unit or an after check failed; committed units are taken back"),
-    (S.COMMITTING, K.COMMITTED): (S.RUNNING, "the server confirmed the COMMIT, or the file is swapped"),
-    (S.COMMITTING, K.RETRYING): (S.RUNNING, "the server refused the COMMIT and rolled back; it is tried again"),
-    (S.COMMITTING, K.ROLLED_BACK): (S.RUNNING, "the server refused the COMMIT, or the file was not swapped"),
-    (S.COMMITTING, K.UNDO_STARTED): (S.UNDOING, "the announced commit did not happen; those before it are taken back"),
-    (S.COMMITTING, K.SETTLED): (S.RUNNING, "somebody found out what became of a COMMIT whose answer never came"),
-    (S.UNDOING, K.UNDO_STARTED): (S.UNDOING, "another process resumes an undo that broke off between units"),
-    (S.UNDOING, K.CONFLICT): (S.UNDOING, "somebody changed what the run left; nothing of theirs is overwritten"),
-    (S.UNDOING, K.UNDO_COMMITTING): (S.UNDO_COMMITTING, "COMMIT of the undo is about to be sent"),
-    (S.UNDOING, K.EDITING): (S.UNDO_COMMITTING, "a file is about to be swapped back"),
-    (S.UNDO_COMMITTING, K.UNDONE): (S.UNDOING, "the server confirmed the undo's COMMIT, or the file is swapped back"),
-    (S.UNDO_COMMITTING, K.RETRYING): (S.UNDOING, "the server refused the COMMIT of the undo; it is tried again"),
-    (S.UNDO_COMMITTING, K.ROLLED_BACK): (S.UNDOING, "the undo was rolled back, or the file was not swapped"),
-    (S.UNDO_COMMITTING, K.SETTLED): (S.UNDOING, "somebody found out what became of the undo's COMMIT"),
-    **{
-        (ended, K.IMAGES_PURGED): (ended, "its images were older than they are kept; it cannot be taken back any more")
-        for ended in (S.APPLIED, S.REFUSED, S.ROLLED_BACK, S.IDLE, S.UNDONE, S.CONFLICT)
-    },
-    (S.STUCK, K.SETTLED): (S.STUCK, "somebody found out what became of the COMMIT that the run got stuck on"),
-    (S.STUCK, K.RUN_STARTED): (S.RUNNING, "a person decided to go on with the units that are missing"),
-    (S.STUCK, K.UNDO_STARTED): (S.UNDOING, "a person decided to go on with the undo"),
-    (S.PAUSED, K.RUN_STARTED): (S.RUNNING, "a batch goes on with its next chunk"),
-}
-"""(state, event) -> (next state, why). RUN_FINISHED is in ``ENDINGS``."""
-
-ENDINGS: Mapping[tuple[State, Result], tuple[State, str]] = {
-    (S.RUNNING, R.DONE): (S.APPLIED, "every unit is committed and every check held"),
-    (S.RUNNING, R.ALREADY_APPLIED): (S.IDLE, "an earlier run applied it"),
-    (S.RUNNING, R.NOTHING_TO_UNDO): (S.IDLE, "nothing of the change stands"),
-    (S.RUNNING, R.REFUSED): (S.REFUSED, "a check or a missing precondition stopped it before anything ran"),
-    (S.RUNNING, R.ROLLED_BACK): (S.ROLLED_BACK, "it failed inside its transaction; nothing was changed"),
-    (S.RUNNING, R.STUCK): (S.STUCK, "it failed where only a person can decide"),
-    (S.RUNNING, R.PAUSED): (S.PAUSED, "a batch stopped between two chunks; those committed stand"),
-    (S.UNDOING, R.PAUSED): (S.PAUSED, "the undo of a batch stopped between two chunks; those taken back are back"),
-    (S.COMMITTING, R.STUCK): (S.STUCK, "nobody could tell yet whether the COMMIT arrived"),
-    (S.UNDOING, R.DONE): (S.UNDONE, "everything that was asked for is back as it was"),
-    (S.UNDOING, R.UNDONE): (S.UNDONE, "the run failed after a commit and took back what it had committed"),
-    (S.UNDOING, R.CONFLICT): (S.CONFLICT, "rows or keys that others changed since were left alone"),
-    (S.UNDOING, R.NOTHING_TO_UNDO): (S.IDLE, "nothing of the change stands"),
-    (S.UNDOING, R.REFUSED): (S.REFUSED, "the undo was refused before anything ran"),
-    (S.UNDOING, R.ROLLED_BACK): (S.ROLLED_BACK, "it failed inside its transaction; the change stands as before"),
-    (S.UNDOING, R.STUCK): (S.STUCK, "the undo failed half-way; what stands is known, a person must decide"),
-    (S.UNDO_COMMITTING, R.ROLLED_BACK): (S.ROLLED_BACK, "the undo did not happen; the change stands as before"),
-    (S.UNDO_COMMITTING, R.STUCK): (S.STUCK, "nobody could tell yet whether the COMMIT of the undo arrived"),
-}
-"""(state, result of RUN_FINISHED) -> (final state, why)."""
-
-WITHOUT_TRACE = frozenset({S.REFUSED, S.ROLLED_BACK, S.IDLE})
-"""Final states of runs that left everything as they found it."""
+__all__ = ["ENDINGS", "TRANSITIONS", "ChangeState", "Pending", "Run", "State", "advance", "left_by", "replay"]
 
 
 @type_
@@ -134,7 +43,7 @@ class Pending:
 
 @type_
 class Run:
-    """One run as its entries tell it. ``origin`` is the run that it takes back, None for an apply."""
+    """One run as its entries tell it. ``origin`` is the run that it takes back, or with ``redo`` puts back; None for an apply."""
 
     id: str
     change: str
@@ -147,10 +56,13 @@ class Run:
     origin: str | None
     digest: str | None
     decisions: tuple[str, ...]
+    redo: bool = False
     committed: tuple[str, ...] = ()
-    """units, in the order of their commits"""
+    """units, in the order of their commits; those of ``origin`` that a redo put back"""
     undone: tuple[str, ...] = ()
     """units taken back by this run: its own, or those of ``origin``"""
+    left: tuple[str, ...] = ()
+    """units taken back but for rows or keys that others had changed"""
     pending: Pending | None = None
     result: Result | None = None
     purged_at: datetime | None = None
@@ -166,8 +78,13 @@ class Run:
 
     @property
     def whole(self) -> tuple[str, ...]:
-        """Units that this run committed to their end and did not take back itself."""
+        """Units that this run committed to their end of its own and did not take back itself."""
         return () if self.origin else tuple(unit for unit in self.committed if unit not in self.undone)
+
+    @property
+    def effects(self) -> tuple[str, ...]:
+        """Units of another run that this one took back or put back, or some chunks of them."""
+        return (*self.committed, *self.undone, *self.chunks) if self.origin else ()
 
     @property
     def finished(self) -> bool:
@@ -190,13 +107,41 @@ class ChangeState:
 
     @property
     def standing(self) -> tuple[str, tuple[str, ...]] | None:
-        """The last run that has committed units which no run took back, and those units; None if nothing stands."""
+        """The last run that has committed units which no run took back for good, and those units; None if nothing stands."""
         for run in reversed(self.runs):
-            taken = {unit for other in self.runs if other.origin == run.id for unit in other.undone}
-            units = tuple(unit for unit in run.standing if unit not in taken)
+            units = tuple(unit for unit in run.standing if not self._undos(run, unit))
             if units:
                 return run.id, units
         return None
+
+    @property
+    def left(self) -> tuple[str, tuple[str, ...]] | None:
+        """The last run that was applied, and its units that are undone but for rows or keys of others; None without any."""
+        run, undone = self._undone
+        units = tuple(unit for unit, undos in undone.items() if unit in undos[-1].left)
+        return (run, units) if units else None
+
+    @property
+    def redoable(self) -> tuple[str, dict[str, tuple[str, ...]]] | None:
+        """The last run that was applied, and unit -> the runs that took it back, first one first; None if none did."""
+        run, undone = self._undone
+        return (run, {unit: tuple(undo.id for undo in undos) for unit, undos in undone.items()}) if undone else None
+
+    @property
+    def _undone(self) -> tuple[str, dict[str, list[Run]]]:
+        run = next((run for run in reversed(self.runs) if run.standing), None)
+        found = {} if run is None else {unit: self._undos(run, unit) for unit in run.standing}
+        return ("" if run is None else run.id), {unit: undos for unit, undos in found.items() if undos}
+
+    def _undos(self, run: Run, unit: str) -> list[Run]:
+        """Return the runs that took a unit of ``run`` back since it was applied, or last put back."""
+        undos: list[Run] = []
+        for other in self.runs:
+            if other.origin == run.id and other.redo and unit in other.committed:
+                undos.clear()
+            elif other.origin == run.id and unit in other.undone:
+                undos.append(other)
+        return undos
 
     @property
     def applied(self) -> str | None:
@@ -214,7 +159,7 @@ class ChangeState:
     @property
     def undone(self) -> bool:
         """Whether it was applied once and nothing of it stands any more."""
-        return any(run.committed for run in self.runs if not run.origin) and self.standing is None
+        return any(run.committed for run in self.runs if not run.origin) and not self.standing and not self.left
 
 
 def advance(run: Run | None, event: Event, *, actor: str, at: datetime) -> Run:
@@ -226,7 +171,7 @@ def advance(run: Run | None, event: Event, *, actor: str, at: datetime) -> Run:
         raise _broken(event, f"a run that is {before.value!r} cannot go on with {_name(event, result)!r}")
     if run is None:
         run = _born(event, actor, at)
-    elif event.kind in (EventKind.RUN_STARTED, EventKind.UNDO_STARTED):
+    elif event.kind in STARTS:
         run = _resumed(run, event)
     if event.kind is EventKind.IMAGES_PURGED:
         return replace(run, purged_at=at)
@@ -257,21 +202,20 @@ def left_by(run: Run) -> State:
     """Return what ``run`` left if its process is gone: its state where it told its end, else what is known to stand."""
     if run.finished or run.pending:
         return run.state
-    if run.origin is None:
-        return State.PARTLY_APPLIED if run.standing else State.ROLLED_BACK
-    return State.PARTLY_APPLIED if run.undone or run.chunks else State.ROLLED_BACK
+    return State.PARTLY_APPLIED if run.standing or run.effects else State.ROLLED_BACK
 
 
 # ----------------------------------------------------------------------------------- one run
 
 
 def _born(event: Event, actor: str, at: datetime) -> Run:
-    origin = event.data.get("origin") if event.kind is EventKind.UNDO_STARTED else None
-    if event.kind is EventKind.UNDO_STARTED and not origin:
+    origin = event.data.get("origin") if event.kind is not EventKind.RUN_STARTED else None
+    if event.kind is not EventKind.RUN_STARTED and not origin:
         raise _broken(event, "it does not say which run it takes back")
     return Run(
         id=event.run, change=event.change, environment=event.environment, state=State.NEW, reason="",
-        started_by=actor, started_at=at, last_at=at, origin=origin, digest=event.data.get("digest"), decisions=(),
+        redo=event.kind is EventKind.REDO_STARTED, started_by=actor, started_at=at, last_at=at, origin=origin,
+        digest=event.data.get("digest"), decisions=(),
     )  # fmt: skip
 
 
@@ -305,7 +249,7 @@ def _told(run: Run, event: Event, at: datetime) -> Run:
 def _announced(run: Run, event: Event, at: datetime) -> Pending:
     unit = _unit(event)
     undo = run.state is State.UNDOING
-    if not undo and unit in run.whole:
+    if not undo and unit in run.committed and unit not in run.undone:
         raise _broken(event, f"unit {unit} is committed already")
     if undo and unit in run.undone:
         raise _broken(event, f"unit {unit} is undone already")
@@ -321,7 +265,8 @@ def _confirmed(run: Run, event: Event, at: datetime) -> Run:
     if "chunk" in pending.data:
         return _chunk_confirmed(run, pending, event, at)
     if pending.undo:
-        return replace(run, pending=None, undone=(*run.undone, pending.unit))
+        left = (*run.left, pending.unit) if pending.data.get("left") else run.left
+        return replace(run, pending=None, undone=(*run.undone, pending.unit), left=left)
     return replace(run, pending=None, committed=(*run.committed, pending.unit))
 
 
@@ -354,8 +299,7 @@ def _settled(run: Run, event: Event, at: datetime) -> Run:
 
 def _demand_honest(run: Run, event: Event) -> None:
     """Refuse an end that the run's own entries contradict."""
-    traces = (*run.standing, *(run.undone if run.origin else ()), *(run.chunks if run.origin else ()))
-    if run.state in WITHOUT_TRACE and traces:
+    if run.state in WITHOUT_TRACE and (traces := (*run.standing, *run.effects)):
         raise _broken(event, f"it says that nothing changed, but units {', '.join(traces)} did")
     if run.state is State.UNDONE and run.standing:
         raise _broken(event, f"it says undone, but units {', '.join(run.standing)} stand")

@@ -32,6 +32,7 @@ FAILING: dict[str, tuple[tuple[str, ...], int]] = {
     "approvals": ((CHANGE, *ENV), 1),
     "apply": ((CHANGE, *ENV), 1),
     "rollback": (("no-such", *ENV), 2),
+    "redo": (("no-such", *ENV), 2),
     "resume": (("20261122-021409-7f3a",), 2),
     "status": (("--env", "nowhere"), 2),
     "show": (("no-such",), 2),

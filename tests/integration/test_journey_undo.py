@@ -64,12 +64,16 @@ def test_a_row_that_somebody_changed_since_stops_the_undo_and_only_clean_leaves_
     assert [event.kind for event in bank.journey.events if event.kind is EventKind.CONFLICT] != []
     rest = bank.journey.rollback(only_clean=True)
     assert (rest.result, outcome_code(rest, undo=True)) == (Result.CONFLICT, 6)
-    assert rest.state == "undone except the rows and keys named, which were left as they are"
+    assert rest.state == "the rows and keys named were left as they are; the rest is undone"
     assert len(rest.conflicts) == 1 and "id=2" in rest.conflicts[0]
     assert bank.sql("SELECT balance FROM accounts WHERE id <= 2 ORDER BY id") == [(100,), (7,)]
     assert bank.file.read_bytes() == bank.before[2]
     again = bank.journey.rollback()
-    assert again.result is Result.NOTHING_TO_UNDO and "`rollback --only-clean` left alone" in again.summary
+    assert (
+        again.result is Result.CONFLICT and "id=2" in again.conflicts[0] and bank.journey.status().state == "conflict"
+    )
+    bank.sql("UPDATE accounts SET balance = 201 WHERE id = 2")
+    assert bank.journey.rollback().result is Result.CONFLICT, "written by somebody else, with the same value"
 
 
 def test_a_key_that_somebody_changed_since_stops_the_undo_and_their_other_edits_survive(bank: Bank) -> None:

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from okto_change import pipeline
-from okto_change.model import ChangeStatus, DryRun, Entry, Event, Outcome
+from okto_change.model import ChangeStatus, DryRun, Entry, Event, Outcome, UndoPreview
 from okto_change.pipeline.repository import Repository, open_repository
 from tests.plugins import doomed
 from tests.plugins.home import clean_environment
@@ -101,6 +101,22 @@ class Journey:
         return pipeline.rollback(
             self.repository, CHANGE, "sandbox", only_clean=only_clean, watch=watch or self.events.append
         )
+
+    def rollback_preview(self) -> UndoPreview:
+        """Show what taking back would do."""
+        found = pipeline.rollback_preview(self.repository, CHANGE, "sandbox")
+        assert isinstance(found, UndoPreview), found
+        return found
+
+    def redo(self, watch: Callable[[Event], None] | None = None) -> Outcome:
+        """Put back what was taken back."""
+        return pipeline.redo(self.repository, CHANGE, "sandbox", watch=watch or self.events.append)
+
+    def redo_preview(self) -> UndoPreview:
+        """Show what putting back would do."""
+        found = pipeline.redo_preview(self.repository, CHANGE, "sandbox")
+        assert isinstance(found, UndoPreview), found
+        return found
 
     def resume(self, run: str) -> Outcome:
         """Go on with a run."""

@@ -42,6 +42,7 @@ SECTIONS: dict[str, dict[str, Place]] = {
     "Run": {
         "apply": Place("run", "Run an approved change."),
         "rollback": Place("run", "Take an applied change back."),
+        "redo": Place("run", "Put a change back that was rolled back."),
         "purge": Place("purge", "Take images away that policy keeps no longer; their digests stay."),
         "resume": Place("run", "Find out what became of an interrupted run, and end it."),
     },

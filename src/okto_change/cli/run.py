@@ -10,7 +10,7 @@ from okto_change.cli.face import Face, ask_for, change_argument, command, enviro
 from okto_change.errors import UsageError
 
 if TYPE_CHECKING:
-    from okto_change.model import Outcome
+    from okto_change.model import Outcome, UndoPreview
     from okto_change.pipeline import Emergency
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask, even on a terminal.")
@@ -77,29 +77,66 @@ def _ask_to_apply(face: Face, change: str, environment: str) -> None:
         ask_for(ballot.change, f"Apply this to {environment}?")
 
 
-@command("okto-change rollback stuck-settlements --env production")
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Do all of it, show and compare, roll it back; nothing changes."
+)
+
+
+@command("okto-change rollback stuck-settlements --env production --dry-run")
 @change_argument
 @environment_option
 @click.option("--only-clean", is_flag=True, help="Undo the rows that nobody changed since; leave and name the others.")
+@dry_run_option
 @yes_option
-def rollback(face: Face, change: str, environment: str, only_clean: bool, yes: bool) -> int:
-    """Take an applied change back."""
+def rollback(face: Face, change: str, environment: str, only_clean: bool, dry_run: bool, yes: bool) -> int:
+    """Take an applied change back.
+
+    On a terminal it shows first what comes back and what stands in the way, and asks.
+    """
     from okto_change import pipeline
 
-    if not yes and interactive():
-        _ask_to_roll_back(face, change, environment)
+    if dry_run or (not yes and interactive()):
+        found = pipeline.rollback_preview(face.repository(), change, environment)
+        if (code := _foreseen(face, found, dry_run=dry_run, only_clean=only_clean)) is not None:
+            return code
     with face.watching() as watch:
         outcome = pipeline.rollback(face.repository(), change, environment, only_clean=only_clean, watch=watch)
     return _end(face, outcome, undo=True)
 
 
-def _ask_to_roll_back(face: Face, change: str, environment: str) -> None:
+@command("okto-change redo stuck-settlements --env production --dry-run")
+@change_argument
+@environment_option
+@dry_run_option
+@yes_option
+def redo(face: Face, change: str, environment: str, dry_run: bool, yes: bool) -> int:
+    """Put a change back that was rolled back."""
     from okto_change import pipeline
-    from okto_change.report import text
 
-    view = pipeline.show(face.repository(), change)
-    face.say(text.status, tuple(place for place in view.statuses if place.environment == environment))
-    ask_for(view.plan.change, f"Take this back in {environment}?")
+    if dry_run or (not yes and interactive()):
+        found = pipeline.redo_preview(face.repository(), change, environment)
+        if (code := _foreseen(face, found, dry_run=dry_run)) is not None:
+            return code
+    with face.watching() as watch:
+        outcome = pipeline.redo(face.repository(), change, environment, watch=watch)
+    return _end(face, outcome)
+
+
+def _foreseen(face: Face, found: UndoPreview | Outcome, *, dry_run: bool, only_clean: bool = False) -> int | None:
+    """Show what an undo or redo would do, and ask; return the exit code where the command ends with that."""
+    from okto_change.model import Outcome
+    from okto_change.report import data, text, verdict
+
+    if isinstance(found, Outcome):
+        return _end(face, found, undo=True)
+    if dry_run:
+        face.emit(found, text.undo_preview, data.undo_preview)
+        return verdict.preview_code(found)
+    if not found.conflicts or only_clean:
+        # With conflicts nothing would be changed: the command says so itself, and there is nothing to confirm.
+        face.say(text.undo_preview, found)
+        ask_for(found.change, f"{'Put this back' if found.redo else 'Take this back'} in {found.environment}?")
+    return None
 
 
 @command("okto-change resume 20261122-021409-7f3a")

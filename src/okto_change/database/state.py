@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
 from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Literal
@@ -132,17 +134,47 @@ def record_applied(
         ) from error
 
 
-def record_undone(session: Session, *, run: str, unit: str, undone_by: str) -> None:
+def record_undone(session: Session, *, run: str, unit: str, undone_by: str, left: int = 0) -> None:
     """Write, in the transaction of the undo itself, that run ``undone_by`` took ``unit`` of ``run`` back.
 
-    Raises Refused when it does not stand (any more).
+    ``left`` rows were left alone; as long as there are any, it may be taken back again. Raises Refused when it does not
+    stand (any more).
     """
-    if not session.query("record_undone", run=run, unit=unit, undone_by=undone_by):
+    if not session.query("record_undone", run=run, unit=unit, undone_by=undone_by, left=left):
         raise Refused(
             f"{unit} of run {run} is not applied, or undone already",
             where=session.target,
             hint="`okto-change status` tells what is applied",
         )
+
+
+def record_redone(session: Session, *, run: str, unit: str, redone_by: str) -> None:
+    """Write, in the transaction of the redo itself, that ``unit`` of ``run`` stands again.
+
+    Raises Refused when it stands already, or another run has applied it since.
+    """
+    try:
+        found = session.query("record_redone", run=run, unit=unit, redone_by=redone_by)
+    except DatabaseError as error:
+        if error.sqlstate != "23505":
+            raise
+        found = []
+    if not found:
+        raise Refused(
+            f"{unit} of run {run} is not undone, or another run applied it since", where=session.target,
+            hint="`okto-change status` tells what is applied",
+        )  # fmt: skip
+
+
+def keep_altered(session: Session, *, run: str, unit: str, objects: Mapping[str, str | None]) -> None:
+    """Keep what a unit did to definitions: object -> sha256 of what defined it before, None where it was not there."""
+    session.query("keep_altered", run=run, unit=unit, objects=json.dumps(dict(objects)))
+
+
+def altered(session: Session, *, run: str, unit: str) -> Mapping[str, str | None] | None:
+    """Return what ``keep_altered`` kept, None if it kept nothing."""
+    rows = session.query("altered", run=run, unit=unit)
+    return dict(rows[0][0]) if rows else None
 
 
 def applied(session: Session, change: str, environment: str) -> tuple[Applied, ...]:

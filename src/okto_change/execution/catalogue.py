@@ -97,6 +97,28 @@ def differences(session: Session, before: Before) -> tuple[str, ...]:
     return (*left, *gone, *other, *_rows(session, before))
 
 
+def altered(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str | None]:
+    """Return every object that differs, with the sha256 of what defined it before; None where it was not there. Pure."""
+    names = sorted(before.keys() | after.keys())
+    return {name: before.get(name) for name in names if before.get(name) != after.get(name)}
+
+
+def unlike(kept: Mapping[str, str | None], found: Mapping[str, str], left: Mapping[str, str]) -> tuple[str, ...]:
+    """Say where an undo script does not bring definitions back. Pure.
+
+    ``kept`` is what the run altered, ``found`` all definitions before the script, ``left`` after it: what the run altered
+    must be as before the run, everything else as the script found it.
+    """
+    wanted = dict(found) | {name: old for name, old in kept.items() if old is not None}
+    for name in (name for name, old in kept.items() if old is None):
+        wanted.pop(name, None)
+    gone = [f"{name} would not be there again" for name in sorted(wanted.keys() - left.keys())]
+    behind = [f"{name} would be left behind" for name in sorted(left.keys() - wanted.keys())]
+    both = sorted(left.keys() & wanted.keys())
+    other = [f"{name} would not be as it was" for name in both if left[name] != wanted[name]]
+    return (*behind, *gone, *other)
+
+
 def _rows(session: Session, before: Before) -> Iterable[str]:
     now = facts.places(session)
     for name, (count, total) in sorted(before.contents.items()):

@@ -71,7 +71,9 @@ def _chunk(job: Job, unit: SqlUnit, session: Session, origin: str, *, only_clean
 
 def _put_back(job: Job, this: SqlUnit, session: Session, origin: str, *, only_clean: bool) -> Left:
     try:
-        return undoing.put_back(job, this, session, origin, only_clean=only_clean)
+        back = undoing.put_back(job, this, session, origin, only_clean=only_clean)
+        job.seen.notes += back.notes
+        return back.left
     except Conflict as error:
         error.message = f"chunk {this.chunk} of {this.name}: {error.message}"
         raise

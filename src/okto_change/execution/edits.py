@@ -14,8 +14,6 @@ from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit
 from okto_change.model import EditPreview, Event, EventKind, UndoProof
 
-Left = tuple[str, ...]
-
 
 def preview(job: Job, unit: EditUnit, content: bytes) -> tuple[EditPreview, bytes]:
     """Return what the edit would do to ``content``, and the content after it."""
@@ -46,24 +44,43 @@ def do(job: Job, unit: EditUnit) -> Generator[Event, None, None]:
     yield job.event(EventKind.COMMITTED, step.name, unit=unit.number, target=unit.target)
 
 
-def look(job: Job, unit: EditUnit, origin: str, content: bytes) -> bytes:
-    """Return what undoing makes of ``content``. Raises Conflict if the keys are no longer what run ``origin`` left."""
-    before, after = image(job, unit, origin)
-    return edit.plan_undo(unit.step.file, content, before=before, after=after).content
+def look(
+    job: Job, unit: EditUnit, origin: str, content: bytes, *, only_clean: bool = False, redo: bool = False
+) -> edit.UndoResult:
+    """Return what undoing, or with ``redo`` putting back, makes of ``content``.
+
+    Raises Conflict if keys are no longer what run ``origin`` (or its undo) left, unless ``only_clean``.
+    """
+    found, left = image(job, unit, origin)
+    before, after = (left, found) if redo else (found, left)
+    return edit.plan_undo(unit.step.file, content, before=before, after=after, only_clean=only_clean)
 
 
-def undo(job: Job, unit: EditUnit, origin: str, *, only_clean: bool) -> Generator[Event, None, Left]:
-    """Set the keys back that run ``origin`` changed; edits of others stay. Return the keys left as they are."""
+def undo(job: Job, unit: EditUnit, origin: str, *, only_clean: bool) -> Generator[Event, None, edit.UndoResult]:
+    """Set the keys back that run ``origin`` changed; edits of others stay. The result names the keys left as they are."""
     step, store = unit.step, job.targets.store(unit.target)
     content, found = store.read(step.file)
-    before, after = image(job, unit, origin)
-    result = edit.plan_undo(step.file, content, before=before, after=after, only_clean=only_clean)
-    yield job.event(EventKind.EDITING, step.name, undo=True, **_mark(unit, found, sha256(result.content)))
+    result = look(job, unit, origin, content, only_clean=only_clean)
+    mark = _mark(unit, found, sha256(result.content))
+    yield job.event(EventKind.EDITING, step.name, undo=True, left=len(result.conflicts), **mark)
     if result.content != content:
         _swap(job, unit, found, result.content)
     job.seen.taken_back(unit.number)
     yield job.event(EventKind.UNDONE, step.name, unit=unit.number, target=unit.target, left=len(result.conflicts))
-    return result.conflicts
+    return result
+
+
+def redo(job: Job, unit: EditUnit, origin: str) -> Generator[Event, None, edit.UndoResult]:
+    """Set the keys again that run ``origin`` set and its undo took back. Raises Conflict, with the file as it was."""
+    step, store = unit.step, job.targets.store(unit.target)
+    content, found = store.read(step.file)
+    result = look(job, unit, origin, content, redo=True)
+    yield job.event(EventKind.EDITING, step.name, **_mark(unit, found, sha256(result.content)))
+    if result.content != content:
+        _swap(job, unit, found, result.content)
+    job.seen.committed.add(unit.number)
+    yield job.event(EventKind.COMMITTED, step.name, unit=unit.number, target=unit.target)
+    return result
 
 
 def prove(unit: EditUnit, before: bytes, after: bytes) -> UndoProof:

@@ -26,6 +26,10 @@ class Seen:
     checks: dict[int, tuple[CheckResult, ...]] = field(default_factory=dict)
     captures: dict[int, str] = field(default_factory=dict)
     """how the rows of each unit were captured and why so, in words"""
+    definitions: dict[int, Mapping[str, str]] = field(default_factory=dict)
+    """object -> sha256 of all that defines it, before each unit that may change definitions"""
+    notes: list[str] = field(default_factory=list)
+    """what else to know of an undo, in words"""
     committed: set[int] = field(default_factory=set)
     """numbers of the units that stand committed by this run, those of an earlier process too; taken back ones leave it"""
     undone: set[int] = field(default_factory=set)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from okto_change.errors import ConnectionFailed, NotReversible, OktoError, Refused, Stuck
+from okto_change.errors import Conflict, ConnectionFailed, NotReversible, OktoError, Refused, Stuck
 from okto_change.execution.job import Job
+from okto_change.execution.redoing import taken_back_by
 from okto_change.execution.units import SqlUnit, Unit
 from okto_change.model import Outcome, Result
 
@@ -138,14 +139,58 @@ def undone(job: Job, origin: str, left: tuple[str, ...]) -> Outcome:
     """What stood is taken back, except what ``left`` names."""
     units = [unit for unit in job.units if unit.number in job.seen.undone]
     scripted = [unit for unit in units if isinstance(unit, SqlUnit) and unit.scripts]
-    state = "every row and key is back as it was"
-    if left:
-        state = "undone except the rows and keys named, which were left as they are"
-    elif scripted:
+    writes, checks = job.seen.all_writes(), job.seen.all_checks()
+    summary, state = f"took back run {origin}", "every row and key is back as it was"
+    redoable = not any(taken_back_by(unit) for unit in units)
+    hint = f"put it back again with: okto-change redo {_place(job)}" if redoable else ""
+    if scripted:
         state = f"undone; {_names(scripted)} by its author's script"
+    if left:
+        chunked = any(isinstance(unit, SqlUnit) and unit.batch is not None for unit in units)
+        nothing = not chunked and not any(table.total for table in writes)
+        summary = f"took back {'nothing of' if nothing else 'a part of'} run {origin}"
+        state = "the rows and keys named were left as they are; " + (
+            "there was nothing else" if nothing else "the rest is undone"
+        )
+        hint = f"when they are settled, take back what is left with: okto-change rollback {_place(job)}"
+        if chunked:
+            hint = "put them right by hand, or by a new change: what a batch leaves is not taken back later"
+    unlike = tuple(f"the check {check.name!r} expected {check.expected} before the change, finds {check.found} now"
+                   for check in checks if not check.passed)  # fmt: skip
     return Outcome(
-        result=Result.CONFLICT if left else Result.DONE, run=job.run, summary=f"took back run {origin}", state=state,
-        conflicts=left, writes=job.seen.all_writes(),
+        result=Result.CONFLICT if left else Result.DONE, run=job.run, summary=summary, state=state, hint=hint or None,
+        conflicts=left, writes=writes, checks=checks, notes=(*dict.fromkeys(job.seen.notes), *unlike),
+    )  # fmt: skip
+
+
+def redone(job: Job, origin: str) -> Outcome:
+    """What an undo took away is back."""
+    return Outcome(
+        result=Result.DONE, run=job.run, summary=f"put back run {origin}", state="the change stands again as it was applied",
+        writes=job.seen.all_writes(), checks=job.seen.all_checks(), notes=tuple(dict.fromkeys(job.seen.notes)),
+        hint=f"take it back with: okto-change rollback {_place(job)}",
+    )  # fmt: skip
+
+
+def redo_failed(job: Job, origin: str, error: OktoError) -> Outcome:
+    """A redo did not get to its end; what it put back before that stands."""
+    result, state = Result.ROLLED_BACK, "rolled back; the change is still undone"
+    if isinstance(error, Conflict):
+        result, state = Result.CONFLICT, "nothing was changed; the change is still undone"
+    elif isinstance(error, Refused):
+        result, state = Result.REFUSED, "nothing was changed; the change is still undone"
+    if back := [unit for unit in job.units if unit.number in job.seen.committed]:
+        result, state = Result.STUCK, f"{_names(back)} of run {origin} stands again, the rest is still undone"
+        if len(back) == len(job.units):
+            state = "the change stands again as it was applied"
+    if isinstance(error, Stuck):
+        result, state = Result.STUCK, f"{error.state}; {state}" if back else error.state
+    return Outcome(
+        result=result, run=job.run, summary=f"the redo failed: {_with_place(error)}", state=state,
+        conflicts=error.faults, checks=job.seen.all_checks(),
+        hint=f"take it back again with: okto-change rollback {_place(job)}" if back
+        else (not isinstance(error, Conflict) and error.hint)
+        or f"settle the cause, then run: okto-change redo {_place(job)}",
     )  # fmt: skip
 
 

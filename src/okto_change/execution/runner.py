@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from okto_change.errors import Conflict, OktoError, Paused, Refused, Stuck
-from okto_change.execution import batches, checks, edits, outcomes, undoing, work
+from okto_change.execution import batches, checks, edits, foresight, outcomes, redoing, undoing, work
 from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit, SqlUnit, Unit
 from okto_change.model import Check, Event, EventKind, Outcome, Phase
@@ -55,6 +55,7 @@ def undo(job: Job, origin: str, done: frozenset[int], *, only_clean: bool = Fals
         if len(units) > 1:
             undoing.look(job, units, origin, only_clean=only_clean)
         left = yield from undoing.take_back(job, units, origin, only_clean=only_clean)
+        yield from _before_again(job)
     except Paused as error:
         return (yield from _pause(job, error, outcomes.undo_paused(job, origin, error)))
     except Conflict as error:
@@ -71,6 +72,40 @@ def _pause(job: Job, error: OktoError, outcome: Outcome) -> Generator[Event, Non
     job.targets.rollback()
     yield job.event(EventKind.ROLLED_BACK, reason=error.message)
     return (yield from _finish(job, outcome))
+
+
+def redo(job: Job, origin: str, undos: redoing.Undos) -> Run:
+    """Put the units of run ``origin`` back that later runs took away, first one first; ``undos`` tells which took what.
+
+    Everything is looked at before anything is changed: a conflict ends with CONFLICT and nothing changed. A failure after
+    a commit ends with STUCK: what was put back stands, and rollback takes it away again.
+    """
+    units = [unit for unit in job.units if unit.number in undos]
+    runs = sorted({run for unit in undos.values() for run in unit})
+    yield job.event(EventKind.REDO_STARTED, origin=origin, undone_by=runs, **job.authority)
+    try:
+        for unit in units:
+            redoing.demand_redoable(unit)
+        if len(units) > 1:
+            redoing.look(job, units, origin, undos)
+        yield from redoing.redo(job, units, origin, undos)
+        yield from _after(job)
+    except (OktoError, KeyboardInterrupt) as error:
+        job.targets.rollback()
+        if isinstance(error, Conflict):
+            yield job.event(EventKind.CONFLICT, rows=len(error.faults))
+        elif not isinstance(error, Stuck):
+            yield job.event(EventKind.ROLLED_BACK, reason=_plain(error).message)
+        return (yield from _finish(job, outcomes.redo_failed(job, origin, _plain(error))))
+    return (yield from _finish(job, outcomes.redone(job, origin)))
+
+
+def _before_again(job: Job) -> Generator[Event, None, None]:
+    """Tell whether the plan's ``before`` checks hold again; an undo that puts every row back has succeeded either way."""
+    again = foresight.before_again(job)
+    job.seen.checks[len(job.units) + 1] = again
+    for result in again:
+        yield work.check_event(job, result)
 
 
 def _do(job: Job, unit: Unit) -> Generator[Event, None, None]:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 
-from okto_change.database import state
+from okto_change.database import facts, state
 from okto_change.database.session import READ_COMMITTED, Session
 from okto_change.errors import Conflict, DatabaseError, NotReversible, Stuck
-from okto_change.execution import edits, images, interrupts, inverse, transactions
+from okto_change.execution import catalogue, edits, images, interrupts, inverse, transactions
 from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit, SqlUnit, Unit
 from okto_change.model import Event, EventKind, ScriptUndo
 
 Left = tuple[str, ...]
+ROWS_BY_SCRIPT = "the rows that its author's script wrote were compared by the rehearsal only, not now"
+
+
+@dataclass(frozen=True)
+class Back:
+    """What one undo or redo did not do: rows and keys left alone; and what else there is to know, in words."""
+
+    left: Left = ()
+    notes: tuple[str, ...] = ()
 
 
 def demand_reversible(unit: Unit) -> None:
@@ -36,9 +46,9 @@ def look(job: Job, units: Sequence[Unit], origin: str, *, only_clean: bool) -> N
             try:
                 match unit:
                     case EditUnit():
-                        _look_at_file(job, unit, origin, contents)
+                        _look_at_file(job, unit, origin, contents, only_clean=only_clean)
                     case SqlUnit():
-                        put_back(job, unit, _looking(job, unit), origin, only_clean=only_clean)
+                        put_back(job, unit, looking(job, unit), origin, only_clean=only_clean)
             except Conflict as conflict:
                 found += conflict.faults or (conflict.message,)
     finally:
@@ -47,15 +57,17 @@ def look(job: Job, units: Sequence[Unit], origin: str, *, only_clean: bool) -> N
         raise Conflict("somebody changed what this change left; undoing it would destroy that", faults=tuple(found))
 
 
-def _look_at_file(job: Job, unit: EditUnit, origin: str, contents: dict[tuple[str, str], bytes]) -> None:
+def _look_at_file(
+    job: Job, unit: EditUnit, origin: str, contents: dict[tuple[str, str], bytes], *, only_clean: bool
+) -> None:
     """Look at one edit on the content that undoing the later ones leaves."""
     place = unit.target, unit.step.file
     if place not in contents:
         contents[place], _ = job.targets.store(unit.target).read(unit.step.file)
-    contents[place] = edits.look(job, unit, origin, contents[place])
+    contents[place] = edits.look(job, unit, origin, contents[place], only_clean=only_clean).content
 
 
-def _looking(job: Job, unit: SqlUnit) -> Session:
+def looking(job: Job, unit: SqlUnit) -> Session:
     """Return the target's session in one transaction for all units, so that each sees the later ones undone."""
     session = job.targets.session(unit.target)
     if session.in_transaction:
@@ -74,7 +86,9 @@ def take_back(job: Job, units: Sequence[Unit], origin: str, *, only_clean: bool)
     for unit in reversed(units):
         match unit:
             case EditUnit():
-                left += yield from edits.undo(job, unit, origin, only_clean=only_clean)
+                result = yield from edits.undo(job, unit, origin, only_clean=only_clean)
+                left += result.conflicts
+                job.seen.notes += result.notes
             case SqlUnit() if unit.batch is not None:
                 left += yield from undo_batch(job, unit, origin, only_clean=only_clean)
             case SqlUnit():
@@ -95,30 +109,58 @@ def _attempt(
     yield job.event(EventKind.STEP_STARTED, unit.name, undo=True, unit=unit.number, target=unit.target)
     session.begin(unit.timeouts(), isolation=READ_COMMITTED)
     transactions.hold(job, session)
-    left = put_back(job, unit, session, origin, only_clean=only_clean)
-    state.record_undone(session, run=origin, unit=str(unit.number), undone_by=job.run)
+    back = put_back(job, unit, session, origin, only_clean=only_clean)
+    left, writes = back.left, images.writes(session, job.run)
+    state.record_undone(session, run=origin, unit=str(unit.number), undone_by=job.run, left=len(left))
     mark = state.backend(session)
     yield job.event(
-        EventKind.UNDO_COMMITTING, unit.name, unit=unit.number, target=unit.target, **transactions.marked(mark)
-    )
+        EventKind.UNDO_COMMITTING, unit.name, unit=unit.number, target=unit.target, left=len(left),
+        **transactions.marked(mark),
+    )  # fmt: skip
     transactions.commit(job, unit.target, session, mark)
     job.seen.taken_back(unit.number)
+    job.seen.writes[unit.number] = writes
+    job.seen.notes += back.notes
     yield job.event(EventKind.UNDONE, unit.name, unit=unit.number, target=unit.target, left=len(left))
     transactions.tidy(job.targets, unit.target)
     return left
 
 
-def put_back(job: Job, unit: SqlUnit, session: Session, origin: str, *, only_clean: bool = False) -> Left:
+def put_back(job: Job, unit: SqlUnit, session: Session, origin: str, *, only_clean: bool = False) -> Back:
     """Undo one unit inside the open transaction; return what was left alone. Raises Conflict, DatabaseError, Stuck."""
     with interrupts.allowed():
         if unit.scripts:
-            for script in unit.scripts:
-                _run_script(script, session)
-            return ()
+            return _run_scripts(unit, session, origin, only_clean=only_clean)
         if unit.definitions:
             inverse.undo(session, origin, str(unit.number))
         keep_as = None if origin == job.run else job.run
-        return images.restore(session, origin, unit=unit.key, only_clean=only_clean, undo_run=keep_as).conflicts
+        done = images.restore(session, origin, unit=unit.key, only_clean=only_clean, undo_run=keep_as)
+        return Back(left=done.conflicts, notes=done.notes)
+
+
+def _run_scripts(unit: SqlUnit, session: Session, origin: str, *, only_clean: bool) -> Back:
+    """Run the author's undo, and hold the definitions that it leaves against those before the run.
+
+    Raises Conflict where they differ, unless ``only_clean``: then the differences are named.
+    """
+    kept = state.altered(session, run=origin, unit=unit.key)
+    found = {} if kept is None else facts.fingerprint(session)
+    for script in unit.scripts:
+        _run_script(script, session)
+    if kept is None:
+        return Back(notes=(ROWS_BY_SCRIPT,))
+    unlike = catalogue.unlike(kept, found, facts.fingerprint(session))
+    if unlike and not only_clean:
+        raise Conflict(
+            "the undo script does not bring every definition back", where=unit.scripts[0].source, faults=unlike,
+            hint="look what changed since; --only-clean runs the script all the same",
+        )  # fmt: skip
+    compared = f"{_definitions(len(kept))} that the run altered compared with those before it"
+    return Back(left=unlike, notes=(f"{unit.name}: {compared}", ROWS_BY_SCRIPT))
+
+
+def _definitions(number: int) -> str:
+    return "1 definition" if number == 1 else f"{number} definitions"
 
 
 def _run_script(script: ScriptUndo, session: Session) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 
-from okto_change.database import accounting, state
+from okto_change.database import accounting, facts, state
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import DatabaseError, NotReversible, Refused, StepFailed, Stuck, Unaccounted
-from okto_change.execution import checks, choosing, images, interrupts, inverse, transactions
+from okto_change.execution import catalogue, checks, choosing, images, interrupts, inverse, transactions
 from okto_change.execution.job import Job
 from okto_change.execution.units import SqlUnit, bounds
 from okto_change.model import (
@@ -42,6 +42,9 @@ def _attempt(job: Job, unit: SqlUnit, session: Session) -> Events:
         session, run=job.run, unit=str(unit.number), change=job.lock.change, environment=job.lock.environment,
         digest=job.lock.digest, executor=str(job.authority.get("person", "")),
     )  # fmt: skip
+    if unit.number in job.seen.definitions:
+        changed = catalogue.altered(job.seen.definitions[unit.number], facts.fingerprint(session))
+        state.keep_altered(session, run=job.run, unit=str(unit.number), objects=changed)
     images.finish(session, capture)
     mark = state.backend(session)
     yield job.event(EventKind.COMMITTING, unit.name, unit=unit.number, target=unit.target, **transactions.marked(mark))
@@ -65,6 +68,8 @@ def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None,
     with interrupts.allowed():
         capture = choosing.start(job, unit, session)
         before = inverse.look(session, job.compared.get(unit.target, ())) if unit.definitions else None
+        if unit.scripts:
+            job.seen.definitions[unit.number] = facts.fingerprint(session)
     invariants = [(check, ask(session, check)) for check in unit.invariants]
     for check in unit.before:
         yield from judge_before(job, unit, check, session)

@@ -64,6 +64,7 @@ from okto_change.model.run import (
     Outcome,
     Progress,
     Result,
+    UndoPreview,
 )
 from okto_change.model.views import (
     AuditReport,
@@ -157,6 +158,7 @@ __all__ = [
     "Timeouts",
     "TrustView",
     "Undo",
+    "UndoPreview",
     "UndoProof",
     "Where",
 ]

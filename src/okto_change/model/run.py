@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from okto_change.masking import mask_texts
 from okto_change.model.base import type_
-from okto_change.model.evidence import CheckResult, TableWrites
+from okto_change.model.evidence import CheckResult, RowChange, TableWrites
 
 
 class EventKind(StrEnum):
@@ -32,6 +32,7 @@ class EventKind(StrEnum):
     ROLLED_BACK = "rolled back"
     UNDO_STARTED = "undo started"
     UNDO_COMMITTING = "undo committing"
+    REDO_STARTED = "redo started"
     UNDONE = "undone"
     CONFLICT = "conflict"
     SETTLED = "settled"
@@ -86,6 +87,31 @@ class Outcome:
     checks: tuple[CheckResult, ...] = ()
     conflicts: tuple[str, ...] = ()
     """each names a table, the row's key and what differs"""
+    notes: tuple[str, ...] = ()
+    """what else to know of an undo: a view that was refreshed, what was compared, what was not"""
+
+
+@type_
+class UndoPreview:
+    """An undo (or a redo) that was done on the target and rolled back: what comes back, and what stands in its way.
+
+    ``run`` is the run taken back, ``steps`` are its steps in the order of the undo. ``rows`` are a sample, old → new as the
+    undo changes them; ``edits`` the files it would edit, as diffs. ``checks`` are the plan's ``before`` checks, asked of
+    what the undo leaves. With ``conflicts`` the undo changes nothing, unless only the clean rows are asked for.
+    """
+
+    change: str
+    environment: str
+    run: str
+    redo: bool
+    steps: tuple[str, ...]
+    writes: tuple[TableWrites, ...] = ()
+    rows: tuple[RowChange, ...] = ()
+    edits: tuple[tuple[str, str], ...] = ()
+    """file -> unified diff"""
+    conflicts: tuple[str, ...] = ()
+    checks: tuple[CheckResult, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @type_

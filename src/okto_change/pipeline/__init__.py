@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from okto_change.pipeline.policing import policy_check, policy_sign, policy_signers
     from okto_change.pipeline.purging import purge
     from okto_change.pipeline.repository import Repository, open_repository
-    from okto_change.pipeline.running import apply, resume, rollback
+    from okto_change.pipeline.reverting import redo, redo_preview, rollback, rollback_preview
+    from okto_change.pipeline.running import apply, resume
     from okto_change.pipeline.trusting import trust_init, trust_show
     from okto_change.pipeline.verifying import verify
 
@@ -26,7 +27,8 @@ _HOMES = {
     "authoring": ("init", "new", "check", "lock"),
     "evidence": ("dry_run",),
     "deciding": ("decide", "approvals"),
-    "running": ("apply", "rollback", "resume"),
+    "running": ("apply", "resume"),
+    "reverting": ("rollback", "rollback_preview", "redo", "redo_preview"),
     "glass": ("Emergency", "review"),
     "verifying": ("verify",),
     "history": ("status", "show", "audit_log", "audit_verify", "doctor"),
@@ -55,9 +57,12 @@ __all__ = [
     "policy_sign",
     "policy_signers",
     "purge",
+    "redo",
+    "redo_preview",
     "resume",
     "review",
     "rollback",
+    "rollback_preview",
     "show",
     "status",
     "trust_init",

@@ -1,4 +1,4 @@
-"""Clearance, then the one loop that changes anything: apply, rollback, resume, each journaled before its effect."""
+"""Clearance, then the one loop that changes anything: apply and resume, each event journaled before its effect."""
 
 from __future__ import annotations
 
@@ -42,32 +42,12 @@ def apply(
     change = repo.resolve(change)
     source = read_source(repo, change, environment)
     actor = who(repo, source.compiled.environment)
-    with _open(repo, source.compiled.environment, actor, change) as (targets, journal):
+    with opened(repo, source.compiled.environment, actor, change) as (targets, journal):
         found = settling.settle(journal, targets, change, environment)
         if found.standing is not None:
             return _stands(found, environment)
         job = cleared_job(repo, source, targets, journal, actor, emergency)
-        return _loop(job, runner.apply(job), journal, watch)
-
-
-def rollback(repo: Repository, change: str, environment: str, *, only_clean: bool, watch: Watch) -> Outcome:
-    """Take back what stands of the change. It needs no new approval: the start of its run is its authority."""
-    change = repo.resolve(change)
-    entry = repo.policy.environment(environment)
-    actor = who(repo, entry)
-    with _open(repo, entry, actor, change) as (targets, journal):
-        found = settling.settle(journal, targets, change, environment)
-        if found.standing is None:
-            left = found.state is lifecycle.State.CONFLICT
-            return Outcome(
-                result=Result.NOTHING_TO_UNDO, run=None, state="nothing was changed",
-                summary=f"nothing of {change} stands in {environment}"
-                + (", but for what `rollback --only-clean` left alone" if left else ""),
-            )  # fmt: skip
-        run, units = found.standing
-        lock = settling.lock_of(repo, journal, change, entry, run)
-        job = new_job(lock, targets, entry.journal, person=actor.name)
-        return _loop(job, runner.undo(job, run, frozenset(map(int, units)), only_clean=only_clean), journal, watch)
+        return loop(job, runner.apply(job), journal, watch)
 
 
 def resume(repo: Repository, run: str, *, watch: Watch) -> Outcome:
@@ -77,13 +57,13 @@ def resume(repo: Repository, run: str, *, watch: Watch) -> Outcome:
     """
     entry, started = _find(repo, run)
     actor = who(repo, entry)
-    with _open(repo, entry, actor, started.change) as (targets, journal):
+    with opened(repo, entry, actor, started.change) as (targets, journal):
         lost = _unfinished(settling.settle(journal, targets, started.change, entry.name), run)
         lock = settling.lock_of(repo, journal, started.change, entry, run)
         authority = dict(started.data) | {"person": actor.name, "decisions": []}
         job = replace(new_job(lock, targets, entry.journal, run=run, **authority), ledger=_taken(repo, entry, started))
         done, standing = frozenset(map(int, lost.whole)), frozenset(map(int, lost.standing))
-        return _loop(job, runner.apply(job, done=done, partial=standing - done), journal, watch)
+        return loop(job, runner.apply(job, done=done, partial=standing - done), journal, watch)
 
 
 def _find(repo: Repository, run: str) -> tuple[Environment, Event]:
@@ -114,8 +94,9 @@ def _unfinished(found: lifecycle.ChangeState, run: str) -> lifecycle.Run:
         )  # fmt: skip
     if lost.origin is not None or lost.undone or lost.state in UNDOING:
         raise Refused(
-            f"run {run} broke off while it took something back; that is not resumed but done again", where=lost.change,
-            hint=f"okto-change rollback {place}",
+            f"run {run} broke off while it took something back or put it back; that is not resumed but done again",
+            where=lost.change,
+            hint=f"okto-change {'redo' if lost.redo else 'rollback'} {place}",
         )  # fmt: skip
     return lost
 
@@ -146,7 +127,7 @@ def cleared_job(
     present = Present(
         at=usedup.demand_current(repo, source.lock, entry, targets), facts=facts_now(source, targets), risk=live.risk,
         used=usedup.consumed(source.lock, entry, targets),
-        overdue=() if emergency else glass.overdue(repo, entry, _broken_before(journal, entry)),
+        overdue=() if emergency else glass.overdue(repo, entry, broken_before(journal, entry)),
     )  # fmt: skip
     if emergency is not None:
         present = replace(present, broken=_break(repo, source, emergency, actor))
@@ -186,7 +167,7 @@ def _told(entry: Environment, clearance: Clearance, emergency: Emergency | None)
     }  # fmt: skip
 
 
-def _broken_before(journal: Journal, entry: Environment) -> frozenset[str]:
+def broken_before(journal: Journal, entry: Environment) -> frozenset[str]:
     """Return the changes of which the journal tells that their glass was broken: deleted statements are owed too."""
     if entry.break_glass is None:
         return frozenset()
@@ -203,7 +184,8 @@ def _taken(repo: Repository, entry: Environment, started: Event) -> Authority:
 
 
 @contextmanager
-def _open(repo: Repository, entry: Environment, actor: Actor, change: str) -> Iterator[tuple[Targets, Journal]]:
+def opened(repo: Repository, entry: Environment, actor: Actor, change: str) -> Iterator[tuple[Targets, Journal]]:
+    """Give an environment's targets and its journal; the journal holds the change's turn as long as the block lasts."""
     with (
         open_targets(entry, repo.environ) as targets,
         open_journal(entry, repo.environ, actor=actor.name, turn=change) as journal,
@@ -220,7 +202,7 @@ def _expect(job: Job, report: Report) -> None:
         job.coverage[targets.pop()] = {writes.table for writes in rehearsed.writes}
 
 
-def _loop(job: Job, events: runner.Run, journal: Journal, watch: Watch) -> Outcome:
+def loop(job: Job, events: runner.Run, journal: Journal, watch: Watch) -> Outcome:
     """Journal every event before the runner goes on to its effect. A journal that fails closes the runner: nothing commits."""
     told: list[str] = []
     with interrupts.listening(), closing(events):

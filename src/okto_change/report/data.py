@@ -32,6 +32,7 @@ from okto_change.model import (
     Purge,
     Reviews,
     TrustView,
+    UndoPreview,
 )
 from okto_change.model.codec import encode
 from okto_change.report import verdict
@@ -134,8 +135,13 @@ def reviews(result: Reviews) -> Json:
 
 
 def outcome(result: Outcome) -> Json:
-    """``result``, ``run``, ``summary``, ``state``, ``hint``, ``writes``, ``checks``, ``conflicts``, ``exit_code``."""
+    """``result``, ``run``, ``summary``, ``state``, ``hint``, ``writes``, ``checks``, ``conflicts``, ``notes``, ``exit_code``."""
     return _object("outcome", exit_code=verdict.outcome_code(result), **_fields(result))
+
+
+def undo_preview(preview: UndoPreview) -> Json:
+    """``exit_code``, and the fields of `UndoPreview`: ``run``, ``redo``, ``steps``, ``writes``, ``rows``, ``edits``, …"""
+    return _object("undo-preview", exit_code=verdict.preview_code(preview), **_fields(preview))
 
 
 def status(found: Sequence[ChangeStatus]) -> Json:

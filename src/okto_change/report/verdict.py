@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from okto_change.model import ChangeStatus, DryRun, Finding, Irreversible, Outcome, Result, Severity
+from okto_change.model import ChangeStatus, DryRun, Finding, Irreversible, Outcome, Result, Severity, UndoPreview
 
 OUTCOME_CODES = {
     Result.DONE: 0,
@@ -27,6 +27,11 @@ def outcome_code(outcome: Outcome, *, undo: bool = False) -> int:
     if undo and outcome.result is Result.UNDONE:
         return 0
     return OUTCOME_CODES[outcome.result]
+
+
+def preview_code(preview: UndoPreview) -> int:
+    """Return 6 if an undo or redo would stop at a conflict, else 0."""
+    return OUTCOME_CODES[Result.CONFLICT] if preview.conflicts else 0
 
 
 def status_code(found: Iterable[ChangeStatus]) -> int:

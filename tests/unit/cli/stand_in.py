@@ -32,6 +32,7 @@ from okto_change.model import (
     Result,
     ReviewDebt,
     Reviews,
+    UndoPreview,
 )
 from tests.unit.report import samples
 
@@ -153,6 +154,23 @@ def apply(repo: Any, change: str, environment: str, *, watch: Watch, emergency: 
 def rollback(repo: Any, change: str, environment: str, *, only_clean: bool, watch: Watch) -> Outcome:
     """As apply."""
     return apply(repo, change, environment, watch=watch)
+
+
+def redo(repo: Any, change: str, environment: str, *, watch: Watch) -> Outcome:
+    """As apply."""
+    return apply(repo, change, environment, watch=watch)
+
+
+def rollback_preview(repo: Any, change: str, environment: str) -> UndoPreview | Outcome:
+    """A preview; one with a conflict, or nothing to undo, where the change is called so."""
+    if change == "nothing":
+        return replace(samples.DONE, result=Result.NOTHING_TO_UNDO)
+    return samples.CONFLICT_AHEAD if change == "conflict" else samples.AHEAD
+
+
+def redo_preview(repo: Any, change: str, environment: str) -> UndoPreview | Outcome:
+    """As for a rollback."""
+    return rollback_preview(repo, change, environment)
 
 
 def resume(repo: Any, run: str, *, watch: Watch) -> Outcome:

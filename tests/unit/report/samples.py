@@ -39,6 +39,7 @@ from okto_change.model import (
     TableWrites,
     Timeouts,
     TrustView,
+    UndoPreview,
     UndoProof,
     Where,
 )
@@ -222,3 +223,9 @@ POLICY_CHECK = PolicyCheck(
 POLICY_SIGNED = PolicySigned(
     version=2, person="ana", path=".okto-change/policy/0002.ana.sig", lacking=("2 must sign, 1 did",)
 )
+AHEAD = UndoPreview(
+    change=CHANGE, environment="production", run="20261122T021409-3f2a", redo=False, steps=("acquirer timeout", "release"),
+    writes=REHEARSAL.writes, rows=REHEARSAL.rows, checks=REHEARSAL.checks, notes=("sequence s set back to 7",),
+    edits=(("acquirers.yaml", "--- a/acquirers.yaml\n+++ b/acquirers.yaml\n@@ -1 +1 @@\n-timeout_ms: 8000\n+timeout_ms: 5000\n"),),
+)  # fmt: skip
+CONFLICT_AHEAD = replace(AHEAD, conflicts=("public.settlements (id=1040): changed since: status",))

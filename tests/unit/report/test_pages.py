@@ -47,6 +47,7 @@ PAGES: list[tuple[Callable[[Any, Look], str], Any]] = [
     (text.request, replace(samples.REQUEST, dry_run=None)),
     (text.ballot, samples.BALLOT),
     (text.outcome, samples.DONE),
+    (text.undo_preview, samples.AHEAD),
     (text.status, (STATUS,)),
     (text.status, ()),
     (text.log, (ENTRY,)),
@@ -236,3 +237,19 @@ def test_the_plain_ballot_hides_nothing_and_obeys_nothing() -> None:
     assert "\x1b" not in page and "\u202e" not in page
     assert "\\u{1b}[2Jana-\\u{430}pprove.signed" in page
     assert "\\u{202e}" in page and "\\u{a}" in page
+
+
+def test_a_preview_of_an_undo_shows_rows_files_conflicts_and_the_way_out() -> None:
+    """What comes back by key, old → new, and that nothing was changed yet."""
+    shown = text.undo_preview(samples.CONFLICT_AHEAD, Look(width=100))
+    for words in ("takes back run 20261122T021409-3f2a: acquirer timeout, release", "ROWS of", "-timeout_ms: 8000",
+                  "CONFLICTS", "id=1040", "sequence s set back to 7", "nothing was changed", "--only-clean"):  # fmt: skip
+        assert words in shown, words
+    again = text.undo_preview(replace(samples.AHEAD, redo=True), Look(width=100))
+    assert "puts back run" in again and f"okto-change redo {samples.CHANGE}" in again
+
+
+def test_an_outcome_shows_what_else_there_is_to_know() -> None:
+    """A view that was refreshed, a check of before that finds something else."""
+    shown = text.outcome(replace(samples.DONE, notes=("materialized view public.totals refreshed",)), Look(width=100))
+    assert "TO KNOW" in shown and "public.totals refreshed" in shown

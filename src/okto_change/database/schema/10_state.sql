@@ -43,6 +43,10 @@ CREATE TABLE IF NOT EXISTS okto_change.applied (
         (undone_by IS NULL) = (undone_at IS NULL) AND (undone_by IS NULL) = (undone_xid IS NULL)
     )
 );
+ALTER TABLE okto_change.applied
+    ADD COLUMN IF NOT EXISTS left_rows  bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS redone_by  text,
+    ADD COLUMN IF NOT EXISTS redone_xid bigint;
 CREATE UNIQUE INDEX IF NOT EXISTS applied_once
     ON okto_change.applied (change, environment, unit) WHERE undone_by IS NULL;
 COMMENT ON INDEX  okto_change.applied_once        IS 'A unit of a change stands at most once in an environment, whoever runs it.';
@@ -58,3 +62,18 @@ COMMENT ON COLUMN okto_change.applied.at          IS 'When the row was written, 
 COMMENT ON COLUMN okto_change.applied.undone_by   IS 'The run that undid it; null while it stands.';
 COMMENT ON COLUMN okto_change.applied.undone_xid  IS 'The transaction that undid it (64 bits).';
 COMMENT ON COLUMN okto_change.applied.undone_at   IS 'When it was undone.';
+COMMENT ON COLUMN okto_change.applied.left_rows   IS 'Rows that the undo left alone, since others had changed them; a later undo may take them back.';
+COMMENT ON COLUMN okto_change.applied.redone_by   IS 'The run that last put it back after an undo.';
+COMMENT ON COLUMN okto_change.applied.redone_xid  IS 'The transaction that put it back (64 bits).';
+
+CREATE TABLE IF NOT EXISTS okto_change.altered (
+    run     text  NOT NULL,
+    unit    text  NOT NULL,
+    objects jsonb NOT NULL,
+    PRIMARY KEY (run, unit)
+);
+REVOKE ALL ON okto_change.altered FROM PUBLIC;
+COMMENT ON TABLE  okto_change.altered         IS 'What a unit did to definitions: an undo script is held against it.';
+COMMENT ON COLUMN okto_change.altered.run     IS 'The run that applied it.';
+COMMENT ON COLUMN okto_change.altered.unit    IS 'The unit of the plan.';
+COMMENT ON COLUMN okto_change.altered.objects IS 'Object -> sha256 of all that defined it before; null where it was not there.';

@@ -71,6 +71,10 @@ SELECT c.id FROM okto_change.capture AS c WHERE c.run = %(run)s AND c.unit = %(u
 -- The captures of a run that applied its plan.
 SELECT c.id FROM okto_change.capture AS c WHERE c.run = %(run)s AND c.undoes IS NULL ORDER BY c.id
 
+-- name: image_undo_captures
+-- The captures of a run that took something back, or put it back.
+SELECT c.id FROM okto_change.capture AS c WHERE c.run = %(run)s AND c.undoes IS NOT NULL ORDER BY c.id
+
 -- name: image_family
 -- A capture, what took it back, what took that back, and so on: together they tell what still stands of it.
 WITH RECURSIVE family (id) AS (

@@ -23,9 +23,22 @@ VALUES (%(run)s, %(unit)s, %(change)s, %(environment)s, %(digest)s, %(executor)s
 -- name: record_undone
 UPDATE okto_change.applied
    SET undone_by = %(undone_by)s, undone_xid = pg_catalog.pg_current_xact_id()::text::bigint,
-       undone_at = pg_catalog.clock_timestamp()
- WHERE run = %(run)s AND unit = %(unit)s AND undone_by IS NULL
+       undone_at = pg_catalog.clock_timestamp(), left_rows = %(left)s
+ WHERE run = %(run)s AND unit = %(unit)s AND (undone_by IS NULL OR left_rows > 0)
 RETURNING run
+
+-- name: record_redone
+UPDATE okto_change.applied
+   SET undone_by = NULL, undone_xid = NULL, undone_at = NULL, left_rows = 0,
+       redone_by = %(redone_by)s, redone_xid = pg_catalog.pg_current_xact_id()::text::bigint
+ WHERE run = %(run)s AND unit = %(unit)s AND undone_by IS NOT NULL
+RETURNING run
+
+-- name: keep_altered
+INSERT INTO okto_change.altered (run, unit, objects) VALUES (%(run)s, %(unit)s, %(objects)s::jsonb)
+
+-- name: altered
+SELECT a.objects FROM okto_change.altered AS a WHERE a.run = %(run)s AND a.unit = %(unit)s
 
 -- name: applied
 SELECT run, unit, change, environment, digest, executor, xid, at, undone_by, undone_xid, undone_at
@@ -37,7 +50,7 @@ SELECT run, unit, change, environment, digest, executor, xid, at, undone_by, und
 -- Every run that committed or took back something here.
 SELECT DISTINCT r.run
   FROM okto_change.applied AS a
- CROSS JOIN LATERAL (VALUES (a.run), (a.undone_by)) AS r (run)
+ CROSS JOIN LATERAL (VALUES (a.run), (a.undone_by), (a.redone_by)) AS r (run)
  WHERE a.environment = %(environment)s AND r.run IS NOT NULL
 
 -- name: backend
@@ -62,7 +75,8 @@ SELECT pg_catalog.pg_xact_status(%(xid)s::text::xid8)
 
 -- name: xid_recorded
 SELECT EXISTS (SELECT FROM okto_change.applied AS a
-                WHERE (a.xid = %(xid)s AND a.run = %(run)s) OR (a.undone_xid = %(xid)s AND a.undone_by = %(run)s))
+                WHERE (a.xid = %(xid)s AND a.run = %(run)s) OR (a.undone_xid = %(xid)s AND a.undone_by = %(run)s)
+                   OR (a.redone_xid = %(xid)s AND a.redone_by = %(run)s))
     OR EXISTS (SELECT FROM okto_change.chunk AS c WHERE c.run = %(run)s AND c.xid = %(xid)s)
     OR EXISTS (SELECT FROM okto_change.batch AS b WHERE b.run = %(run)s AND b.closed_xid = %(xid)s)
     OR EXISTS (SELECT FROM okto_change.chunk AS c WHERE c.undone_by = %(run)s AND c.undone_xid = %(xid)s)

@@ -28,7 +28,7 @@ from okto_change.execution.images.capture import (
     start,
 )
 from okto_change.execution.images.coverage import Leaf, cover, refusals_before, resolve
-from okto_change.execution.images.net import sample
+from okto_change.execution.images.net import sample, writes
 from okto_change.execution.images.obstacles import expected, obstacles_ahead
 from okto_change.execution.images.optimistic import SMALL, Unproven, ahead_of_change, ahead_of_insert, prove
 from okto_change.execution.images.optimistic import begin as begin_ahead
@@ -62,4 +62,5 @@ __all__ = [
     "restore",
     "sample",
     "start",
+    "writes",
 ]

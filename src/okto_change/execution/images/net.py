@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from okto_change.database import accounting
 from okto_change.database.composing import Part, compose, identifier, joined, literal
 from okto_change.database.session import Row, Session
 from okto_change.execution.images import native, record, shape
 from okto_change.execution.images.pins import pinned, resolving
 from okto_change.execution.images.shape import Shape
-from okto_change.model import RowChange
+from okto_change.model import RowChange, TableWrites
 from okto_change.model.base import type_
 
 SAMPLE = 20
@@ -74,11 +75,14 @@ def typed(table: Shape, source: Part, *, columns: Iterable[shape.ColumnShape] | 
     )  # fmt: skip
 
 
-def sample(session: Session, run: str, *, limit: int = SAMPLE) -> tuple[RowChange, ...]:
-    """Return the net row changes of a run, at most ``limit`` a table, ordered by table and key. In a transaction only."""
+def sample(session: Session, run: str, *, limit: int = SAMPLE, undo: bool = False) -> tuple[RowChange, ...]:
+    """Return the net row changes of a run, at most ``limit`` a table, ordered by table and key. In a transaction only.
+
+    With ``undo`` of a run that took something back, or put it back.
+    """
     changes: list[RowChange] = []
     with pinned(session):
-        for (capture,) in session.query("image_captures", run=run):
+        for (capture,) in session.query("image_undo_captures" if undo else "image_captures", run=run):
             kept = {
                 relid: shape.parse(relid, found)
                 for relid, found in session.query("image_kept_shapes", captures=[capture])
@@ -93,9 +97,27 @@ def sample(session: Session, run: str, *, limit: int = SAMPLE) -> tuple[RowChang
     return tuple(sorted(changes, key=lambda change: change.table))
 
 
+def writes(session: Session, run: str) -> tuple[TableWrites, ...]:
+    """Return how many rows of each table a run that took something back or put it back has moved."""
+    counts: dict[int, dict[str, int]] = {}
+    for (capture,) in session.query("image_undo_captures", run=run):
+        for relid, op, rows in session.query("image_counts", capture=capture):
+            table = counts.setdefault(relid, {})
+            table[op] = table.get(op, 0) + rows
+    known = accounting.names(session, counts)
+    return tuple(
+        TableWrites(
+            table=known.get(relid, str(relid)), inserted=found.get("I", 0), updated=found.get("U", 0),
+            deleted=found.get("D", 0) + found.get("T", 0), imaged=sum(found.values()), declared=True,
+        )
+        for relid, found in sorted(counts.items(), key=lambda item: known.get(item[0], ""))
+    )  # fmt: skip
+
+
 def _rows(session: Session, table: Shape, capture: int, limit: int) -> list[Row]:
     for item in native.load(session, [capture], {table.relid: table}):
-        return session.execute(native.pairs(item, limit=limit))
+        rows = session.execute(native.pairs(item, limit=limit))
+        return rows if item.direction == 1 else [(after, before) for before, after in rows]
     return _pairs(session, table, [capture], limit)
 
 

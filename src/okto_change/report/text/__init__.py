@@ -3,7 +3,7 @@
 from okto_change.report.text.author import check, init, lock, new, show
 from okto_change.report.text.decide import ballot, debt, decided, request, reviews
 from okto_change.report.text.dryrun import dry_run
-from okto_change.report.text.outcome import audit, doctor, log, outcome, status
+from okto_change.report.text.outcome import audit, doctor, log, outcome, status, undo_preview
 from okto_change.report.text.purge import purge
 from okto_change.report.text.trust import policy_check, policy_signed, trust
 
@@ -28,4 +28,5 @@ __all__ = [
     "show",
     "status",
     "trust",
+    "undo_preview",
 ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from okto_change.model import AuditReport, ChangeStatus, Diagnosis, Entry, Outcome, Result
+from okto_change.model import AuditReport, ChangeStatus, Diagnosis, Entry, Outcome, Result, UndoPreview
 from okto_change.report import units
 from okto_change.report.look import BAD, CARE, DIM, GOOD, STRONG, Cell, Look, Page
 from okto_change.report.text import parts
+from okto_change.report.text.rows import add_changes
 
 RESULT_STYLE = {Result.DONE: GOOD, Result.ALREADY_APPLIED: GOOD, Result.NOTHING_TO_UNDO: GOOD, Result.UNDONE: CARE}
 
@@ -33,9 +34,44 @@ def outcome(result: Outcome, look: Look) -> str:
         parts.add_writes(page, result.writes)
     if result.checks:
         parts.add_checks(page, result.checks)
+    if result.notes:
+        page.heading("TO KNOW")
+        page.bullets(result.notes, style=CARE)
     page.gap()
     page.facts([("run", result.run), ("state", result.state), ("next", result.hint)], indent=0)
     return page.render(look)
+
+
+def undo_preview(found: UndoPreview, look: Look) -> str:
+    """Return what an undo or a redo would do: rows by table, files, conflicts, checks; and that nothing was changed."""
+    page = Page()
+    parts.add_place(page, found.change, found.environment, before="REDO" if found.redo else "ROLLBACK")
+    rows = f"{parts.written(found.writes)}{', ' + units.plural(len(found.edits), 'file') if found.edits else ''}"
+    what = "puts back" if found.redo else "takes back"
+    page.facts([("what", f"{what} run {found.run}: {', '.join(found.steps)}"), ("comes back", rows)])
+    add_changes(page, found.writes, found.rows)
+    for file, diff in found.edits:
+        page.heading(f"FILE {file}")
+        page.diff(diff)
+    if found.conflicts:
+        page.heading("CONFLICTS  ", ("others changed these since; nothing of theirs is overwritten", BAD))
+        page.bullets(found.conflicts, style=BAD)
+    if found.checks:
+        parts.add_checks(page, found.checks)
+    if found.notes:
+        page.heading("TO KNOW")
+        page.bullets(found.notes, style=CARE)
+    page.gap()
+    page.facts([("state", "tried and rolled back; nothing was changed"), ("next", _after_preview(found))], indent=0)
+    return page.render(look)
+
+
+def _after_preview(found: UndoPreview) -> str:
+    place = f"{found.change} --env {found.environment}"
+    if not found.conflicts:
+        return f"okto-change {'redo' if found.redo else 'rollback'} {place}"
+    rest = "" if found.redo else f", or take back the rest with: okto-change rollback {place} --only-clean"
+    return f"settle the conflicts by hand{rest}"
 
 
 def status(found: Sequence[ChangeStatus], look: Look) -> str:

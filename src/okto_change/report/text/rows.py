@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from okto_change.model import Rehearsal, RowChange
+from okto_change.model import Rehearsal, RowChange, TableWrites
 from okto_change.report import units
 from okto_change.report.look import DIM, GOOD, Cell, Page
 
@@ -17,9 +17,14 @@ MOST_COLUMNS = 3
 
 def add_samples(page: Page, rehearsal: Rehearsal) -> None:
     """Add a section per table with the first rows that change, and how many of how many they are."""
-    totals = {table.table: table.total for table in rehearsal.writes}
-    for table in dict.fromkeys(row.table for row in rehearsal.rows):
-        rows = [row for row in rehearsal.rows if row.table == table]
+    add_changes(page, rehearsal.writes, rehearsal.rows)
+
+
+def add_changes(page: Page, writes: Sequence[TableWrites], changes: Sequence[RowChange]) -> None:
+    """Add a section per table with the first of its ``changes``, and how many of all its ``writes`` they are."""
+    totals = {table.table: table.total for table in writes}
+    for table in dict.fromkeys(row.table for row in changes):
+        rows = [row for row in changes if row.table == table]
         shown = min(len(rows), SAMPLE)
         page.heading(f"ROWS of {table}  ", (f"{shown:,} of {max(totals.get(table, 0), len(rows)):,}", DIM))
         add_rows(page, rows, indent=2)
