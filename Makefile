@@ -28,12 +28,14 @@ types: $(VENV)/.lint
 cases: $(VENV)/.test
 	$(BIN)/python -m tests.majors.table $(ARGS)
 
-# Random schemas and scripts, a thousand of each: run and undo change nothing.
+# Random schemas and scripts, a thousand of each (make test plays a dozen): run and undo change nothing.
 property: $(VENV)/.test
 	OKTO_PROPERTY_EXAMPLES=1000 $(BIN)/python -m pytest tests/property $(ARGS)
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/demo.py
+	$(BIN)/python benchmarks/hostile.py
 	$(BIN)/python benchmarks/capture.py
 
 # Write the parts of README and docs that show real output anew.

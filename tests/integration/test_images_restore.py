@@ -187,9 +187,7 @@ def test_the_row_locks_of_a_reader_are_waited_for_no_longer_than_the_lock_timeou
     assert other.execute("SELECT sum(n) FROM p").fetchone() == (0,)
 
 
-def test_twenty_thousand_rows_come_back_in_seconds(
-    session: Session, other: psycopg.Connection[tuple[object, ...]]
-) -> None:
+def test_twenty_thousand_rows_come_back(session: Session, other: psycopg.Connection[tuple[object, ...]]) -> None:
     """Updates, deletes with cascade, and rows of a table without a key."""
     other.execute("INSERT INTO p SELECT g, 'e' || g, g FROM generate_series(11, 20000) AS g")
     other.execute("INSERT INTO c SELECT g, g - 20, 'x' FROM generate_series(31, 20000) AS g")

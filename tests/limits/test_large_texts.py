@@ -1,9 +1,6 @@
-"""Large and hostile texts end: read, cut, masked or refused, and nothing waits for them."""
+"""Large and hostile texts: read, cut, masked or refused. How long that takes is in ``benchmarks/hostile.py``."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
 
 import pytest
 
@@ -16,8 +13,8 @@ from tests.unit.plan.test_template import problem_of
 
 
 @pytest.mark.parametrize("text", ["+" * 50_000, "(" * 20_000 + ")" * 20_000, "/* */" * 50_000, "E'\\''" * 30_000])
-def test_hostile_repetition_takes_linear_time(text: str) -> None:
-    """Neither operators nor brackets, comments and escapes make the splitter slow."""
+def test_hostile_repetition_is_one_statement(text: str) -> None:
+    """Operators, brackets, comments and escapes, however many."""
     assert len(split(f"SELECT {text}", "changes/fix/fix.sql", "fix")) == 1
 
 
@@ -30,17 +27,11 @@ def test_hostile_repetition_takes_linear_time(text: str) -> None:
     ],
     ids=["IN list", "OR chain", "1 MiB"],
 )
-def test_large_statement_is_read_in_time(sql: str, too_large: bool) -> None:
+def test_large_statement_is_read(sql: str, too_large: bool) -> None:
     """Ten thousand literals are parsed; a megabyte is only read by tokens, and a finding says so."""
     result = analysis.analyse(plan(step(sql)))
     assert result.statements[0].writes == ("t",)
     assert ("OC502" in {finding.code for finding in result.findings}) is too_large
-
-
-def test_analysis_costs_nothing_before_it_is_asked() -> None:
-    """Importing the package and its rules leaves sqlglot alone, so that --help does too."""
-    code = "import sys, okto_change.analysis, okto_change.analysis.rules; sys.exit('sqlglot' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -56,7 +47,7 @@ def test_a_runaway_template_is_stopped(text: str) -> None:
     assert "more than" in problem_of(text) or f"{MOST_OUTPUT // 1024 // 1024} MiB" in problem_of(text)
 
 
-def test_a_long_list_of_numbers_takes_no_time() -> None:
-    """Groups are looked at in windows of a card's length; digests are looked up once."""
+def test_a_long_list_of_numbers_is_left_as_it_is() -> None:
+    """Neither short groups nor digits beside a digest make a card."""
     text = "12 " * 50_000 + ("4111111111111112," + "a" * 40 + ",") * 2_000
     assert mask(text) == text
