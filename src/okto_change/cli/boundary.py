@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TextIO
 
 import click
 
@@ -83,10 +83,10 @@ def warn(line: str) -> None:
         sys.stderr.flush()
 
 
-def silence() -> None:
-    """Point stdout nowhere, so that nothing more is written to a closed pipe, not even at exit."""
+def silence(stream: TextIO | None = None) -> None:
+    """Point ``stream`` (default: stdout) nowhere, so that nothing more is written to a closed pipe, not even at exit."""
     with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
 
 
 def coloured(stream: object) -> bool:

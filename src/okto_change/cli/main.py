@@ -141,11 +141,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = okto_change.main(args=given, prog_name=PROGRAM, standalone_mode=False)
         sys.stdout.flush()
+        _forget_reader_of_progress()
     except BaseException as error:
         from okto_change.cli import boundary
 
         return boundary.report(error, given)
     return code if isinstance(code, int) else 0
+
+
+def _forget_reader_of_progress() -> None:
+    """Drop what nobody reads any more: Python's own flush at exit would make it exit code 120."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        from okto_change.cli import boundary
+
+        boundary.silence(sys.stderr)
 
 
 def _open_closed() -> None:
