@@ -36,6 +36,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/demo.py
 	$(BIN)/python benchmarks/hostile.py
+	$(BIN)/python benchmarks/verify.py
 	$(BIN)/python benchmarks/capture.py
 
 # Write the parts of README and docs that show real output anew.

@@ -10,7 +10,6 @@ from okto_change.errors import PlanError
 from okto_change.model import Analysis, ChangePlan, Lock, Risk
 from okto_change.plan import folder, lockfile, lockreader
 from okto_change.plan.differences import explain_difference
-from okto_change.plan.render import shown
 from okto_change.strictyaml import Faults, suggestion
 
 MOST_LOCK = 64 * 1024 * 1024
@@ -25,6 +24,8 @@ def compile_lock(
     ``files`` are those of the change's folder, by path; ``target_entries`` says what each target is, from the policy.
     Previews are not part of a lock. Raises PlanError for targets that the policy does not know.
     """
+    from okto_change.plan.render import shown  # reading a lock needs no templates
+
     if plan.environment is None:
         raise ValueError("the plan was not rendered")
     risk, reasons = _risk(plan, analysis)

@@ -23,7 +23,8 @@ RESERVED = frozenset({"batch", "environment", "per_environment", "loop", "self"}
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _CONFIG_PART = re.compile(r"[A-Za-z0-9._-]+")
 _TABLE_PART = r'(?:[A-Za-z_\u0080-\uffff][\w$\u0080-\uffff]*|"[^".]+")'
-_TABLE = re.compile(rf"{_TABLE_PART}(?:\.{_TABLE_PART})?")
+_TABLE = rf"{_TABLE_PART}(?:\.{_TABLE_PART})?"
+"""compiled when first asked for: that takes longer than reading a lock"""
 
 
 def valid_change_id(text: str) -> bool:
@@ -50,7 +51,7 @@ def column(text: str) -> str | None:
 
 def table(text: str) -> str | None:
     """Return a table's name, schema first if written, folded to lower case unless quoted; None if it is no name."""
-    if not _TABLE.fullmatch(text) or not all(map(visible, text)):
+    if not re.fullmatch(_TABLE, text) or not all(map(visible, text)):
         return None
     parts = re.findall(_TABLE_PART, text)
     return ".".join(part[1:-1] if part.startswith('"') else part.lower() for part in parts)
