@@ -190,9 +190,9 @@ def test_an_approver_withdraws(glass: Shop) -> None:
     explained(glass.okto("bruno", *revoke, expect=1), 1, "bruno has signed nothing of this")
     explained(glass.okto("bruno", *revoke, "--of", "zoe", "-m", "x", expect=2), 2, "nobody called 'zoe'", "ana, bruno")
     glass.approve("withdrawn")
-    assert "revoked" in glass.okto("bruno", *revoke, "-m", "wrong merchant").out
+    assert "revoked" in glass.okto("bruno", *revoke, "-m", "mistaken").out
     refused = glass.okto("ana", "apply", "withdrawn", *ENV, expect=3)
     explained(refused, 3, "the approval by bruno does not count: bruno decided again later: revoke")
-    assert "wrong merchant" in glass.okto("ana", "approvals", "withdrawn", *ENV).out
+    assert "mistaken" in glass.okto("ana", "approvals", "withdrawn", *ENV).out
     glass.approve("withdrawn")
     glass.okto("ana", "apply", "withdrawn", *ENV)
