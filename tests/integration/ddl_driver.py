@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from functools import partial
 
 import psycopg
 
@@ -22,15 +23,21 @@ def dump(conninfo: str) -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith(IGNORED)]
 
 
-def apply(session: Session, run: str, *statements: str) -> tuple[str, ...]:
-    """Run statements as one unit and commit them with their inverse; return it. Raises NotReversible, with nothing changed."""
+def apply(session: Session, run: str, *statements: str, aside: bool = False) -> tuple[str, ...]:
+    """Run statements as one unit and commit them with their inverse; return it. Raises NotReversible, with nothing changed.
+
+    ``aside`` has what they drop put aside.
+    """
     compared: set[str] = set()
     while True:
         session.begin(isolation=REPEATABLE_READ)
         try:
             before = inverse.look(session, compared)
             for statement in statements:
-                session.run(statement)
+                if aside:
+                    inverse.put_aside(session, run, "1", partial(session.run, statement))
+                else:
+                    session.run(statement)
             found = inverse.keep(session, run, "1", before)
             session.commit()
             return found

@@ -125,6 +125,7 @@ REVERSIBLE = [
     "DROP INDEX app.p_name",
     "ALTER INDEX app.p_name SET (fillfactor = 60); ALTER INDEX app.p_name ALTER COLUMN 1 SET STATISTICS 66",
     "DROP INDEX app.mvi",
+    "DROP INDEX app.part_w_idx",
     "ALTER TABLE app.c DROP CONSTRAINT ca",
     "ALTER TABLE app.c DROP CONSTRAINT nv",
     "ALTER TABLE app.c DROP CONSTRAINT c_p_fk",
@@ -319,3 +320,65 @@ def test_a_statement_that_fails_fails_as_it_does_without_us(session: Session, wo
     """The author's bytes run, so the server's own message is told."""
     with pytest.raises(DatabaseError, match=r'relation "app\.nowhere" does not exist'):
         apply(session, "run", "ALTER TABLE app.nowhere ADD COLUMN x integer")
+
+
+DROPS = [
+    ("DROP TABLE app.child", "app.child"),
+    ("DROP TABLE app.c CASCADE", "app.c"),
+    ("DROP TABLE app.p CASCADE", "app.p"),
+    ("DROP TABLE IF EXISTS app.part1, app.part2, app.nowhere", "app.part1"),
+    ("DROP TABLE app.part", "app.part1"),
+    ("DROP TABLE app.child, app.parent", "app.parent"),
+    ("ALTER TABLE app.p DROP COLUMN note", "app.p.note"),
+    ("ALTER TABLE app.p DROP COLUMN name CASCADE, DROP COLUMN IF EXISTS v, DROP nowhere", None),
+    ("ALTER TABLE app.p DROP COLUMN name CASCADE, DROP COLUMN IF EXISTS v", "app.p.name"),
+    ("ALTER TABLE app.p DROP COLUMN id CASCADE", "app.p.id"),
+    ("ALTER TABLE app.c DROP COLUMN id", "app.c.id"),
+    ("ALTER TABLE app.part DROP COLUMN w", "app.part1.w"),
+    ("ALTER TABLE app.p DROP COLUMN twice", "app.p.twice"),
+    ("DROP SCHEMA app CASCADE", "app.p"),
+    ("CREATE TABLE app.n1 (id integer); DROP TABLE app.n1", "app.n1"),
+]
+
+
+@pytest.mark.parametrize(("change", "gone"), DROPS)
+def test_what_is_put_aside_instead_of_dropped_comes_back(
+    session: Session, world: str, change: str, gone: str | None
+) -> None:
+    """Its name is free again meanwhile, nobody but the owner may look at tables, and it comes back with its rows, twice."""
+    before = dump(world)
+    if gone is None:
+        with pytest.raises(DatabaseError, match="does not exist"):
+            apply(session, "first", change, aside=True)
+        assert dump(world) == before
+        return
+    for run in ("first", "second"):
+        apply(session, run, *change.split(";"), aside=True)
+        column, table = (None, gone) if gone.count(".") == 1 else (gone.rpartition(".")[2], gone.rpartition(".")[0])
+        found = session.texts(
+            f"SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND attname = '{column}'"
+        )
+        assert found[1] == [("0",)]
+        assert column or session.texts(f"SELECT to_regclass('{table}') IS NULL")[1] == [("t",)]
+        take_back(session, run)
+        now = [line for line in dump(world) if "okto_trash" not in line]
+        assert now == before, sorted(set(now) ^ set(before))
+    kept = session.texts("SELECT count(*) FROM okto_change.trash")[1]
+    assert kept != [("0",)]
+
+
+def test_a_table_in_the_trash_watches_over_nothing_and_its_name_is_free(session: Session, world: str) -> None:
+    """Its foreign keys are gone; a new table of its name is a conflict for the rollback, and the trash lets nobody in."""
+    apply(session, "run", "DROP TABLE app.c CASCADE", aside=True)
+    others(world, "DELETE FROM app.p WHERE id = 1; CREATE TABLE app.c (id integer PRIMARY KEY)")
+    assert session.texts("SELECT has_schema_privilege('okto_r1', 'okto_trash', 'USAGE')")[1] == [("f",)]
+    with pytest.raises(Conflict) as conflict:
+        take_back(session, "run")
+    assert "table app.c was made since" in conflict.value.faults
+    others(world, "DROP TABLE app.c")
+    with pytest.raises(Conflict) as orphan:
+        take_back(session, "run")
+    assert "c_p_fk" in "; ".join(orphan.value.faults)
+    others(world, "INSERT INTO app.p (id, name) VALUES (1, 'again')")
+    take_back(session, "run")
+    assert session.texts("SELECT count(*) FROM app.c")[1] == [("3",)]

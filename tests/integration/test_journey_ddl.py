@@ -7,7 +7,7 @@ import pytest
 from okto_change.errors import Refused
 from okto_change.model import Irreversible, Result
 from okto_change.report.verdict import dry_run_code, outcome_code
-from tests.plugins.journey import EDIT, FIRST, LAST, Bank
+from tests.plugins.journey import CHANGE, EDIT, FIRST, LAST, Bank
 
 DDL = "  - {name: alter, target: ledger, sql: pay.sql, undo: pay.undo.sql}\n"
 SETTLE = "ALTER TABLE accounts ADD COLUMN region text; CREATE INDEX accounts_region ON accounts (region);\n"
@@ -218,3 +218,23 @@ def test_a_rewritten_table_is_read_before_and_after(bank: Bank) -> None:
     bank.plan(AUTO, pay="ALTER TABLE accounts ALTER balance TYPE numeric(20,2);\n")
     assert bank.journey.apply().result is Result.DONE
     assert bank.journey.rollback().result is Result.DONE and bank.unchanged()
+
+
+def test_a_dropped_table_is_put_aside_and_comes_back(bank: Bank) -> None:
+    """The lock and the dry run say what is done instead; apply and rollback keep every row."""
+    bank.plan(AUTO, pay="DROP TABLE audit;\nALTER TABLE accounts DROP COLUMN note;\n")
+    bank.sql("INSERT INTO audit VALUES (1)")
+    before = bank.state()
+    lock = bank.journey.git.path / "changes" / CHANGE / "locks" / "sandbox.json"
+    assert (
+        "moved to the schema okto_trash, not dropped" in lock.read_text()
+        and "renamed to okto_gone_" in lock.read_text()
+    )
+    found = bank.journey.dry_run()
+    assert found.rehearsal is not None
+    assert found.rehearsal.failure is None and found.rehearsal.undo.proven, found.rehearsal
+    assert [statement.instead is None for statement in found.statements] == [False, False]
+    bank.journey.git.commit("Rehearsed")
+    assert bank.journey.apply().result is Result.DONE
+    assert bank.sql("SELECT to_regclass('audit') IS NULL") == [(True,)]
+    assert bank.journey.rollback().result is Result.DONE and bank.state() == before

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain
 
+from okto_change.analysis.definitions import instead
 from okto_change.analysis.reading import read
 from okto_change.analysis.risk import assess
 from okto_change.analysis.rules import RULES, Scope
@@ -13,6 +15,7 @@ from okto_change.analysis.subject import Context, Reading, Subject
 from okto_change.errors import PlanError
 from okto_change.model import (
     Analysis,
+    AutoUndo,
     ChangePlan,
     Check,
     Finding,
@@ -71,7 +74,7 @@ class _Parts:
         }
         checks = [self._split(check.sql, check.source, check.where, check.name) for check in plan.checks]
         self._demand_no_faults()
-        self.forward = {name: tuple(read(s, found) for s in pieces) for name, pieces in forward.items()}
+        self.forward = {step.name: tuple(_read(step, s, found) for s in forward[step.name]) for step in self.steps}
         self.scripts = {name: tuple(read(s, None, script=True) for s in pieces) for name, pieces in scripts.items()}
         self.checks = [tuple(read(s, None) for s in pieces) for pieces in checks]
 
@@ -98,6 +101,12 @@ class _Parts:
             raise PlanError(
                 f"{len(lines)} faults in SQL files", where=first.where, hint=first.hint, faults=tuple(lines)
             )
+
+
+def _read(step: SqlStep, statement: Statement, found: Found | None) -> Reading:
+    reading = read(statement, found)
+    drop = instead(reading) if isinstance(step.undo, AutoUndo) else None
+    return reading if drop is None else replace(reading, statement=replace(reading.statement, instead=drop.value))
 
 
 def place(plan: ChangePlan, source: str, where: Where) -> Where:

@@ -111,3 +111,21 @@ def kept(session: Session, run: str, unit: str) -> tuple[tuple[Line, ...], tuple
         tuple(Line(kind=kind, text=text, message=message) for kind, text, message in lines),
         tuple(Fingerprint(object=name, before=before, after=after) for name, before, after in touched),
     )
+
+
+def names_aside(session: Session, ids: Iterable[str]) -> dict[str, str]:
+    """Return, by id, quoted names for objects that are put aside; the schema for tables is there afterwards."""
+    session.query("inverse_trash")
+    return dict(session.query("inverse_trash_names", ids=sorted(ids)))
+
+
+def keep_aside(session: Session, run: str, unit: str, places: Iterable[tuple[str, str]]) -> None:
+    """Write down what was put aside: what it was and where it is now."""
+    pairs = sorted(places)
+    session.query(
+        "inverse_trash_keep",
+        run=run,
+        unit=unit,
+        objects=[one for one, _ in pairs],
+        places=[other for _, other in pairs],
+    )

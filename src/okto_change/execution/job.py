@@ -14,7 +14,7 @@ from okto_change.database.ledger import Authority
 from okto_change.database.session import Session
 from okto_change.execution.targets import Targets
 from okto_change.execution.units import SqlUnit, Unit
-from okto_change.model import CheckResult, Event, EventKind, Lock, Preview, StatementResult, TableWrites
+from okto_change.model import CheckResult, Event, EventKind, Lock, Preview, StatementKind, StatementResult, TableWrites
 
 
 @dataclass
@@ -110,7 +110,8 @@ class Job:
     def covered(self, unit: SqlUnit) -> frozenset[str]:
         """The tables that capture must cover for ``unit``, as far as is known: names as written or qualified."""
         # What DDL alters holds no rows of the change; its tables are captured only where accounting finds that rows changed.
-        named = set() if unit.definitions else {name for statement in unit.statements for name in statement.writes}
+        rows = [s for s in unit.statements if not (unit.definitions and s.kind is StatementKind.DDL)]
+        named = {name for statement in rows for name in statement.writes}
         return frozenset(named | (unit.touches or frozenset()) | self.coverage.get(unit.target, set()))
 
 

@@ -125,7 +125,7 @@ def _run_step(job: Job, unit: SqlUnit, step: SqlStep, session: Session, capture:
         yield job.event(EventKind.STATEMENT_STARTED, step.name, index=statement.index, at=str(statement.where))
         with interrupts.allowed():
             choosing.ahead(job, session, capture, statement)
-        result = _run_statement(statement, session)
+        result = _run_statement(job, unit, statement, session)
         if session.tag == "RESET":
             session.limit(step.timeouts)  # RESET ALL has dropped them
         job.seen.statements[unit.number] += (result,)
@@ -139,16 +139,12 @@ def _run_step(job: Job, unit: SqlUnit, step: SqlStep, session: Session, capture:
         _demand_bound(statement, bound, result.rows)
 
 
-def _run_statement(statement: Statement, session: Session) -> StatementResult:
+def _run_statement(job: Job, unit: SqlUnit, statement: Statement, session: Session) -> StatementResult:
     held = set(accounting.locks_taken(session))
     started = time.monotonic()
     try:
         with interrupts.allowed():
-            rows = (
-                session.run(statement.text)
-                if statement.data is None
-                else session.copy_in(statement.text, statement.data)
-            )
+            rows = _execute(job, unit, statement, session)
     except DatabaseError as error:
         error.where = str(statement.where)
         raise
@@ -166,6 +162,15 @@ def _run_statement(statement: Statement, session: Session) -> StatementResult:
     )  # fmt: skip
 
 
+def _execute(job: Job, unit: SqlUnit, statement: Statement, session: Session) -> int | None:
+    if statement.instead is not None:
+        inverse.put_aside(session, job.run, str(unit.number), lambda: session.run(statement.text))
+        return None
+    if statement.data is not None:
+        return session.copy_in(statement.text, statement.data)
+    return session.run(statement.text)
+
+
 def _demand_bound(statement: Statement, bound: RowBound | None, rows: int | None) -> None:
     if bound is not None and (rows is None or rows not in bound):
         changed = "does not tell how many rows it changed" if rows is None else f"changed {rows} rows"
@@ -179,7 +184,7 @@ def account(job: Job, unit: SqlUnit, session: Session, capture: images.Capture) 
     """Demand that every changed row has its image and every changed table is declared; keep the figures in ``job.seen``."""
     ddl = any(statement.kind is StatementKind.DDL for statement in unit.statements)
     images.prove(session, capture)
-    found = images.account(session, capture, ddl=ddl, touches=unit.touches)
+    found = images.account(session, capture, ddl=ddl, touches=unit.touches, compared=unit.definitions)
     job.seen.writes[unit.number] = found.writes
     # Refusals before another attempt: what setval did stays, and the second time it would look unchanged.
     if found.refusals and any(isinstance(step.undo, AutoUndo) for step in unit.steps):

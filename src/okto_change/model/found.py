@@ -79,6 +79,8 @@ class Statement:
     preview: Preview | None = None
     data: str | None = None
     """the inline data of ``COPY ... FROM STDIN``, without the closing ``\\.``; ``text`` is then the command alone"""
+    instead: str | None = None
+    """what is done instead of dropping what holds rows, in words; None: the text runs as it is"""
 
 
 class Severity(StrEnum):

@@ -149,7 +149,7 @@ def _statement(statement: Statement, step: SqlStep) -> dict[str, Any]:
         "start": statement.start,
         "where": str(statement.where),
         "writes": list(statement.writes),
-    }
+    } | ({} if statement.instead is None else {"instead": statement.instead})
 
 
 def _data(statement: Statement, rendered: bytes) -> list[int] | None:

@@ -186,6 +186,7 @@ def _statement(fields: Fields, index: int, step: str, text: bytes) -> Statement:
         writes=fields.texts("writes"),
         columns=fields.texts("columns"),
         data=None if span is None else text[span[0] : span[1]].decode("utf-8"),
+        instead=fields.text("instead") if "instead" in fields.names() else None,
     )
 
 

@@ -26,6 +26,12 @@ def _ddl_auto(subject: Subject) -> Iterator[str]:
             yield f"{_verb(reading)} at line {reading.statement.where.line} with `undo: auto`: {reason}"
 
 
+def _put_aside(subject: Subject) -> Iterator[str]:
+    for reading in subject.readings:
+        if reading.statement.instead:
+            yield f"{_verb(reading)} at line {reading.statement.where.line}: {reading.statement.instead}"
+
+
 def _is_ddl(reading: Reading) -> bool:
     return reading.kind is StatementKind.DDL and not reading.temporary
 
@@ -120,5 +126,11 @@ RULES = (
         condition="a check is not exactly one SELECT, VALUES, TABLE or SHOW",
         effect="a check could change what it checks, or compare something else than meant",
         remedy="write one query; several checks for several queries",
+    ),
+    Rule(
+        code="OC611", title="put aside, not dropped", severity=Severity.NOTE, predicate=_put_aside, scope=Scope.STEP,
+        condition="a step with `undo: auto` drops a table, a column or a schema by a statement of its own",
+        effect="what the statement would drop is put aside, so that a rollback brings it back as it was, with its rows",
+        remedy="drop it for good in a later change, `undo: {irreversible: reason}`; or declare this step irreversible",
     ),
 )  # fmt: skip

@@ -32,3 +32,18 @@ COMMENT ON COLUMN okto_change.definition.unit   IS 'The unit of the plan.';
 COMMENT ON COLUMN okto_change.definition.object IS 'Kind and name, as people read it.';
 COMMENT ON COLUMN okto_change.definition.before IS 'sha256 of its definition before the change; null if it was not there.';
 COMMENT ON COLUMN okto_change.definition.after  IS 'sha256 of its definition after the change; null if it was gone.';
+
+CREATE TABLE IF NOT EXISTS okto_change.trash (
+    run    text        NOT NULL,
+    unit   text        NOT NULL,
+    object text        NOT NULL,
+    place  text        NOT NULL,
+    at     timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (run, unit, place)
+);
+COMMENT ON TABLE  okto_change.trash        IS 'What was put aside instead of being dropped. A rollback brings it back; a later change may drop it for good.';
+COMMENT ON COLUMN okto_change.trash.run    IS 'The run that put it aside.';
+COMMENT ON COLUMN okto_change.trash.unit   IS 'The unit of the plan.';
+COMMENT ON COLUMN okto_change.trash.object IS 'Kind and name before, as people read it.';
+COMMENT ON COLUMN okto_change.trash.place  IS 'Kind and name since, quoted for SQL.';
+COMMENT ON COLUMN okto_change.trash.at     IS 'When, by the clock of the server.';

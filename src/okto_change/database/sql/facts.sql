@@ -75,7 +75,7 @@ WITH space AS (
     SELECT pg_catalog.format('schema %I', s.nspname),
            pg_catalog.concat_ws(' ', s.nspowner::regrole, ARRAY(SELECT g::text FROM pg_catalog.unnest(coalesce(s.nspacl, pg_catalog.acldefault('n', s.nspowner))) AS g ORDER BY 1),
                                 pg_catalog.obj_description(s.oid, 'pg_namespace'))
-      FROM space AS s
+      FROM space AS s WHERE s.nspname <> 'okto_trash'
     UNION ALL
     SELECT r.word || ' ' || r.name,
            pg_catalog.concat_ws(' | ', r.relpersistence, r.relrowsecurity, r.relforcerowsecurity, r.relreplident, ARRAY(SELECT o FROM pg_catalog.unnest(r.reloptions) AS o ORDER BY 1),

@@ -32,7 +32,7 @@ WITH space AS (
     SELECT 'pg_namespace', s.oid, 0, 'schema', pg_catalog.format('schema %I', s.nspname), 'SCHEMA', pg_catalog.quote_ident(s.nspname), NULL,
            coalesce(s.nspacl, pg_catalog.acldefault('n', s.nspowner)),
            pg_catalog.jsonb_build_object('name', pg_catalog.quote_ident(s.nspname), 'owner', s.nspowner::regrole)
-      FROM space AS s
+      FROM space AS s WHERE s.nspname <> 'okto_trash'
     UNION ALL
     SELECT 'pg_class', r.oid, 0, r.kind, r.kind || ' ' || r.ref,
            CASE r.kind WHEN 'partitioned table' THEN 'TABLE' ELSE pg_catalog.upper(r.kind) END, r.ref,
@@ -226,3 +226,32 @@ SELECT %(run)s, %(unit)s, d.object, d.before, d.after
 
 -- name: inverse_kept_definitions
 SELECT d.object, d.before, d.after FROM okto_change.definition AS d WHERE d.run = %(run)s AND d.unit = %(unit)s ORDER BY d.object
+
+-- name: inverse_trash
+-- Made when first needed; nobody but its owner may look into it.
+DO $$
+BEGIN
+    IF pg_catalog.to_regnamespace('okto_trash') IS NULL THEN
+        CREATE SCHEMA okto_trash;
+        COMMENT ON SCHEMA okto_trash IS 'Tables that okto-change put aside instead of dropping them; okto_change.trash says which.';
+    END IF;
+    IF (SELECT NOT pg_catalog.pg_has_role(n.nspowner, 'USAGE') FROM pg_catalog.pg_namespace AS n WHERE n.nspname = 'okto_trash') THEN
+        RAISE EXCEPTION 'schema okto_trash belongs to somebody else' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    REVOKE ALL ON SCHEMA okto_trash FROM PUBLIC;
+END
+$$
+
+-- name: inverse_trash_names
+-- Names that nothing else has: oids are unique, and what is put aside keeps its own.
+SELECT n.id, pg_catalog.quote_ident(n.name::name::text)
+  FROM (SELECT 'pg_class:' || c.oid || ':0', c.oid || '_' || c.relname FROM pg_catalog.pg_class AS c
+        UNION ALL
+        SELECT 'pg_class:' || a.attrelid || ':' || a.attnum, 'okto_gone_' || a.attnum || '_' || a.attname FROM pg_catalog.pg_attribute AS a
+        UNION ALL
+        SELECT 'pg_namespace:' || s.oid || ':0', 'okto_trash_' || s.oid || '_' || s.nspname FROM pg_catalog.pg_namespace AS s) AS n (id, name)
+ WHERE n.id = ANY (%(ids)s)
+
+-- name: inverse_trash_keep
+INSERT INTO okto_change.trash (run, unit, object, place)
+SELECT %(run)s, %(unit)s, t.object, t.place FROM unnest(%(objects)s::text[], %(places)s::text[]) AS t (object, place)

@@ -60,14 +60,19 @@ class Facts:
     """tables that captures of this very transaction made for native images"""
 
 
-def judge(facts: Facts, *, ddl: bool, declared: frozenset[int] | None) -> Accounting:
-    """Return the verdict. With ``ddl`` catalogue writes are expected. ``declared`` are the oids of ``touches``, None if all."""
+def judge(facts: Facts, *, ddl: bool, declared: frozenset[int] | None, compared: bool = False) -> Accounting:
+    """Return the verdict. With ``ddl`` catalogue writes are expected. ``declared`` are the oids of ``touches``, None if all.
+
+    ``compared``: what TRUNCATE would do is looked for elsewhere, so that only counted rows are written ones.
+    """
     tables = [relation for relation in facts.relations if is_table(relation)]
     writes = _merged((_writes(relation, facts, declared), relation.above[-1]) for relation in tables)
     return Accounting(
         writes=tuple(sorted((_named(item, root, facts) for root, item in writes.items()), key=lambda item: item.table)),
         missing=frozenset(
-            relation.qualified for relation in tables if relation.oid not in facts.covered and not relation.created
+            relation.qualified
+            for relation in tables
+            if relation.oid not in facts.covered and not relation.created and not (compared and relation.counts == NONE)
         ),
         refusals=tuple(sorted({*_refusals(facts), *([] if ddl else _catalogue(facts))})),
         sequences=tuple(_moves(facts)),

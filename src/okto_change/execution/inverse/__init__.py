@@ -15,10 +15,11 @@ from okto_change.database import inverse as store
 from okto_change.database.session import Session
 from okto_change.execution import catalogue
 from okto_change.execution.inverse.derive import derive
+from okto_change.execution.inverse.trash import put_aside
 from okto_change.execution.inverse.undo import undo
 from okto_change.model.base import type_
 
-__all__ = ["Before", "keep", "look", "undo"]
+__all__ = ["Before", "keep", "look", "put_aside", "undo"]
 
 
 @type_

@@ -46,7 +46,9 @@ def making(record: Record) -> tuple[str, ...]:
             return grants.restoring(record.get("acl"), record.get("standard"), record)
         case "enum" | "composite type" | "domain" | "range":
             return (_type(record),)
-        case "index" | "trigger" | "rule" | "policy" | "statistics":
+        case "index":  # of a partitioned table: with those of its partitions, which went with it
+            return (definition.replace(f" {name} ON ONLY ", f" {name} ON ", 1),)
+        case "trigger" | "rule" | "policy" | "statistics":
             return (definition,)
         case "routine":
             return (definition,) if definition else ()

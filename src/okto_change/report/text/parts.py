@@ -77,6 +77,8 @@ def add_statement(page: Page, statement: Statement, number: str, figure: str, *,
     tables = ", ".join(statement.writes or statement.reads)
     page.line((number, STRONG), "  ", (statement.kind.value.upper(), STRONG), f" {tables}  ", (figure, ""), indent=2)
     page.listing(statement.text, first=statement.where.line or 1, most=most)
+    if statement.instead is not None:
+        page.facts([("instead", statement.instead)], indent=4)
     if statement.data is not None:
         page.line(("data of the COPY", DIM), indent=4)
         page.listing(statement.data, most=most)

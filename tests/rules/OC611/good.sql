@@ -1,0 +1,1 @@
+ALTER TABLE settlement ALTER COLUMN note DROP DEFAULT;
