@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 
 from okto_change import digest
 from okto_change.approval.sshsig import BEGIN
+from okto_change.masking import mask
 from okto_change.plaintext import problems
 
 DecisionKind = Literal["submit", "approve", "reject", "revoke", "break-glass", "review"]
@@ -101,9 +102,12 @@ def build(
     dry_run_facts_sha256: str = "", dry_run_report_sha256: str = "", nonce: str | None = None, of: str = "",
     about: str = "", incident: str = "",
 ) -> bytes:  # fmt: skip
-    """Return the canonical bytes to sign; digests are taken with or without ``sha256:``. Raises BadStatement."""
+    """Return the canonical bytes to sign; digests are taken with or without ``sha256:``. Raises BadStatement.
+
+    A card number in the comment is masked: the statement is kept in git for good.
+    """
     content = Statement(
-        change=change, comment=comment, decision=decision, digest=plan_digest, environment=environment,
+        change=change, comment=mask(comment), decision=decision, digest=plan_digest, environment=environment,
         dry_run_facts_sha256=bare(dry_run_facts_sha256), dry_run_report_sha256=bare(dry_run_report_sha256),
         expires_at=expires_at, issued_at=issued_at, max_runs=1, nonce=nonce or secrets.token_hex(16),
         policy_sha256=bare(policy_sha256), repo=repo, role=role, signer=signer, of=of, about=bare(about),

@@ -166,3 +166,13 @@ def test_each_kind_of_decision_says_what_belongs_to_it(fields: dict[str, str], w
     """A field that means nothing in a decision might be read as meaning something elsewhere."""
     with pytest.raises(BadStatement, match=words):
         statement.parse(changed(**fields))
+
+
+def test_a_card_number_in_a_comment_is_masked_before_it_is_signed() -> None:
+    """Decisions are kept in git, which never forgets."""
+    content = statement.build(
+        repo=REPO, change="fix-settlements", environment="prod", plan_digest="sha256:" + "ab" * 32, decision="approve",
+        signer="ana", role="dba", issued_at=NOW, expires_at=NOW + timedelta(days=2), policy_sha256="sha256:" + "0" * 64,
+        comment="seen 4111-1111-1111-1111",
+    )  # fmt: skip
+    assert statement.parse(content).comment == "seen 411111******1111"
