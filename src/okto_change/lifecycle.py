@@ -15,30 +15,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from datetime import datetime
-from typing import Any
 
 from okto_change.errors import JournalBroken
-from okto_change.model import Entry, Event, EventKind, Progress, Result
+from okto_change.model import Entry, Event, EventKind, Pending, Progress, Result
 from okto_change.model.base import type_
 from okto_change.transitions import ENDINGS, STARTS, TRANSITIONS, WITHOUT_TRACE, State
 
 __all__ = ["ENDINGS", "TRANSITIONS", "ChangeState", "Pending", "Run", "State", "advance", "left_by", "replay"]
-
-
-@type_
-class Pending:
-    """An effect that was announced and whose end no entry tells: a COMMIT, or the swap of a file.
-
-    ``data`` is that of the announcing event: ``xid``, ``pid``, ``started`` for SQL; ``file``, ``before``, ``after``
-    (sha256) for an edit.
-    """
-
-    kind: EventKind
-    unit: str
-    step: str | None
-    undo: bool
-    at: datetime
-    data: Mapping[str, Any]
 
 
 @type_
@@ -70,6 +53,8 @@ class Run:
     chunks: Mapping[str, int] = field(default_factory=dict)
     """unit -> the latest chunk of a batch that stands; of an undo, the latest that it left standing"""
     progress: Progress | None = None
+    batch: str | None = None
+    """the target of the batch that it goes through now"""
 
     @property
     def standing(self) -> tuple[str, ...]:
@@ -176,6 +161,8 @@ def advance(run: Run | None, event: Event, *, actor: str, at: datetime) -> Run:
     if event.kind is EventKind.IMAGES_PURGED:
         return replace(run, purged_at=at)
     state, reason = arrow
+    if result is Result.PAUSED:
+        reason = str(event.data.get("summary", reason))
     moved = replace(_told(run, event, at), state=state, reason=reason, last_at=at, result=result)
     _demand_honest(moved, event)
     return moved
@@ -233,6 +220,8 @@ def _told(run: Run, event: Event, at: datetime) -> Run:
     match event.kind:
         case EventKind.RUN_STARTED:
             return replace(run, decisions=(*run.decisions, *(str(d) for d in event.data.get("decisions", ()))))
+        case EventKind.STEP_STARTED | EventKind.CHUNK_STARTED:
+            return replace(run, batch=event.data.get("target") if "chunk" in event.data else None)
         case EventKind.COMMITTING | EventKind.EDITING | EventKind.UNDO_COMMITTING:
             return replace(run, pending=_announced(run, event, at))
         case EventKind.COMMITTED | EventKind.UNDONE:
@@ -281,10 +270,8 @@ def _chunk_confirmed(run: Run, pending: Pending, event: Event, at: datetime) -> 
     left = number - 1 if pending.undo else number
     undone = (*run.undone, pending.unit) if pending.undo and not left else run.undone
     chunks = {unit: latest for unit, latest in {**run.chunks, pending.unit: left}.items() if latest}
-    told = pending.data
-    progress = Progress(
-        step=pending.step or "", chunk=number, of=told.get("of"), rows=told.get("total"), undo=pending.undo, at=at
-    )
+    of, rows = pending.data.get("of"), pending.data.get("total")
+    progress = Progress(step=pending.step or "", chunk=number, of=of, rows=rows, undo=pending.undo, at=at)
     return replace(run, pending=None, undone=undone, chunks=chunks, progress=progress)
 
 

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import psycopg
 import pytest
 
-from okto_change.errors import Stuck
-from okto_change.model import EventKind, Result
-from tests.plugins.journey import Bank
+from okto_change import pipeline
+from okto_change.database import chunks as chunk_rows
+from okto_change.database.session import connect
+from okto_change.errors import OktoError, Refused, Stuck, UsageError
+from okto_change.model import Event, EventKind, PauseAsked, Result
+from okto_change.report.verdict import outcome_code
+from tests.plugins.journey import FIRST, Bank
+from tests.plugins.proxy import OnCommit, Proxy
 
 ROWS = """
 CREATE TABLE settlements (id bigint PRIMARY KEY, status text NOT NULL, amount numeric NOT NULL, runs integer NOT NULL DEFAULT 0);
@@ -267,8 +279,11 @@ def test_rows_that_somebody_changed_stop_the_undo_there_and_only_clean_does_the_
 def test_a_rehearsal_runs_the_first_chunks_and_says_what_it_expects_of_the_rest(bank: Bank) -> None:
     """Two of five chunks, their undo proven; what needs the whole is not judged, what follows is not rehearsed."""
     write(bank, checks=INVARIANTS.format(what="sum(amount)"))
-    rehearsed = bank.journey.dry_run().rehearsal
+    result = bank.journey.dry_run()
+    rehearsed = result.rehearsal
     assert rehearsed is not None and rehearsed.failure is None, rehearsed
+    (preview,) = result.previews
+    assert preview.count.rows == 8 and preview.note == "looked at in the first chunk of about 5"
     (seen,) = rehearsed.batches
     assert (seen.chunks, seen.of, seen.rows, seen.expected_rows, seen.whole) == (2, 5, 16, 40, False)
     assert rehearsed.undo.proven and rehearsed.undo.rows == 16
@@ -292,3 +307,187 @@ def test_a_step_behind_a_batch_is_not_called_rehearsed(bank: Bank) -> None:
     assert not rehearsed.undo.proven and "book comes after a batch" in str(rehearsed.undo.reason)
     assert bank.journey.apply().result is Result.DONE
     assert bank.journey.rollback().result is Result.DONE and as_before(bank)
+
+
+# ----------------------------------------------------------------------------------- pauses
+
+
+def at(bank: Bank, kind: EventKind, chunk: int, act: Callable[[], object]) -> Callable[[Event], None]:
+    """Return a watcher that acts at one event of one chunk."""
+
+    def watch(event: Event) -> None:
+        bank.journey.events.append(event)
+        if event.kind is kind and event.data.get("chunk") == chunk:
+            act()
+
+    return watch
+
+
+def pause(bank: Bank) -> PauseAsked:
+    """Ask the run of now to pause, as another terminal does."""
+    return pipeline.pause(bank.journey.repository, str(bank.journey.status().run))
+
+
+def test_a_run_pauses_between_two_chunks_when_asked_and_goes_on(bank: Bank) -> None:
+    """Exit code 6, what stands in figures, who asked, and the command that goes on; resume does the rest, once."""
+    write(bank)
+    asked: list[PauseAsked] = []
+    paused = bank.journey.apply(at(bank, EventKind.COMMITTED, 2, lambda: asked.append(pause(bank))))
+    assert (paused.result, outcome_code(paused)) == (Result.PAUSED, 6), paused
+    assert paused.summary.startswith("paused as ana asked at ")
+    assert "2 of about 5 chunks, 16 rows" in paused.state and f"okto-change resume {paused.run}" in str(paused.hint)
+    assert (asked[0].run, asked[0].target, asked[0].undo) == (paused.run, "ledger", False)
+    assert released(bank) == 16
+    status = bank.journey.status()
+    assert status.state == "paused" and "chunk 2 of about 5, 16 rows so far" in str(status.detail)
+    assert "paused as ana asked" in str(status.detail) and "okto-change resume" in str(status.next)
+    with pytest.raises(Refused, match="has ended: paused"):
+        pause(bank)
+    done = bank.journey.resume(str(paused.run))
+    assert done.result is Result.DONE and released(bank) == 40
+    assert bank.journey.rollback().result is Result.DONE and as_before(bank)
+
+
+def test_a_paused_run_can_be_taken_back_and_the_undo_be_paused_too(bank: Bank) -> None:
+    """The undo stops between two chunks as well; the next rollback goes on with it."""
+    write(bank)
+    bank.journey.apply(at(bank, EventKind.COMMITTED, 4, lambda: pause(bank)))
+    halted = bank.journey.rollback(at(bank, EventKind.UNDONE, 4, lambda: pause(bank)))
+    assert halted.result is Result.PAUSED, halted
+    assert "3 of 4 chunks" in halted.state and "okto-change rollback" in str(halted.hint)
+    assert chunks(bank) == [1, 2, 3] and bank.journey.status().state == "paused"
+    assert "rollback" in str(bank.journey.status().next) and "resume" not in str(bank.journey.status().next)
+    run = next(entry.event.run for entry in bank.journey.journal())
+    with pytest.raises(Refused, match="took something back"):
+        bank.journey.resume(run)
+    assert chunks(bank) == [1, 2, 3]
+    assert bank.journey.rollback().result is Result.DONE and as_before(bank)
+
+
+@pytest.mark.parametrize("kind", [EventKind.CHUNK_STARTED, EventKind.COMMITTED])
+def test_ctrl_c_pauses_instead_of_undoing_hours_of_work(bank: Bank, kind: EventKind) -> None:
+    """Inside a chunk that chunk is rolled back; between two nothing is; those committed stand."""
+    write(bank)
+    paused = bank.journey.apply(at(bank, kind, 3, lambda: os.kill(os.getpid(), signal.SIGINT)))
+    stand = 2 if kind is EventKind.CHUNK_STARTED else 3
+    assert paused.result is Result.PAUSED and "interrupted by SIGINT" in paused.summary, paused
+    assert chunks(bank) == list(range(1, stand + 1)) and released(bank) == stand * 8
+    assert bank.journey.resume(str(paused.run)).result is Result.DONE and released(bank) == 40
+
+
+def test_ctrl_c_before_the_first_commit_leaves_nothing(bank: Bank) -> None:
+    """Where nothing stands there is nothing to pause."""
+    write(bank)
+    ended = bank.journey.apply(at(bank, EventKind.CHUNK_STARTED, 1, lambda: os.kill(os.getpid(), signal.SIGINT)))
+    assert (ended.result, ended.state) == (Result.ROLLED_BACK, "rolled back; nothing was changed") and as_before(bank)
+
+
+def test_a_statement_that_fails_in_a_later_chunk_pauses_there(bank: Bank) -> None:
+    """One row that does not fit says nothing about the others: they stand, it is named, and resume tries again."""
+    write(bank)
+    bank.sql("ALTER TABLE settlements ADD CONSTRAINT odd CHECK (id <> 93 OR status <> 'RELEASED')")
+    paused = bank.journey.apply()
+    assert paused.result is Result.PAUSED and "odd" in paused.summary, paused
+    assert chunks(bank) == [1, 2, 3]
+    bank.sql("ALTER TABLE settlements DROP CONSTRAINT odd")
+    assert bank.journey.resume(str(paused.run)).result is Result.DONE and released(bank) == 40
+
+
+@pytest.mark.parametrize("how", [OnCommit.LOSE_REQUEST, OnCommit.LOSE_ANSWER, OnCommit.LATE], ids=lambda how: how.name)
+def test_a_broken_commit_of_a_chunk_is_found_out_and_happens_once(
+    bank: Bank, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, how: OnCommit
+) -> None:
+    """Lost before COMMIT arrived, the run pauses; arrived without an answer, it goes on as if nothing had been."""
+    monkeypatch.setenv("OKTO_LEDGER_DSN", proxy.conninfo(bank.ledger))
+    proxy.late = 0.5
+    write(bank)
+
+    def watch(event: Event) -> None:
+        chosen = event.kind is EventKind.COMMITTING and event.data.get("chunk") == 3
+        proxy.on_commit = how if chosen else OnCommit.PASS
+
+    ended = bank.journey.apply(watch)
+    if how is OnCommit.LOSE_REQUEST:
+        assert ended.result is Result.PAUSED and "before COMMIT arrived" in ended.summary, ended
+        ended = bank.journey.resume(str(ended.run))
+    assert ended.result is Result.DONE and released(bank) == 40 and chunks(bank) == [1, 2, 3, 4, 5]
+    assert bank.journey.rollback().result is Result.DONE and as_before(bank)
+
+
+def test_a_run_without_chunks_and_one_that_nobody_knows_cannot_be_paused(bank: Bank) -> None:
+    """The message says why, and what stops it instead."""
+    bank.plan(FIRST)
+    refused: list[OktoError] = []
+
+    def ask() -> None:
+        with pytest.raises(Refused) as caught:
+            pause(bank)
+        refused.append(caught.value)
+
+    def watch(event: Event) -> None:
+        if event.kind is EventKind.STATEMENT_DONE:
+            ask()
+
+    assert bank.journey.apply(watch).result is Result.DONE
+    assert "not in a step with `batch:`" in refused[0].message and "Ctrl-C" in str(refused[0].hint)
+    with pytest.raises(UsageError, match="no journal knows"):
+        pipeline.pause(bank.journey.repository, "20261122-000000-0000")
+    bank.journey.killed("rollback", "undo started", "after")
+    with pytest.raises(Refused, match="no command works on run"):
+        pause(bank)
+
+
+# ----------------------------------------------------------------------------------- giving way
+
+
+def waits(bank: Bank) -> list[str]:
+    """Return what the run said that it waited for."""
+    return [str(event.data["reason"]) for event in bank.journey.events if event.kind is EventKind.WAITING]
+
+
+def test_a_batch_waits_for_its_replicas_and_says_so(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server of the tests has a replica, so the answer is made up; that the question is right is tested beside it."""
+    lags = iter([0, 0, 9_000, 8_000, 0])
+    monkeypatch.setattr(chunk_rows, "lag", lambda session: next(lags, 0))
+    write(bank, more=", max_lag: 5s")
+    assert bank.journey.apply().result is Result.DONE
+    assert waits(bank) == ["the slowest replica is 9.0 s behind, the plan allows 5 s"]
+
+
+def test_the_lag_of_no_replica_is_none_and_of_hidden_ones_unknown(bank: Bank) -> None:
+    """The real question, on a server without replicas."""
+    with connect("ledger", bank.ledger) as session:
+        assert chunk_rows.lag(session) == 0
+
+
+def test_a_role_that_may_not_see_replicas_is_refused_before_the_first_chunk(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unknown never passes."""
+    monkeypatch.setattr(chunk_rows, "lag", lambda session: None)
+    write(bank, more=", max_lag: 5s")
+    refused = bank.journey.apply()
+    assert refused.result is Result.REFUSED and "GRANT pg_monitor" in str(refused.hint) and as_before(bank)
+
+
+def test_a_batch_gives_way_to_sessions_that_waited_for_its_last_chunk(bank: Bank) -> None:
+    """Another session waits for a row of the first chunk; the run says how many waited and gives way before the second."""
+    write(bank)
+    with psycopg.connect(bank.ledger, autocommit=True) as other, ThreadPoolExecutor(1) as pool:
+        waiting: list[Future[object]] = []
+
+        def block() -> None:
+            waiting.append(pool.submit(other.execute, "UPDATE settlements SET amount = amount WHERE id = 3"))
+            _until(bank, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", 1)
+
+        outcome = bank.journey.apply(at(bank, EventKind.COMMITTING, 1, block))
+        waiting[0].result(10)
+    assert outcome.result is Result.DONE and released(bank) == 40
+    assert len(waits(bank)) == 1 and waits(bank)[0].startswith("1 session waited for a lock of the last chunk")
+
+
+def _until(bank: Bank, question: str, answer: int) -> None:
+    deadline = time.monotonic() + 10
+    while bank.sql(question) != [(answer,)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

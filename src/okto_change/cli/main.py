@@ -44,6 +44,7 @@ SECTIONS: dict[str, dict[str, Place]] = {
         "rollback": Place("run", "Take an applied change back."),
         "redo": Place("run", "Put a change back that was rolled back."),
         "purge": Place("purge", "Take images away that policy keeps no longer; their digests stay."),
+        "pause": Place("pause", "Ask a large fix to stop before its next chunk."),
         "resume": Place("run", "Find out what became of an interrupted run, and end it."),
     },
     "Look": {
@@ -73,7 +74,7 @@ A first change:
 Exit codes:
   0 done                       4 failed, rolled back, nothing changed
   1 findings, or refused       5 failed after commit and undone
-    before anything ran        6 stuck: a person must decide
+    before anything ran        6 stuck or paused: decide
   2 usage                      7 journal broken
   3 not authorised            70 our bug
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 from okto_change.database import chunks, state
 from okto_change.database.chunks import Opened, Range, Through
 from okto_change.database.session import REPEATABLE_READ, Session
-from okto_change.errors import DatabaseError, OktoError, Paused, Refused, Stuck, TargetHeld, Unaccounted
+from okto_change.errors import DatabaseError, OktoError, Paused, Stuck, TargetHeld, Unaccounted
 from okto_change.execution import checks, giving_way, images, interrupts, transactions, units, work
 from okto_change.execution.images.pins import pinned
 from okto_change.execution.job import Job
@@ -108,8 +108,9 @@ def _begin(job: Job, unit: SqlUnit, batch: Batch) -> Generator[Event, None, Cour
         opened = yield from transactions.retried(job, unit, lambda fresh: _open(job, unit, batch, fresh))
     stands = chunks.standing(session, job.run, str(unit.number))
     if stands.undone:
-        raise Refused(
+        raise Stuck(
             f"{stands.undone} chunks of {unit.name} were taken back already", where=unit.target,
+            state=f"{stands.count} chunks stand; nothing was changed now",
             hint=f"go on with: okto-change rollback {job.lock.change} --env {job.lock.environment}",
         )  # fmt: skip
     course = Course(
@@ -183,10 +184,10 @@ def _chunk(
     after = added(job, unit, course, found)
     _demand_most(unit, after)
     images.finish(session, capture)
-    blocked = chunks.blocked(session)
     _record(job, unit, session, after, found)
     mark = state.backend(session)
     yield job.event(EventKind.COMMITTING, unit.name, **place, total=after.total, **transactions.marked(mark))
+    blocked = chunks.blocked(session)
     transactions.commit(job, unit.target, session, mark)
     job.seen.committed.add(unit.number)
     course.number, course.last, course.rows, course.writes = after.number, after.last, after.rows, after.writes

@@ -7,11 +7,12 @@ from collections.abc import Generator
 
 from okto_change.database import chunks, state
 from okto_change.database.session import READ_COMMITTED, Session
-from okto_change.errors import Conflict, OktoError, Paused
+from okto_change.errors import Conflict, OktoError, Paused, Refused
 from okto_change.execution import batches, giving_way, images, transactions, undoing, units, work
+from okto_change.execution.images.pins import pinned
 from okto_change.execution.job import Job
 from okto_change.execution.units import SqlUnit
-from okto_change.model import BatchRehearsal, Event, EventKind
+from okto_change.model import Batch, BatchRehearsal, Event, EventKind
 
 REHEARSED = 2
 """chunks of a batch that a rehearsal runs"""
@@ -113,6 +114,19 @@ def rehearse(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None
         yield from batches.judge_whole(job, unit, session, course)
     batches.see(job, unit, course)
     return performed, _estimate(unit, course, took, whole=found is None)
+
+
+def enter_first(session: Session, batch: Batch) -> str:
+    """Let the statements of the open transaction see the first chunk only; say so in words. Raises Refused without the table."""
+    go = chunks.through(session, batch)
+    with pinned(session):
+        upper = chunks.largest(session, go)
+        found = None if upper is None else chunks.following(session, go, None, upper)
+    if found is None:
+        raise Refused(f"{batch.table} is empty: there is no first chunk to look at", where=session.target)
+    chunks.enter(session, found)
+    of = chunks.estimated(session, go)
+    return "looked at in the first chunk" + ("" if of is None else f" of about {of:,}")
 
 
 def _estimate(unit: SqlUnit, course: batches.Course, took: float, *, whole: bool) -> BatchRehearsal:

@@ -115,6 +115,22 @@ class UndoPreview:
 
 
 @type_
+class Pending:
+    """An effect that was announced and whose end no entry tells: a COMMIT, or the swap of a file.
+
+    ``data`` is that of the announcing event: ``xid``, ``pid``, ``started`` for SQL; ``file``, ``before``, ``after``
+    (sha256) for an edit.
+    """
+
+    kind: EventKind
+    unit: str
+    step: str | None
+    undo: bool
+    at: datetime
+    data: Mapping[str, Any]
+
+
+@type_
 class Progress:
     """How far a batch got, by its latest chunk: ``of`` about how many there are, ``rows`` changed so far, ``at`` when."""
 

@@ -10,6 +10,7 @@ from okto_change.model.base import type_
 from okto_change.model.evidence import DryRun, Lock
 from okto_change.model.found import Analysis
 from okto_change.model.plan import ChangePlan, Risk
+from okto_change.model.run import Progress
 
 
 @type_
@@ -219,6 +220,19 @@ class Purge:
     images: tuple[PurgedImages, ...]
     kept: tuple[str, ...]
     silent: tuple[str, ...] = ()
+
+
+@type_
+class PauseAsked:
+    """A run that was asked to stop before its next chunk: by whom, and how far it was."""
+
+    run: str
+    change: str
+    environment: str
+    target: str
+    person: str
+    undo: bool
+    progress: Progress | None
 
 
 @type_

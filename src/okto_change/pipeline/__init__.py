@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from okto_change.pipeline.evidence import dry_run
     from okto_change.pipeline.glass import Emergency, review
     from okto_change.pipeline.history import audit_log, audit_verify, doctor, show, status
+    from okto_change.pipeline.pausing import pause
     from okto_change.pipeline.policing import policy_check, policy_sign, policy_signers
     from okto_change.pipeline.purging import purge
     from okto_change.pipeline.repository import Repository, open_repository
@@ -34,6 +35,7 @@ _HOMES = {
     "history": ("status", "show", "audit_log", "audit_verify", "doctor"),
     "policing": ("policy_check", "policy_sign", "policy_signers"),
     "trusting": ("trust_init", "trust_show"),
+    "pausing": ("pause",),
     "purging": ("purge",),
     "repository": ("Repository", "open_repository"),
 }
@@ -53,6 +55,7 @@ __all__ = [
     "lock",
     "new",
     "open_repository",
+    "pause",
     "policy_check",
     "policy_sign",
     "policy_signers",

@@ -11,12 +11,13 @@ from okto_change import analysis
 from okto_change.approval.policy import Environment
 from okto_change.database import catalog, facts, sample
 from okto_change.database.session import Session
-from okto_change.errors import DatabaseError
-from okto_change.execution import rehearsal, units
+from okto_change.errors import DatabaseError, Refused
+from okto_change.execution import chunkwise, rehearsal, units
 from okto_change.execution.job import Job, new_run
 from okto_change.execution.targets import Targets
 from okto_change.model import (
     Analysis,
+    Batch,
     Count,
     DryRun,
     EditStep,
@@ -149,28 +150,32 @@ def _previews(lock: Lock, live: Analysis, targets: Targets, found: Mapping[str, 
     first = True
     for statement in live.statements:
         if statement.kind.writes_rows:
-            target = steps[statement.step].target
-            yield _preview(statement, targets.session(target), found[target], first=first)
+            step = steps[statement.step]
+            batch = step.batch if isinstance(step, SqlStep) else None
+            yield _preview(statement, targets.session(step.target), found[step.target], batch, first=first)
             first = False
 
 
-def _preview(statement: Statement, session: Session, found: Found, *, first: bool) -> StatementPreview:
+def _preview(
+    statement: Statement, session: Session, found: Found, batch: Batch | None, *, first: bool
+) -> StatementPreview:
     preview = statement.preview
     table = found.tables.get(preview.table) if preview else None
     if preview is None or table is None:
         return _unknown(statement, "no SELECT can be cut from this statement; see the rehearsal")
     try:
         session.begin(LOOK, read_only=True)
+        note = None if batch is None else chunkwise.enter_first(session, batch)
         count = session.texts(preview.count)[1][0][0]
         rows = sample.rows(session, preview, table)
-    except DatabaseError as error:
+    except (DatabaseError, Refused) as error:
         return _unknown(statement, error.message)
     finally:
         session.rollback()
-    quality = Quality.EXACT if first else Quality.ESTIMATED
+    quality = Quality.EXACT if first and batch is None else Quality.ESTIMATED
     return StatementPreview(
         step=statement.step, index=statement.index, table=table.qualified,
-        count=Count(rows=int(count or 0), quality=quality), rows=rows,
+        count=Count(rows=int(count or 0), quality=quality), rows=rows, note=note,
     )  # fmt: skip
 
 

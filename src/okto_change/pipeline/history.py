@@ -20,6 +20,7 @@ from okto_change.model import (
     ChangeView,
     Diagnosis,
     Entry,
+    Progress,
     SqlStep,
 )
 from okto_change.pipeline import glass, purging
@@ -146,6 +147,11 @@ def _told(repo: Repository, found: ChangeState, busy: str | None) -> ChangeStatu
     stands = _state(found)
     if busy and run is not None:
         stands, detail, following = run.state.value, f"a command works on it right now ({busy})", None
+        if run.progress is not None:
+            detail, following = (
+                f"{detail}; {_far(run.progress)}",
+                f"to stop it between two chunks: okto-change pause {run.id}",
+            )
     return ChangeStatus(
         change=found.change, environment=found.environment, title=_title(repo, found.change), state=stands,
         run=run.id if run else None, at=run.last_at if run else None, digest=run.digest if run else None,
@@ -170,14 +176,30 @@ def _next(found: ChangeState) -> tuple[str | None, str | None]:
     run, units = found.standing
     stand = "unit {} of run {} stands committed" if len(units) == 1 else "units {} of run {} stand committed"
     detail = stand.format(", ".join(units), run)
+    if (
+        found.run is not None
+        and found.run.progress is not None
+        and (found.state is State.PAUSED or not found.run.finished)
+    ):
+        detail += f"; {_far(found.run.progress)}"
+    if found.state is State.PAUSED and found.run is not None:
+        detail += f"; {found.run.reason} ({found.run.last_at:%Y-%m-%d %H:%M} UTC)"
     if found.state is State.CONFLICT:
         detail += "; an undo stopped where somebody changed what it left, and names what when it is tried again"
     purged = next((known.purged_at for known in found.runs if known.id == run), None)
     if purged is not None:
         return f"{detail}; its images were purged on {purged:%Y-%m-%d}, so it cannot be put back from them", None
-    if found.applied or found.state is State.CONFLICT:
+    undoing = found.state is State.PAUSED and found.run is not None and found.run.origin is not None
+    if found.applied or undoing or found.state is State.CONFLICT:
         return detail, f"okto-change rollback {place}"
     return detail, f"okto-change resume {run}, or okto-change rollback {place}"
+
+
+def _far(progress: Progress) -> str:
+    of = "" if progress.of is None else f" of about {max(progress.of, progress.chunk):,}"
+    rows = "" if progress.rows is None else f", {progress.rows:,} rows so far"
+    back = " taken back" if progress.undo else ""
+    return f"{progress.step}: chunk {progress.chunk:,}{of}{back}{rows}, at {progress.at:%H:%M:%S} UTC"
 
 
 def _title(repo: Repository, change: str) -> str:

@@ -128,7 +128,9 @@ def why_not(family: Family, states: States) -> str | None:
     if strangers:
         return f"run {strangers[0]} is not in this environment's journal"
     found = known[family.origin]
-    open_runs = [run for run in found.runs if not run.finished or run.pending or run.result is Result.STUCK]
+    open_runs = [
+        run for run in found.runs if not run.finished or run.pending or run.result in (Result.STUCK, Result.PAUSED)
+    ]
     if open_runs:
         return f"run {open_runs[-1].id} of {found.change} is not settled: {open_runs[-1].state.value}"
     return None

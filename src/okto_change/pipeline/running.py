@@ -92,7 +92,8 @@ def _unfinished(found: lifecycle.ChangeState, run: str) -> lifecycle.Run:
             f"run {run} is {lost.state.value}, there is nothing to resume", where=lost.change,
             hint=f"okto-change status --env {lost.environment}",
         )  # fmt: skip
-    if lost.origin is not None or lost.undone or lost.state in UNDOING:
+    taken = any(other.origin == run and (other.undone or other.progress) for other in found.runs)
+    if taken or lost.origin is not None or lost.undone or lost.state in UNDOING:
         raise Refused(
             f"run {run} broke off while it took something back or put it back; that is not resumed but done again",
             where=lost.change,

@@ -8,8 +8,8 @@ from okto_change.errors import Stuck
 from okto_change.execution import transactions
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
-from okto_change.lifecycle import ChangeState, Pending, replay
-from okto_change.model import Event, EventKind, Lock
+from okto_change.lifecycle import ChangeState, replay
+from okto_change.model import Event, EventKind, Lock, Pending
 from okto_change.pipeline.compiling import lock_path
 from okto_change.pipeline.repository import Repository
 from okto_change.plan.compile import parse_lock

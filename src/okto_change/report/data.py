@@ -27,6 +27,7 @@ from okto_change.model import (
     LockWritten,
     NewChange,
     Outcome,
+    PauseAsked,
     PolicyCheck,
     PolicySigned,
     Purge,
@@ -162,6 +163,11 @@ def log(entries: Sequence[Entry]) -> Json:
 def audit(report: AuditReport) -> Json:
     """``environment``, ``entries`` (a number), ``head``, ``problems``, ``intact``."""
     return _object("audit", intact=not report.problems, **_fields(report))
+
+
+def pause(asked: PauseAsked) -> Json:
+    """``run``, ``change``, ``environment``, ``target``, ``person``, ``undo``, ``progress`` (of the latest chunk, or null)."""
+    return _object("pause", **_fields(asked))
 
 
 def purge(result: Purge) -> Json:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from okto_change.model import DryRun, EditPreview, Finding, Rehearsal, RowChange
-from okto_change.report import units
+from okto_change.report import batches, units
 from okto_change.report.escape import clean, clean_lines
 from okto_change.report.text import parts
 from okto_change.report.text.rows import SAMPLE, key
@@ -72,6 +72,7 @@ def _rehearsal(rehearsal: Rehearsal) -> list[str]:
     ]
     checks = [("ok" if c.passed else "FAIL", c.phase.value, c.name, parts.expected(c)) for c in rehearsal.checks]
     took = f"Rehearsed at {units.moment(rehearsal.at)}, {units.duration(rehearsal.milliseconds)}, rolled back."
+    large = "".join(f"\n- {_code(batches.expected(seen))}" for seen in rehearsal.batches)
     images = "".join(f"\n- images by {_code(captured)}" for captured in rehearsal.captures)
     left = "".join(f"\n- leaves behind: {_code(line)}" for line in rehearsal.left_behind)
     return [
@@ -79,7 +80,7 @@ def _rehearsal(rehearsal: Rehearsal) -> list[str]:
         *_samples(rehearsal.rows),
         _table(["", "phase", "check", "result"], checks),
         f"**{_code(str(rehearsal.undo))}**",
-        took + images + left,
+        took + large + images + left,
     ]
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from typing import IO, Any
 
 from okto_change.model import Event, EventKind
-from okto_change.report import units
+from okto_change.report import batches, units
 from okto_change.report.escape import clean
 
 PASSING = frozenset(
@@ -17,6 +18,7 @@ PASSING = frozenset(
         EventKind.EDITING,
         EventKind.COMMITTING,
         EventKind.UNDO_COMMITTING,
+        EventKind.CHUNK_STARTED,
     ]
 )
 """Events that a terminal shows only until the next one."""
@@ -24,16 +26,25 @@ PASSING = frozenset(
 IN_DOUBT = frozenset([EventKind.COMMITTING, EventKind.EDITING, EventKind.UNDO_COMMITTING])
 
 
+QUIET = 10.0
+"""seconds between two lines about chunks where there is no terminal"""
+
+
 class Progress:
     """Shows events on ``stream`` and remembers enough of them to say what state an interruption leaves."""
 
-    def __init__(self, stream: IO[str], *, live: bool, verbose: bool = False) -> None:
+    def __init__(
+        self, stream: IO[str], *, live: bool, verbose: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._stream = stream
         self._live = live
         self._verbose = verbose
         self._status: Any = None
         self._last: Event | None = None
         self._committed = 0
+        self._pace = batches.Pace()
+        self._clock = clock
+        self._told = -QUIET
 
     def __call__(self, event: Event) -> None:
         """Show ``event``; a stream that is gone is no reason to stop what is running."""
@@ -61,12 +72,28 @@ class Progress:
 
     def _show(self, event: Event) -> None:
         line = clean(words(event))
+        if "chunk" in event.data and not self._verbose:
+            self._chunk(event)
+            return
         if not self._live:
             print(line, file=self._stream, flush=True)
             return
         if event.kind not in PASSING or self._verbose:
             self._console().print(f"  {line}", markup=False, highlight=False, emoji=False)
         self._console_status(line)
+
+    def _chunk(self, event: Event) -> None:
+        """Show a chunk that is done: a bar on a terminal, elsewhere a line every ten seconds at most."""
+        undo = event.kind is EventKind.UNDONE
+        if event.kind is not EventKind.COMMITTED and not undo:
+            return
+        now = self._clock()
+        line = clean(self._pace.line(event.step, event.data, now, undo=undo))
+        if self._live:
+            self._console_status(line)
+        elif now - self._told >= QUIET or event.data["chunk"] == (1 if undo else event.data.get("of")):
+            self._told = now
+            print(line, file=self._stream, flush=True)
 
     def _console(self) -> Any:
         return self._started().console
@@ -132,6 +159,7 @@ WORDS: dict[EventKind, Callable[[Any], str]] = {
     EventKind.STATEMENT_STARTED: _statement,
     EventKind.STATEMENT_DONE: _statement,
     EventKind.RETRYING: _reason,
+    EventKind.WAITING: _reason,
     EventKind.EDITING: _target,
     EventKind.COMMITTING: _target,
     EventKind.COMMITTED: _target,

@@ -29,6 +29,7 @@ from okto_change.model import (
     LockWritten,
     NewChange,
     Outcome,
+    PauseAsked,
     Result,
     ReviewDebt,
     Reviews,
@@ -171,6 +172,19 @@ def rollback_preview(repo: Any, change: str, environment: str) -> UndoPreview | 
 def redo_preview(repo: Any, change: str, environment: str) -> UndoPreview | Outcome:
     """As for a rollback."""
     return rollback_preview(repo, change, environment)
+
+
+def pause(repo: Any, run: str) -> PauseAsked:
+    """Ask a run to stop."""
+    return PauseAsked(
+        run=run,
+        change=samples.CHANGE,
+        environment="production",
+        target="ledger",
+        person="ana",
+        undo=False,
+        progress=None,
+    )
 
 
 def resume(repo: Any, run: str, *, watch: Watch) -> Outcome:

@@ -34,6 +34,7 @@ EVERY = [
     ["rollback", "x", "--env", "production", "--dry-run"],
     ["redo", "x", "--env", "production"],
     ["redo", "x", "--env", "production", "--dry-run"],
+    ["pause", "r1"],
     ["resume", "r1"],
     ["status"],
     ["show", "x"],

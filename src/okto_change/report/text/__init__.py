@@ -4,6 +4,7 @@ from okto_change.report.text.author import check, init, lock, new, show
 from okto_change.report.text.decide import ballot, debt, decided, request, reviews
 from okto_change.report.text.dryrun import dry_run
 from okto_change.report.text.outcome import audit, doctor, log, outcome, status, undo_preview
+from okto_change.report.text.pause import pause
 from okto_change.report.text.purge import purge
 from okto_change.report.text.trust import policy_check, policy_signed, trust
 
@@ -20,6 +21,7 @@ __all__ = [
     "log",
     "new",
     "outcome",
+    "pause",
     "policy_check",
     "policy_signed",
     "purge",

@@ -10,7 +10,7 @@ from okto_change.model import (
     StatementPreview,
     StatementResult,
 )
-from okto_change.report import units
+from okto_change.report import batches, units
 from okto_change.report.look import BAD, CARE, DIM, GOOD, STRONG, Look, Page
 from okto_change.report.text import parts
 from okto_change.report.text.rows import add_rows, add_samples
@@ -127,6 +127,8 @@ def _rehearsal(page: Page, result: DryRun, rehearsal: Rehearsal) -> None:
     page.heading("UNDO  ", (str(rehearsal.undo), GOOD if rehearsal.undo.proven else BAD))
     took = f"{units.moment(rehearsal.at)}, took {units.duration(rehearsal.milliseconds)}; everything was rolled back"
     page.heading("REHEARSED  ", (took, ""))
+    for seen in rehearsal.batches:
+        page.line(batches.expected(seen), indent=2)
     for captured in rehearsal.captures:
         page.line(f"Images by {captured}", indent=2)
     if rehearsal.left_behind:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from okto_change.model import (
+    Batch,
     CheckResult,
     EditPreview,
     EditStep,
@@ -98,7 +99,19 @@ def step_terms(step: Step) -> list[tuple[str, str]]:
         return [("file", step.file), ("undo", units.undo(step.undo))]
     touches = "not declared" if step.touches is None else ", ".join(step.touches)
     limits = f"lock {units.duration(step.timeouts.lock)}, statement {units.duration(step.timeouts.statement)}"
-    return [("undo", units.undo(step.undo)), ("rows", units.bounds(step.rows)), ("touches", touches), ("waits", limits)]
+    terms = [
+        ("undo", units.undo(step.undo)),
+        ("rows", units.bounds(step.rows)),
+        ("touches", touches),
+        ("waits", limits),
+    ]
+    return terms if step.batch is None else [*terms, ("chunks", _chunks(step.batch))]
+
+
+def _chunks(batch: Batch) -> str:
+    pause = f", {units.duration(batch.pause)} between two" if batch.pause else ""
+    lag = "" if batch.max_lag is None else f", while no replica is more than {units.duration(batch.max_lag)} behind"
+    return f"{batch.size:,} rows of {batch.table} each, by {batch.key}; a transaction each{pause}{lag}"
 
 
 def add_settings(page: Page, step: EditStep) -> None:
