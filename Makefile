@@ -38,6 +38,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/hostile.py
 	$(BIN)/python benchmarks/verify.py
 	$(BIN)/python benchmarks/capture.py
+	$(BIN)/python -m benchmarks.batch
 
 # Write the parts of README and docs that show real output anew.
 docs: $(VENV)/.test

@@ -86,6 +86,7 @@ class Bench:
     folder: Path
     rows: int
     repository: Path
+    plan: str = PLAN
     states: int = 0
     memory: int = 0
     """kilobytes of our largest process"""
@@ -191,7 +192,7 @@ class Bench:
             subprocess.run(["git", "init", "-q", "-b", "main", str(self.repository)], check=True)
             self.file(".okto-change/policy/0001.yaml", POLICY.format(key=self.key()))
         shutil.rmtree(self.repository / f"changes/2026-01-01-{change}", ignore_errors=True)  # with what a dry run left
-        self.file(f"changes/2026-01-01-{change}/plan.yaml", PLAN)
+        self.file(f"changes/2026-01-01-{change}/plan.yaml", self.plan if change == "the-change" else PLAN)
         self.file(f"changes/2026-01-01-{change}/change.sql", statement + ";\n")
         subprocess.run([*git, "add", "-A"], check=True)
         subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "Write"], check=True)
