@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import yaml
@@ -18,6 +17,7 @@ import yaml
 from okto_change import plaintext
 from okto_change.errors import PlanError
 from okto_change.model import Where
+from okto_change.model.base import record
 
 MOST_BYTES = 256 * 1024
 MOST_DEPTH = 32
@@ -29,7 +29,7 @@ Kind = Literal["mapping", "sequence", "scalar"]
 Value = str | None | dict[str, "Node"] | list["Node"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Node:
     """A located value: ``dict`` of nodes, ``list`` of nodes, text, or None for a plain ``null``, ``~`` or nothing.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,12 +12,13 @@ from okto_change.approval.rulebook import Policy
 from okto_change.approval.sshkeys import ALGORITHMS, PublicKey, parse_line
 from okto_change.approval.template import snippet
 from okto_change.errors import KeyUnusable
+from okto_change.model.base import record
 
 PROOF = "presence@okto-change"
 """the namespace of a challenge; what is signed in it can never pass for a decision"""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Identity:
     """A person of the policy and the key to sign with; ``public`` is its public half."""
 

@@ -6,19 +6,19 @@ A small canonical JSON file that only okto-change writes. It is as trusted as th
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from okto_change import digest
 from okto_change.errors import WorkspaceError
+from okto_change.model.base import record
 
 FILE = "okto-change.json"
 _MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Mark:
     """A version of the policy that was accepted once: its number and digest, and whether owners had to sign it."""
 
@@ -27,7 +27,7 @@ class Mark:
     strong: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Memory:
     """What is remembered; empty before the first fetch. ``accepted`` is the commit whose policy was accepted last."""
 

@@ -13,9 +13,9 @@ import signal
 import subprocess
 import weakref
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from okto_change.errors import WorkspaceError
+from okto_change.model.base import record
 
 LARGEST_TREE = 16 * 1024 * 1024
 """bytes of a commit or tree"""
@@ -27,7 +27,7 @@ class BadObject(WorkspaceError):
     """An object is missing, of another kind, too large, or does not hash to its name."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Entry:
     """A line of a tree: ``name`` in bytes, ``mode`` as git writes it (``40000`` is a folder)."""
 

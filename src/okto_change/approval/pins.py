@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
 from okto_change import strictyaml
@@ -21,6 +20,7 @@ from okto_change.approval.memory import Mark
 from okto_change.approval.safegit import without_credentials
 from okto_change.approval.source import Source
 from okto_change.errors import NotAuthorised, WorkspaceError
+from okto_change.model.base import record
 from okto_change.strictyaml import Faults, Node
 
 SYSTEM = Path("/etc/okto-change/trust.yaml")
@@ -39,7 +39,7 @@ _ENTRY = """\
 """
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pin:
     """A trusted repository: its id, where it is fetched from, its protected branch, a version of its policy."""
 
@@ -55,7 +55,7 @@ class Pin:
         return Mark(self.version, self.sha256, True)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pins:
     """What a pin file holds; ``file`` None: there is no pin file."""
 

@@ -13,12 +13,12 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from okto_change.approval.objects import Objects
 from okto_change.errors import WorkspaceError
+from okto_change.model.base import record
 
 PATIENCE = 60
 """seconds for a command on our own mirror"""
@@ -52,7 +52,7 @@ _KEPT_ONLINE = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ran:
     """A git command that ended: exit code, and what it printed."""
 

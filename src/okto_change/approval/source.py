@@ -6,17 +6,17 @@ import hashlib
 import os
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
 from okto_change.approval.safegit import SafeGit, failure, without_credentials
 from okto_change.errors import WorkspaceError
+from okto_change.model.base import record
 
 _URL = re.compile(r"(https|ssh|file)://[^\s\x00-\x1f]+", re.ASCII)
 _SCP = re.compile(r"([A-Za-z0-9._-]+@)?[A-Za-z0-9][A-Za-z0-9._-]*:[^:\s\x00-\x1f][^\s\x00-\x1f]*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Source:
     """A user's clone: ``root`` of its work tree, ``url`` of its remote ``origin`` (None: it has none)."""
 

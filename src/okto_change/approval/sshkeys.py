@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from dataclasses import dataclass
+
+from okto_change.model.base import record
 
 CURVES = {"nistp256": 32, "nistp384": 48, "nistp521": 66}
 """curve name -> bytes of a coordinate"""
@@ -57,7 +58,7 @@ def string(data: bytes) -> bytes:
     return len(data).to_bytes(4, "big") + data
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PublicKey:
     """A public key: its algorithm and its wire format; comments play no part in equality.
 

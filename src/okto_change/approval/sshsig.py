@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from okto_change.approval.sshkeys import PublicKey, Wire, parse_blob, string
+from okto_change.model.base import record
 
 NAMESPACE = "decision@okto-change"
 BEGIN = "-----BEGIN SSH SIGNATURE-----"
@@ -39,7 +39,7 @@ class BadSignature(ValueError):
     """The armor is not in strict form, or the signature is not one of this key over these bytes in this namespace."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Signature:
     """A parsed sshsig: ``kind`` is the signature's algorithm, ``value`` its raw bytes.
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Literal, get_args
@@ -17,6 +16,7 @@ from typing import Any, Literal, get_args
 from okto_change import digest
 from okto_change.approval.sshsig import BEGIN
 from okto_change.masking import mask
+from okto_change.model.base import type_
 from okto_change.plaintext import problems
 
 DecisionKind = Literal["submit", "approve", "reject", "revoke", "break-glass", "review"]
@@ -50,7 +50,7 @@ class BadStatement(ValueError):
     """The bytes are no decision statement of this version; the message says what is wrong."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@type_
 class Statement:
     """What a person signed. ``digest`` is the plan digest, ``sha256:<hex>``; ``*_sha256`` are bare hex or ''.
 
@@ -93,7 +93,7 @@ class Statement:
         )
 
 
-_PREDICATE = tuple(name for name in Statement.__dataclass_fields__ if name != "digest")
+_PREDICATE = tuple(name for name in Statement.__annotations__ if name != "digest")
 
 
 def build(

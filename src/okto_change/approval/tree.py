@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 
 from okto_change.approval.decisions import DecisionFile
@@ -12,6 +11,7 @@ from okto_change.approval.objects import Entry
 from okto_change.approval.safegit import SafeGit
 from okto_change.approval.statement import LARGEST
 from okto_change.errors import NotAuthorised, PlanError
+from okto_change.model.base import record
 
 MOST_BYTES = 1024 * 1024
 """a file"""
@@ -29,7 +29,7 @@ _PLAIN = "100644"
 _KINDS = {"120000": "a symbolic link", "160000": "a submodule", "100755": "an executable file"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Blob:
     """An entry of a tree. ``size`` is in bytes, -1 for what has none."""
 

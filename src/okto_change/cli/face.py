@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -16,6 +15,7 @@ import click
 
 from okto_change.cli import boundary, complete
 from okto_change.errors import Refused
+from okto_change.model.base import type_
 
 if TYPE_CHECKING:
     from okto_change.pipeline import Repository
@@ -29,7 +29,7 @@ WIDTH_OF_A_PIPE = 100
 NARROWEST, WIDEST = 60, 120
 
 
-@dataclass(frozen=True, kw_only=True)
+@type_
 class Face:
     """How this command line talks: where it works, as whom, and to whom it speaks."""
 

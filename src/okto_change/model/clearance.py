@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import InitVar
+from dataclasses import InitVar, dataclass
 from datetime import datetime
 
-from okto_change.model.base import type_
 from okto_change.model.evidence import Lock
 
 
@@ -20,7 +19,7 @@ class _Seal:
 SEAL = _Seal()
 
 
-@type_
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Clearance:
     """Who agreed to exactly this lock, under which policy, at which commit.
 

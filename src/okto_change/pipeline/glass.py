@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from okto_change.approval import debts, identity, publish, statement
@@ -12,10 +12,11 @@ from okto_change.approval.policy import Environment
 from okto_change.digest import sha256
 from okto_change.errors import NotAuthorised, Refused, UsageError
 from okto_change.model import ChangeStatus, ReviewDebt, Reviews
+from okto_change.model.base import record
 from okto_change.pipeline.repository import Repository
 
 
-@dataclass(frozen=True)
+@record
 class Emergency:
     """Why the rules are passed this once: the incident's name, and the reason in words."""
 
@@ -23,7 +24,7 @@ class Emergency:
     reason: str
 
 
-@dataclass(frozen=True)
+@record
 class Evidence:
     """What somebody signs over: change, environment and plan digest, and the dry run (bare sha256, '' without one)."""
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from okto_change import digest
 from okto_change.masking import mask_all, mask_texts
 from okto_change.model import DryRun, Lock
+from okto_change.model.base import record
 from okto_change.model.codec import decode, encode
 
 REPORT = "https://okto-change.dev/dry-run/v1"
 
 
-@dataclass(frozen=True)
+@record
 class Report:
     """A stored dry run: what approvals bind. ``sha256`` is over the file's bytes, bare hexadecimal."""
 
