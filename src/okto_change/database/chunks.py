@@ -132,6 +132,19 @@ def beyond(session: Session, go: Through, found: Range, capture: int, tables: Ma
     return count
 
 
+def own(session: Session, go: Through, found: Range) -> int:
+    """Count the rows in the range that this transaction wrote. Pinned settings are the caller's."""
+    rows = session.execute(
+        compose(
+            """SELECT pg_catalog.count(*) FROM {table} AS t
+                WHERE t.{key} BETWEEN {first}::{type} AND {last}::{type}
+                  AND t.xmin OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()::pg_catalog.xid""",
+            table=go.table, key=go.key, type=go.type, first=literal(found.first), last=literal(found.last),
+        )
+    )  # fmt: skip
+    return int(rows[0][0])
+
+
 def leaves(session: Session, go: Through) -> frozenset[int]:
     """Return the oids of the tables that hold the rows: the table itself, its partitions and children."""
     return frozenset(int(row[0]) for row in session.query("batch_leaves", oid=go.oid))

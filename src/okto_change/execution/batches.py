@@ -229,6 +229,9 @@ def perform(
 def _demand_inside(this: SqlUnit, session: Session, go: Through, found: Range, capture: images.Capture) -> None:
     with pinned(session):
         own = chunks.leaves(session, go)
+        images_of = _imaged_ahead(this, capture, own)
+        if images_of is not None and chunks.own(session, go, found) == images_of:
+            return
         tables = {relid: leaf.table for relid, leaf in capture.tables.items() if relid in own}
         beyond = chunks.beyond(session, go, found, capture.id, tables)
     if beyond:
@@ -237,6 +240,22 @@ def _demand_inside(this: SqlUnit, session: Session, go: Through, found: Range, c
             state="rolled back; nothing was changed",
             hint="restrict every statement to `{{ batch }}`, and change the key nowhere",
         )  # fmt: skip
+
+
+def _imaged_ahead(this: SqlUnit, capture: images.Capture, own: frozenset[int]) -> int | None:
+    """Return how many rows of the batch's table were updated, where counting them in the range proves that all lie in it.
+
+    That is so after rows were imaged ahead and only updated, and no statement sets the key: each image was then proven to
+    be a row of the same key that this transaction wrote, and no other row to be written. None: look at the images.
+    """
+    batch = batch_of(this)
+    sets_key = any(batch.key in statement.columns for statement in this.statements)
+    if capture.imaged is None or sets_key or capture.imaged.inserts & own:
+        return None
+    counts = {op: rows for (relid, op), rows in capture.imaged.counts.items() if relid in own}
+    if counts.keys() - {"U"}:
+        return None
+    return sum(rows for (relid, _), rows in capture.imaged.counts.items() if relid in own)
 
 
 def added(job: Job, unit: SqlUnit, course: Course, found: Range) -> Course:
