@@ -8,7 +8,7 @@ from typing import Any
 from okto_change.model import BatchRehearsal, Progress
 from okto_change.report import units
 
-WIDTH = 24
+WIDTH = 16
 """characters of the bar"""
 
 
@@ -41,11 +41,11 @@ class Pace:
             self._chunks += 1
         done = number if not undo or of is None else int(of) - number + 1
         seconds = now - self._begun
-        parts = [_share(done, of), _count(number, of, undo=undo)]
-        parts += [] if total is None else [units.plural(total, "row")]
+        parts = [_share(done, of)]
         if self._chunks and seconds > 0:
-            parts += [] if total is None else [f"{round((total - self._rows) / seconds):,} rows/s"]
             parts += [] if of is None else [f"about {_left(seconds / self._chunks * max(int(of) - done, 0))} left"]
+            parts += [] if total is None else [f"{round((total - self._rows) / seconds):,} rows/s"]
+        parts += [_count(number, of, undo=undo), "" if total is None else units.plural(total, "row")]
         return f"{step} {' · '.join(part for part in parts if part)}"
 
 

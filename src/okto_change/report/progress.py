@@ -101,7 +101,9 @@ class Progress:
     def _console_status(self, line: str) -> None:
         from rich.text import Text
 
-        self._started().update(Text(line, style="dim"))
+        width = self._console().width - 3  # what the spinner leaves
+        short = line if len(line) <= width else line[: width - 1] + "…"
+        self._started().update(Text(short, style="dim"))
         if event_ends(self._last):
             self.close()
 
