@@ -1,0 +1,74 @@
+"""The installed command goes through a large fix, is paused from another terminal, interrupted, resumed, and taken back."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+from okto_change.demo.stage import installed_command
+from tests.acceptance.test_failures_interrupted import started, wait_for
+from tests.plugins.journey import CHANGE, Bank
+
+FIX = """\
+  - name: release
+    target: ledger
+    sql: release.sql
+    rows: 40
+    touches: [settlements]
+    batch: {table: settlements, key: id, size: 1, pause: 200ms}
+"""
+ROWS = """
+CREATE TABLE settlements (id bigint PRIMARY KEY, status text NOT NULL);
+INSERT INTO settlements SELECT n, 'PENDING' FROM generate_series(1, 40) AS n;
+ANALYZE settlements;
+"""
+RELEASE = "UPDATE settlements SET status = status || 'RELEASED' WHERE {{ batch }};\n"
+
+
+def okto(folder: Path, *arguments: str, code: int) -> str:
+    """Run the command in the repository and demand its exit code; return what it printed."""
+    done = subprocess.run(
+        [*installed_command(), *arguments], cwd=folder, text=True, capture_output=True, timeout=100, check=False
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def chunks(bank: Bank) -> int:
+    """Return how many chunks stand."""
+    return int(bank.sql("SELECT count(*) FROM okto_change.chunk WHERE undone_by IS NULL")[0][0])
+
+
+def test_a_large_fix_is_paused_interrupted_resumed_and_taken_back(bank: Bank) -> None:
+    """Pause from another process, Ctrl-C the second time, go on with the rest, take all of it back: no row is done twice."""
+    bank.sql(ROWS)
+    bank.plan(FIX, release=RELEASE)
+    here = bank.journey.git.path
+    assert "rehearsed 2 of about 40 chunks; estimated from these: about 40 rows" in okto(
+        here, "dry-run", CHANGE, "--env", "sandbox", code=0
+    )
+    with started(bank, "apply") as process:
+        wait_for(lambda: chunks(bank) >= 2)
+        run = str(bank.journey.status().run)
+        assert "okto-change pause" in okto(here, "status", "--env", "sandbox", code=0)
+        asked = json.loads(okto(here, "pause", run, "--json", code=0))
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 6 and "PAUSED  paused as ana asked at" in out, out + err
+    assert (asked["run"], asked["target"], asked["progress"]["step"]) == (run, "ledger", "release")
+    assert f"okto-change resume {run}" in out and "chunk 1 of about 40" in err
+    stand = chunks(bank)
+    assert 2 <= stand < 40
+    assert "PAUSED" in okto(here, "status", "--env", "sandbox", code=0)
+    with subprocess.Popen(
+        [*installed_command(), "resume", run], cwd=here, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        wait_for(lambda: chunks(bank) > stand)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 6 and "interrupted by SIGINT" in out, out + err
+    okto(here, "resume", run, code=0)
+    assert bank.sql("SELECT DISTINCT status FROM settlements") == [("PENDINGRELEASED",)]
+    okto(here, "rollback", CHANGE, "--env", "sandbox", "--yes", code=0)
+    assert bank.sql("SELECT DISTINCT status FROM settlements") == [("PENDING",)]
