@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from okto_change.model import Result
 from tests.plugins.journey import Journey
@@ -53,3 +54,26 @@ def test_reset_all_does_not_lift_the_limits_of_the_step(journey: Journey, databa
     assert outcome.result is Result.ROLLED_BACK
     assert "statement timeout" in outcome.summary
     assert values(database) == [1, 2, 3]
+
+
+def test_rows_that_could_not_be_put_back_are_refused_before_anything_runs(
+    journey: Journey, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner sees only some rows under FORCE ROW LEVEL SECURITY: its undo would fail, so nothing is run."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("DROP ROLE IF EXISTS okto_bound_owner")
+        connection.execute("CREATE ROLE okto_bound_owner LOGIN")
+        try:
+            connection.execute(f"GRANT CREATE ON DATABASE {connection.info.dbname} TO okto_bound_owner")
+            connection.execute(
+                "GRANT ALL ON SCHEMA public TO okto_bound_owner; ALTER TABLE t OWNER TO okto_bound_owner"
+            )
+            connection.execute("ALTER TABLE t ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
+            connection.execute("CREATE POLICY p ON t USING (id < 3)")
+            monkeypatch.setenv("OKTO_LEDGER_DSN", make_conninfo(database, options="-c role=okto_bound_owner"))
+            journey.write(STEP.format(rows=2), {"change.sql": "UPDATE t SET a = 0 WHERE id > 0;\n"})
+            outcome = journey.apply()
+        finally:
+            connection.execute("DROP OWNED BY okto_bound_owner CASCADE; DROP ROLE okto_bound_owner")
+    assert outcome.result is Result.REFUSED
+    assert any("row security" in fault for fault in outcome.conflicts)

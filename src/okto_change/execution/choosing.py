@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from okto_change.database.session import Session
+from okto_change.errors import Refused
 from okto_change.execution import images
 from okto_change.execution.job import Job
 from okto_change.execution.units import SqlUnit
-from okto_change.model import Event, EventKind, Preview, Statement, StatementKind
+from okto_change.model import AutoUndo, Event, EventKind, Preview, Statement, StatementKind
 
 TRIGGERS = "triggers, which keep other writers of these tables out until COMMIT: "
 AHEAD = "reading rows ahead with each statement's own WHERE: no trigger, no lock but the statements' own"
@@ -38,6 +39,26 @@ def start(job: Job, unit: SqlUnit, session: Session) -> images.Capture:
     first = job.sequences.setdefault(unit.number, capture.before.sequences)
     capture.before = replace(capture.before, sequences={**capture.before.sequences, **first})
     return capture
+
+
+def demand_reversible(job: Job) -> None:
+    """Raise Refused, before anything runs, if rows of a unit to be undone from images could not be put back."""
+    for unit in job.units:
+        if not isinstance(unit, SqlUnit) or not any(isinstance(step.undo, AutoUndo) for step in unit.steps):
+            continue
+        writing = [statement for statement in unit.statements if statement.kind.writes_rows]
+        kinds = {statement.kind for statement in writing}
+        faults = images.refusals_before(
+            job.targets.session(unit.target), {name for statement in writing for name in statement.writes},
+            delete=not kinds <= {StatementKind.UPDATE, StatementKind.INSERT},
+            update=not kinds <= {StatementKind.DELETE, StatementKind.INSERT},
+        )  # fmt: skip
+        if faults:
+            raise Refused(
+                f"{unit.name}: not automatically reversible, so nothing was run", where=unit.target, faults=faults,
+                state="nothing was changed",
+                hint="run it as a role that may put the rows back, or give the step an undo script",
+            )  # fmt: skip
 
 
 def ahead(job: Job, session: Session, capture: images.Capture, statement: Statement) -> None:

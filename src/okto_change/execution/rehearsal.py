@@ -69,6 +69,7 @@ def _once(job: Job, opened: Opened) -> Generator[Event, None, Rehearsal]:
     rows: tuple[RowChange, ...] = ()
     proof = UndoProof(proven=False, rows=0, identical=0, reason="the plan did not get that far")
     try:
+        choosing.demand_reversible(job)
         for unit in job.units:
             match unit:
                 case EditUnit():

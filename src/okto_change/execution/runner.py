@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from okto_change.errors import Conflict, OktoError, Paused, Refused, Stuck
-from okto_change.execution import batches, checks, edits, foresight, outcomes, redoing, undoing, work
+from okto_change.execution import batches, checks, choosing, edits, foresight, outcomes, redoing, undoing, work
 from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit, SqlUnit, Unit
 from okto_change.model import Check, Event, EventKind, Outcome, Phase
@@ -120,6 +120,7 @@ def _do(job: Job, unit: Unit) -> Generator[Event, None, None]:
 
 def _preflight(job: Job) -> Generator[Event, None, None]:
     """Run the ``before`` checks that the first unit does not run itself, as the first thing in its own transaction."""
+    choosing.demand_reversible(job)
     first = job.units[0]
     own = first.before if isinstance(first, SqlUnit) else ()
     before = [check for check in job.lock.checks if check.phase is Phase.BEFORE and check not in own]

@@ -124,6 +124,7 @@ def commit(job: Job, target: str, session: Session, mark: state.Backend) -> None
         raise StepFailed(
             f"{target} answered COMMIT with {session.tag}", where=target, state="rolled back; nothing was changed"
         )
+    job.sequences.clear()  # a later transaction of the unit, a batch, is no second attempt
 
 
 def _find_out(job: Job, target: str, mark: state.Backend, lost: ConnectionLost) -> None:

@@ -148,8 +148,88 @@ SELECT o.relid, pg_catalog.sum(-o.n) FILTER (WHERE o.n < 0), pg_catalog.sum(o.n)
  ORDER BY o.relid
 
 -- name: image_keep_shape
-INSERT INTO okto_change.captured_table (capture, relid, shape) VALUES (%(capture)s, %(relid)s, %(shape)s::jsonb)
+-- With its file, which another one means that the table was rewritten, and with what names in its rows mean.
+INSERT INTO okto_change.captured_table (capture, relid, shape)
+VALUES (%(capture)s, %(relid)s, %(shape)s::jsonb || pg_catalog.jsonb_build_object(
+            'file', pg_catalog.pg_relation_filenode(%(relid)s::oid::pg_catalog.regclass)::bigint, 'named', %(named)s::jsonb))
 ON CONFLICT (capture, relid) DO NOTHING
+
+-- name: image_rewritten
+-- Tables among these whose rows lie in another file than when they were captured: whoever rewrote them may have put a
+-- transaction of its own into xmin of every row.
+SELECT DISTINCT t.relid
+  FROM okto_change.captured_table AS t
+ WHERE t.capture = ANY (%(captures)s) AND t.relid = ANY (%(relids)s)
+   AND (t.shape ->> 'file')::bigint <> pg_catalog.pg_relation_filenode(t.relid::pg_catalog.regclass)::bigint
+
+-- name: image_hidden_names
+-- Tables that hold values of these types inside types of users: domains, arrays of those, rows, ranges.
+WITH RECURSIVE used (relid, typid, inside) AS (
+    SELECT a.attrelid, a.atttypid, false
+      FROM pg_catalog.pg_attribute AS a
+     WHERE a.attrelid = ANY (%(oids)s) AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384
+    UNION
+    SELECT u.relid, n.typid, true
+      FROM used AS u
+     CROSS JOIN LATERAL (
+        SELECT t.typelem FROM pg_catalog.pg_type AS t WHERE t.oid = u.typid
+        UNION ALL
+        SELECT t.typbasetype FROM pg_catalog.pg_type AS t WHERE t.oid = u.typid
+        UNION ALL
+        SELECT r.rngsubtype
+          FROM pg_catalog.pg_range AS r
+         WHERE u.typid IN (r.rngtypid, (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::oid)
+        UNION ALL
+        SELECT a.atttypid
+          FROM pg_catalog.pg_type AS t
+          JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+         WHERE t.oid = u.typid
+     ) AS n (typid)
+     WHERE u.typid >= 16384
+)
+SELECT DISTINCT pg_catalog.format('%%s.%%s', n.nspname, c.relname)
+  FROM used AS u
+  JOIN pg_catalog.pg_class AS c ON c.oid = u.relid
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE u.inside AND u.typid = ANY (%(types)s::oid[])
+ ORDER BY 1
+
+-- name: image_name_of
+SELECT n.kind, n.id, CASE n.kind
+           WHEN 'regproc' THEN n.id::oid::pg_catalog.regproc::text
+           WHEN 'regprocedure' THEN n.id::oid::pg_catalog.regprocedure::text
+           WHEN 'regoper' THEN n.id::oid::pg_catalog.regoper::text
+           WHEN 'regoperator' THEN n.id::oid::pg_catalog.regoperator::text
+           WHEN 'regclass' THEN n.id::oid::pg_catalog.regclass::text
+           WHEN 'regtype' THEN n.id::oid::pg_catalog.regtype::text
+           WHEN 'regrole' THEN n.id::oid::pg_catalog.regrole::text
+           WHEN 'regnamespace' THEN n.id::oid::pg_catalog.regnamespace::text
+           WHEN 'regconfig' THEN n.id::oid::pg_catalog.regconfig::text
+           WHEN 'regdictionary' THEN n.id::oid::pg_catalog.regdictionary::text
+           WHEN 'regcollation' THEN n.id::oid::pg_catalog.regcollation::text END
+  FROM unnest(%(kinds)s::text[], %(ids)s::bigint[]) AS n (kind, id)
+
+-- name: image_moved_names
+-- What the names that rows of these captures hold meant, and what the objects are called now.
+SELECT DISTINCT m.relation, m.kind, m.was, m.now
+  FROM (SELECT pg_catalog.format('%%s.%%s', t.shape ->> 'schema', t.shape ->> 'name') AS relation, n.kind, n.was,
+               CASE n.kind
+                   WHEN 'regproc' THEN n.id::oid::pg_catalog.regproc::text
+                   WHEN 'regprocedure' THEN n.id::oid::pg_catalog.regprocedure::text
+                   WHEN 'regoper' THEN n.id::oid::pg_catalog.regoper::text
+                   WHEN 'regoperator' THEN n.id::oid::pg_catalog.regoperator::text
+                   WHEN 'regclass' THEN n.id::oid::pg_catalog.regclass::text
+                   WHEN 'regtype' THEN n.id::oid::pg_catalog.regtype::text
+                   WHEN 'regrole' THEN n.id::oid::pg_catalog.regrole::text
+                   WHEN 'regnamespace' THEN n.id::oid::pg_catalog.regnamespace::text
+                   WHEN 'regconfig' THEN n.id::oid::pg_catalog.regconfig::text
+                   WHEN 'regdictionary' THEN n.id::oid::pg_catalog.regdictionary::text
+                   WHEN 'regcollation' THEN n.id::oid::pg_catalog.regcollation::text END AS now
+          FROM okto_change.captured_table AS t
+         CROSS JOIN LATERAL pg_catalog.jsonb_to_recordset(t.shape -> 'named') AS n (kind text, id bigint, was text)
+         WHERE t.capture = ANY (%(captures)s)) AS m
+ WHERE m.now <> m.was
+ ORDER BY 1, 2, 3
 
 -- name: image_kept_shapes
 SELECT DISTINCT ON (t.relid) t.relid, t.shape

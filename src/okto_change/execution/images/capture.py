@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from okto_change.database import accounting
 from okto_change.database.accounting import Ledger
 from okto_change.database.composing import Part, compose, identifier, joined, literal
 from okto_change.database.session import READ_COMMITTED, Session
 from okto_change.errors import DatabaseError
-from okto_change.execution.images import accounts, coverage, shape
+from okto_change.execution.images import accounts, coverage, naming, shape
 from okto_change.execution.images.accounts import Accounting, Facts
 from okto_change.execution.images.coverage import Leaf
 from okto_change.execution.images.native import Native
@@ -141,8 +141,9 @@ def account(
         declared = None if touches is None else _declared(session, capture, touches)
         result = accounts.judge(facts, ddl=ddl, declared=declared, compared=compared)
         capture.mark = session.query("image_mark", capture=capture.id)[0][0]
+        opaque = _keep_shapes(session, capture, facts.images.keys() | result.refreshed)
+        result = replace(result, refusals=result.refusals + opaque)
         capture.refusals = result.refusals
-        _keep_shapes(session, capture, facts.images.keys() | result.refreshed)
     return result
 
 
@@ -186,9 +187,16 @@ def _declared(session: Session, capture: Capture, touches: Iterable[str]) -> fro
     return found
 
 
-def _keep_shapes(session: Session, capture: Capture, oids: Iterable[int]) -> None:
-    for relid, kept in shape.load(session, oids).items():
-        session.query("image_keep_shape", capture=capture.id, relid=relid, shape=kept.content())
+def _keep_shapes(session: Session, capture: Capture, oids: Iterable[int]) -> tuple[str, ...]:
+    """Keep what reading the images needs later; say which of them could then be read as something else."""
+    shapes = shape.load(session, oids)
+    refusals = list(naming.hidden(session, shapes))
+    for relid, kept in shapes.items():
+        named = naming.kept(session, capture.id, kept)
+        if named is None:
+            refusals.append(f"{kept.qualified} holds names of objects that mean nothing any more")
+        session.query("image_keep_shape", capture=capture.id, relid=relid, shape=kept.content(), named=named or "[]")
+    return tuple(refusals)
 
 
 # ---------------------------------------------------------------------------- ending

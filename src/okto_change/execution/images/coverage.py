@@ -63,11 +63,13 @@ def lock(session: Session, tables: Iterable[Leaf]) -> None:
         raise Unaccounted(f"changed while it was being locked: {', '.join(moved)}", where=session.target)
 
 
-def refusals_before(session: Session, relations: Iterable[str]) -> tuple[str, ...]:
+def refusals_before(
+    session: Session, relations: Iterable[str], *, delete: bool = True, update: bool = True
+) -> tuple[str, ...]:
     """Say what would keep rows of these relations from being captured or put back; () if nothing is known to.
 
     Names as in the plan or ``schema.name``; unknown ones are left to analysis. Looks at the relations themselves and at
-    all that foreign keys, partitions, views and rules reach.
+    all that foreign keys (for ``delete`` and ``update``), partitions, views and rules reach.
     """
-    reached = catalog.closure(session, resolve(session, relations).values())
+    reached = catalog.closure(session, resolve(session, relations).values(), delete=delete, update=update)
     return tuple(sorted(row[0] for row in session.query("image_obstacles", oids=sorted(reached))))

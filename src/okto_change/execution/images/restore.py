@@ -8,7 +8,18 @@ from okto_change.database.composing import compose, identifier, literal
 from okto_change.database.session import Session
 from okto_change.errors import Conflict, DatabaseError, NotReversible, Unaccounted
 from okto_change.execution.images import capture as capturing
-from okto_change.execution.images import coverage, matching, native, net, retention, shape, swap, wholesale, writers
+from okto_change.execution.images import (
+    coverage,
+    matching,
+    naming,
+    native,
+    net,
+    retention,
+    shape,
+    swap,
+    wholesale,
+    writers,
+)
 from okto_change.execution.images.capture import Capture
 from okto_change.execution.images.matching import Work
 from okto_change.execution.images.pins import pinned, resolving
@@ -99,7 +110,7 @@ def _unchanged_tables(session: Session, captures: Sequence[int], oids: Sequence[
     kept = {relid: shape.parse(relid, found) for relid, found in rows}
     live = shape.load(session, oids)
     unfit = [shape.difference(kept[relid], live.get(relid)) for relid in oids]
-    faults = tuple(reason for reason in unfit if reason is not None)
+    faults = tuple(reason for reason in unfit if reason is not None) + naming.moved(session, captures)
     if faults:
         raise Conflict(
             "tables of this change have another shape since; their rows cannot be put back", where=session.target,

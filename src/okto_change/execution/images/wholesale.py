@@ -129,4 +129,4 @@ def _keep(session: Session, number: int, item: Native) -> None:
         "native_keep", capture=number, relid=item.table.relid, source=item.source, sign=-item.direction, op=item.op,
         rows=item.rows, columns=[column.number for column in item.changed],
     )  # fmt: skip
-    session.query("image_keep_shape", capture=number, relid=item.table.relid, shape=item.table.content())
+    session.query("image_keep_shape", capture=number, relid=item.table.relid, shape=item.table.content(), named="[]")

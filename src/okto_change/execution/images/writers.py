@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from okto_change.database.composing import Part, compose, joined, literal
 from okto_change.database.session import Session
+from okto_change.execution.images import shape
 
 
 def trusted(session: Session, captures: Sequence[int], relids: Sequence[int]) -> Mapping[int, Part]:
@@ -18,8 +19,15 @@ def trusted(session: Session, captures: Sequence[int], relids: Sequence[int]) ->
         return {}
     rows = session.query("image_trusted", captures=list(captures), relids=list(relids), first=min(captures))
     found: dict[int, list[int]] = dict(rows)
+    rewritten = {row[0] for row in session.query("image_rewritten", captures=list(captures), relids=list(relids))}
     by_hand = [row[0] for row in session.query("image_undone_by_script", first=min(captures))]
-    return {relid: _query(relid, sorted({*captures, *found.get(relid, ())}), by_hand) for relid in relids}
+    queries = {relid: _query(relid, sorted({*captures, *found.get(relid, ())}), by_hand) for relid in relids}
+    return {relid: _anybody(session, relid) if relid in rewritten else query for relid, query in queries.items()}
+
+
+def _anybody(session: Session, relid: int) -> Part:
+    """A rewritten table (ALTER TABLE, CLUSTER, VACUUM FULL): xmin tells nothing there, only the columns are compared."""
+    return compose("SELECT r.xmin FROM ONLY {table} AS r", table=shape.load(session, [relid])[relid].table)
 
 
 def _query(relid: int, captures: Sequence[int], transactions: Sequence[str]) -> Part:
