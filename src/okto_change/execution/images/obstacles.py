@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from okto_change.database.session import Session
 from okto_change.errors import ConnectionLost, DatabaseError
-from okto_change.execution.images import shape
+from okto_change.execution.images import naming, shape
 from okto_change.execution.images.pins import pinned
 
 UPDATE, INSERT = 16, 4
@@ -35,6 +35,8 @@ def obstacles_ahead(
         yield f"{name}() may give another answer at every call"
     if event == INSERT and size > SCANNED and not many:
         yield "the table is large, and inserted rows are found by reading it through"
+    if table is not None and any(naming.is_named(column) for column in table.columns):
+        yield f"{table.qualified} holds names of objects, whose text depends on settings"
     if event != INSERT and table is not None:
         yield from _keys(table, columns)
 
