@@ -39,6 +39,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/verify.py
 	$(BIN)/python benchmarks/capture.py
 	$(BIN)/python -m benchmarks.batch
+	$(BIN)/python -m benchmarks.small
 
 # Write the parts of README and docs that show real output anew.
 docs: $(VENV)/.test

@@ -185,14 +185,15 @@ class Bench:
         """Run the plain statement."""
         subprocess.run([self.psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", self.dsn, "-c", statement], check=True)
 
-    def write(self, statement: str, change: str = "the-change") -> None:
-        """Make the statement a change of the repository, in place of what it was."""
+    def write(self, statement: str, change: str = "the-change", plan: str | None = None) -> None:
+        """Make the statement a change of the repository, in place of what it was; ``plan`` in place of the usual one."""
         git = ["git", "-C", str(self.repository), "-c", "user.name=ana", "-c", "user.email=ana@example.org"]
         if not (self.repository / ".git").exists():
             subprocess.run(["git", "init", "-q", "-b", "main", str(self.repository)], check=True)
             self.file(".okto-change/policy/0001.yaml", POLICY.format(key=self.key()))
         shutil.rmtree(self.repository / f"changes/2026-01-01-{change}", ignore_errors=True)  # with what a dry run left
-        self.file(f"changes/2026-01-01-{change}/plan.yaml", self.plan if change == "the-change" else PLAN)
+        usual = self.plan if change == "the-change" else PLAN
+        self.file(f"changes/2026-01-01-{change}/plan.yaml", plan or usual)
         self.file(f"changes/2026-01-01-{change}/change.sql", statement + ";\n")
         subprocess.run([*git, "add", "-A"], check=True)
         subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "Write"], check=True)
