@@ -34,7 +34,8 @@ def start(job: Job, unit: SqlUnit, session: Session) -> images.Capture:
     if reason is None:
         capture = images.begin_ahead(session, job.run, unit.key, list(_large(job, unit, session)))
     else:
-        capture = images.start(session, job.run, unit.key, job.covered(unit))
+        fixed = all(statement.kind is not StatementKind.DDL for statement in unit.statements)
+        capture = images.start(session, job.run, unit.key, job.covered(unit), fixed=fixed)
     # What setval did in an attempt that was rolled back stays; without this the next attempt would not see it.
     first = job.sequences.setdefault(unit.number, capture.before.sequences)
     capture.before = replace(capture.before, sequences={**capture.before.sequences, **first})

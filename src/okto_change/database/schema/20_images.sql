@@ -46,7 +46,7 @@ COMMENT ON TABLE  okto_change.image         IS 'One row per row event; rows as t
 COMMENT ON COLUMN okto_change.image.ordinal IS 'Order of writing, which is not always the order of the changes.';
 COMMENT ON COLUMN okto_change.image.capture IS 'The capture; no foreign key, this table is written once per changed row.';
 COMMENT ON COLUMN okto_change.image.relid   IS 'The table that held the row: a leaf, never a partitioned table.';
-COMMENT ON COLUMN okto_change.image.op      IS 'I insert, U update, D delete, T truncated row; t marks the TRUNCATE itself.';
+COMMENT ON COLUMN okto_change.image.op      IS 'I insert, U update (u where the row after has an image of its own), D delete, T truncated row; t marks the TRUNCATE itself.';
 COMMENT ON COLUMN okto_change.image.before  IS 'The row before; null for an insert.';
 COMMENT ON COLUMN okto_change.image.after   IS 'The row after; null for a delete.';
 
@@ -94,6 +94,36 @@ END
 $$;
 REVOKE ALL ON FUNCTION okto_change.capture_row() FROM PUBLIC;
 COMMENT ON FUNCTION okto_change.capture_row() IS 'Writes one image per row event. Argument: the capture.';
+
+CREATE OR REPLACE FUNCTION okto_change.capture_rows() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO, YMD'
+SET intervalstyle = 'postgres'
+SET timezone = 'UTC'
+SET extra_float_digits = 1
+SET bytea_output = 'hex'
+SET lc_monetary = 'C'
+SET xmloption = 'content'
+SET quote_all_identifiers = off
+AS $$
+DECLARE
+    this integer := TG_ARGV[0];
+    came "char" := CASE TG_OP WHEN 'INSERT' THEN 'I' ELSE 'u' END;
+BEGIN
+    IF TG_OP <> 'INSERT' THEN
+        INSERT INTO okto_change.image (capture, relid, op, before)
+        SELECT this, TG_RELID, TG_OP::"char", ROW(o.*)::text FROM okto_old AS o;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO okto_change.image (capture, relid, op, after)
+        SELECT this, TG_RELID, came, ROW(n.*)::text FROM okto_new AS n;
+    END IF;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION okto_change.capture_rows() FROM PUBLIC;
+COMMENT ON FUNCTION okto_change.capture_rows() IS 'Writes the images of one statement: the settings are pinned once, not once a row. Argument: the capture.';
 
 CREATE OR REPLACE FUNCTION okto_change.capture_truncate() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER

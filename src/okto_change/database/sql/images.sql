@@ -321,6 +321,11 @@ SELECT f.conname::text, f.conrelid, n.nspname::text, r.relname::text, f.confreli
  WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s)
  ORDER BY f.conrelid, f.conname
 
+-- name: image_alone
+-- The tables among these that no statement can write through another table: no partitions, neither parents nor children.
+SELECT c.oid FROM pg_catalog.pg_class AS c
+ WHERE c.oid = ANY (%(oids)s) AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits AS i WHERE c.oid IN (i.inhrelid, i.inhparent))
+
 -- name: image_triggers
 -- Rows of pg_trigger that belong to a capture; their place tells whether anybody touched them.
 SELECT t.tgrelid, t.tgname::text, t.ctid::text, t.tgenabled::text
@@ -350,7 +355,9 @@ SELECT n.nspname::text, c.relname::text, r.rulename::text, r.ev_enabled::text
 -- Capture triggers that record what this transaction writes.
 SELECT n.nspname::text, c.relname::text, t.tgname::text
   FROM okto_change.capture AS k
-  JOIN pg_catalog.pg_trigger AS t ON t.tgname IN ('okto_change_' || k.id, '~okto_change_' || k.id)
+  JOIN pg_catalog.pg_trigger AS t
+    ON t.tgname IN ('okto_change_' || k.id, 'okto_change_' || k.id || '_insert', 'okto_change_' || k.id || '_update',
+                    'okto_change_' || k.id || '_delete', '~okto_change_' || k.id)
   JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE k.xid = pg_catalog.pg_current_xact_id()::text::bigint AND t.tgenabled <> 'D'
@@ -363,6 +370,7 @@ SELECT n.nspname::text, c.relname::text, pg_catalog.array_agg(t.tgname::text ORD
   JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE t.tgfoid IN (pg_catalog.to_regprocedure('okto_change.capture_row()'),
+                    pg_catalog.to_regprocedure('okto_change.capture_rows()'),
                     pg_catalog.to_regprocedure('okto_change.capture_truncate()'))
  GROUP BY 1, 2
  ORDER BY 1, 2
@@ -488,7 +496,8 @@ WITH allowed (oid) AS (
                     ON d.refobjid = a.oid AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')
 ), ours (oid) AS (
     SELECT t.oid FROM pg_catalog.pg_trigger AS t
-     WHERE t.tgfoid IN ('okto_change.capture_row()'::pg_catalog.regprocedure, 'okto_change.capture_truncate()'::pg_catalog.regprocedure)
+     WHERE t.tgfoid IN ('okto_change.capture_row()'::pg_catalog.regprocedure, 'okto_change.capture_rows()'::pg_catalog.regprocedure,
+                        'okto_change.capture_truncate()'::pg_catalog.regprocedure)
 ), temporary_types (oid) AS (
     SELECT t.oid FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
      WHERE n.nspname ~ '^pg_temp_'

@@ -44,7 +44,7 @@ def guarded(
         for _ in range(ATTEMPTS):
             tables = coverage.cover(session, known)
             session.begin(timeouts, isolation=REPEATABLE_READ)
-            capture = capturing.start(session, run, unit, tables, truncate_limit=truncate_limit)
+            capture = capturing.start(session, run, unit, tables, truncate_limit=truncate_limit, fixed=not ddl)
             work()
             accounting = capturing.account(session, capture, ddl=ddl, touches=touches)
             _demand_reversible(session, accounting, reversible)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import LiteralString
 
 from okto_change.database import accounting
 from okto_change.database.accounting import Ledger
-from okto_change.database.composing import Part, compose, identifier, joined, literal
+from okto_change.database.composing import Composed, Part, compose, identifier, joined, literal
 from okto_change.database.session import READ_COMMITTED, Session
 from okto_change.errors import DatabaseError
 from okto_change.execution.images import accounts, coverage, naming, shape
@@ -22,6 +23,12 @@ TRUNCATE_LIMIT = 256 * 1024 * 1024
 """bytes of table and TOAST that a TRUNCATE may copy"""
 CLEANING = Timeouts(lock=200, statement=10_000)
 CLEANING_ATTEMPTS = 3
+TRANSITIONS: dict[str, LiteralString] = {
+    "insert": "INSERT ON {table} REFERENCING NEW TABLE AS okto_new",
+    "update": "UPDATE ON {table} REFERENCING OLD TABLE AS okto_old NEW TABLE AS okto_new",
+    "delete": "DELETE ON {table} REFERENCING OLD TABLE AS okto_old",
+}
+"""A trigger with transition tables may have one event only."""
 
 
 @dataclass
@@ -53,22 +60,35 @@ class Capture:
     """what was imaged ahead of the statements; None when triggers write the images"""
     refusals: tuple[str, ...] = ()
     """what the accounts found that no image can take back"""
+    alone: frozenset[int] = frozenset()
+    """tables whose triggers write the images of a whole statement at once"""
 
     @property
-    def trigger_names(self) -> tuple[str, str]:
-        """The row trigger, and the TRUNCATE trigger, which sorts last: it copies what triggers of others leave."""
-        return f"okto_change_{self.id}", f"~okto_change_{self.id}"
+    def row_trigger(self) -> str:
+        """The name of a trigger for each row; those for whole statements say of what after it."""
+        return f"okto_change_{self.id}"
+
+    @property
+    def truncate_trigger(self) -> str:
+        """The name of the TRUNCATE trigger, which sorts last: it copies what triggers of others leave."""
+        return f"~okto_change_{self.id}"
+
+    @property
+    def trigger_names(self) -> tuple[str, ...]:
+        """Every name that a trigger of this capture has somewhere."""
+        return (self.row_trigger, *(f"{self.row_trigger}_{event}" for event in TRANSITIONS), self.truncate_trigger)
 
 
 def start(
     session: Session, run: str, unit: str, names: Iterable[str] | tuple[Leaf, ...], *, undoes: str | None = None,
-    truncate_limit: int = TRUNCATE_LIMIT,
+    truncate_limit: int = TRUNCATE_LIMIT, fixed: bool = False,
 ) -> Capture:  # fmt: skip
     """Begin to capture in the open transaction; captures of the same transaction that still record are stopped.
 
     ``names`` are the tables as the plan names them, or what ``cover`` returned; everything that foreign keys, partitions,
     views and rules reach is added. ``undoes`` is the run that is being taken back by a script of the author's. A
-    TRUNCATE of more than ``truncate_limit`` bytes fails with SQLSTATE OKT01. Raises DatabaseError.
+    TRUNCATE of more than ``truncate_limit`` bytes fails with SQLSTATE OKT01. ``fixed``: the unit has no DDL, so tables
+    that stand alone stay alone, and their images are written statement by statement. Raises DatabaseError.
     """
     given = list(names)
     leaves = [item for item in given if isinstance(item, Leaf)]
@@ -77,13 +97,14 @@ def start(
     found = {leaf.oid: leaf for leaf in (*leaves, *(coverage.cover(session, words) if words else ()))}
     origin = session.query("image_origin", run=undoes, unit=unit) if undoes is not None else []
     return begin(
-        session, run, unit, found.values(), undoes=origin[0][0] if origin else None, truncate_limit=truncate_limit
-    )
+        session, run, unit, found.values(), undoes=origin[0][0] if origin else None, truncate_limit=truncate_limit,
+        fixed=fixed,
+    )  # fmt: skip
 
 
 def begin(
     session: Session, run: str, unit: str, leaves: Iterable[Leaf], *, undoes: int | None = None,
-    truncate_limit: int = TRUNCATE_LIMIT,
+    truncate_limit: int = TRUNCATE_LIMIT, fixed: bool = False,
 ) -> Capture:  # fmt: skip
     """Lock these tables and begin to capture their rows; ``undoes`` is the number of the capture that is taken back."""
     tables = {leaf.oid: leaf for leaf in leaves}
@@ -92,6 +113,7 @@ def begin(
         quiet(session)
         number, xid = session.query("image_begin", run=run, unit=unit, undoes=undoes)[0]
         capture = Capture(id=number, run=run, unit=unit, tables=tables, search_path=former["search_path"])
+        capture.alone = _alone(session, capture.tables) if fixed else frozenset()
         _arm(session, capture, xid, truncate_limit)
         capture.triggers = _trigger_rows(session, capture)
         capture.definitions = accounting.definitions(session, capture.tables)
@@ -99,22 +121,45 @@ def begin(
     return capture
 
 
+def _alone(session: Session, oids: Iterable[int]) -> frozenset[int]:
+    return frozenset(row[0] for row in session.query("image_alone", oids=list(oids)))
+
+
 def _arm(session: Session, capture: Capture, xid: int, truncate_limit: int) -> None:
-    row, truncate = map(identifier, capture.trigger_names)
+    """Make the triggers. A statement trigger fires only where its table is named, so it serves tables that stand alone."""
+    number = literal(str(capture.id))
+    when = compose("WHEN (pg_catalog.pg_current_xact_id() OPERATOR(pg_catalog.=) {xid}::xid8)", xid=literal(str(xid)))
     for leaf in capture.tables.values():
-        session.execute(
-            compose(
-                "CREATE TRIGGER {row} AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW"
-                " WHEN (pg_catalog.pg_current_xact_id() OPERATOR(pg_catalog.=) {xid}::xid8)"
-                " EXECUTE FUNCTION okto_change.capture_row({capture});"
-                "CREATE TRIGGER {truncate} BEFORE TRUNCATE ON {table} FOR EACH STATEMENT"
-                " WHEN (pg_catalog.pg_current_xact_id() OPERATOR(pg_catalog.=) {xid}::xid8)"
-                " EXECUTE FUNCTION okto_change.capture_truncate({capture}, {limit});"
-                "ALTER TABLE ONLY {table} ENABLE ALWAYS TRIGGER {row}, ENABLE ALWAYS TRIGGER {truncate}",
-                row=row, truncate=truncate, table=leaf.table, xid=literal(str(xid)),
-                capture=literal(str(capture.id)), limit=literal(str(truncate_limit)),
+        made = {
+            capture.truncate_trigger: compose(
+                "BEFORE TRUNCATE ON {table} FOR EACH STATEMENT {when}"
+                " EXECUTE FUNCTION okto_change.capture_truncate({capture}, {limit})",
+                table=leaf.table, when=when, capture=number, limit=literal(str(truncate_limit)),
             )
-        )  # fmt: skip
+        }  # fmt: skip
+        if leaf.oid in capture.alone:
+            made |= {
+                f"{capture.row_trigger}_{event}": _whole(leaf, words, when, number)
+                for event, words in TRANSITIONS.items()
+            }
+        else:
+            made[capture.row_trigger] = compose(
+                "AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW {when}"
+                " EXECUTE FUNCTION okto_change.capture_row({capture})", table=leaf.table, when=when, capture=number,
+            )  # fmt: skip
+        parts = [
+            compose("CREATE TRIGGER {name} {rest}", name=identifier(name), rest=rest) for name, rest in made.items()
+        ]
+        switches = joined(compose("ENABLE ALWAYS TRIGGER {name}", name=identifier(name)) for name in made)
+        parts.append(compose("ALTER TABLE ONLY {table} {switches}", table=leaf.table, switches=switches))
+        session.execute(joined(parts, "; "))
+
+
+def _whole(leaf: Leaf, words: LiteralString, when: Part, number: Part) -> Composed:
+    return compose(
+        "AFTER {event} FOR EACH STATEMENT {when} EXECUTE FUNCTION okto_change.capture_rows({capture})",
+        event=compose(words, table=leaf.table), when=when, capture=number,
+    )  # fmt: skip
 
 
 def _trigger_rows(session: Session, capture: Capture) -> dict[tuple[int, str], tuple[str, str]]:
@@ -172,12 +217,17 @@ def _facts(session: Session, capture: Capture, *, ddl: bool) -> Facts:
             strays += ("pg_class",)
     roots = {relation.above[-1] for relation in relations}
     return Facts(
-        relations=relations, vanished=vanished, covered=frozenset(capture.tables), touched=frozenset(changed),
+        relations=relations, vanished=vanished, covered=_covered(session, capture), touched=frozenset(changed),
         images=images, before=capture.before, world=accounting.world(session), sequences=accounting.sequences(session),
         restarted=frozenset(row[0] for row in session.query("image_sequences_kept", capture=capture.id)),
         strays=strays, names=accounting.names(session, roots),
         natives=frozenset(row[0] for row in session.query("native_own")),
     )  # fmt: skip
+
+
+def _covered(session: Session, capture: Capture) -> frozenset[int]:
+    """The tables with images of all that happened: one that got a parent may have been written past its triggers."""
+    return frozenset(capture.tables) - (capture.alone - _alone(session, capture.alone))
 
 
 def _declared(session: Session, capture: Capture, touches: Iterable[str]) -> frozenset[int]:

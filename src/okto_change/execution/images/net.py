@@ -108,7 +108,7 @@ def writes(session: Session, run: str) -> tuple[TableWrites, ...]:
     return tuple(
         TableWrites(
             table=known.get(relid, str(relid)), inserted=found.get("I", 0), updated=found.get("U", 0),
-            deleted=found.get("D", 0) + found.get("T", 0), imaged=sum(found.values()), declared=True,
+            deleted=found.get("D", 0) + found.get("T", 0), imaged=sum(found.get(op, 0) for op in "IUDT"), declared=True,
         )
         for relid, found in sorted(counts.items(), key=lambda item: known.get(item[0], ""))
     )  # fmt: skip
