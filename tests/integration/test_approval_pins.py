@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from okto_change import digest
-from okto_change.approval import pins, trust
+from okto_change.approval import pinfile, pins, trust
 from okto_change.approval.pins import Pin
 from okto_change.errors import NotAuthorised, PlanError, WorkspaceError
 from tests.integration.approval_repos import POLICY, REPO, Scene, is_root, make_scene, policy_text, run
@@ -126,7 +126,7 @@ def test_every_fault_of_a_pin_file_is_told(home: Path) -> None:
     """With its line."""
     text = "format: 1\nrepositories:\n  - {repo: x, url: --upload-pack=x, protected_ref: main, policy: {version: 0}}\n"
     with pytest.raises(PlanError) as caught:
-        pins.read(text.encode(), "trust.yaml")
+        pinfile.read(text.encode(), "trust.yaml")
     assert len(caught.value.faults) == 5
 
 

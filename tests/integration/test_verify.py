@@ -238,6 +238,17 @@ def test_an_overdue_review_turns_verify_red_until_somebody_else_gives_it(desk: D
     assert desk.verify().cleared
 
 
+def test_closing_a_repository_ends_the_git_process_that_answered_for_it(desk: Desk) -> None:
+    """It may be used again all the same."""
+    with desk.as_(desk.keys.ana) as repo:
+        first = pipeline.verify(repo, CHANGE, "prod")
+        process = repo.mirror.git.objects._process
+        assert process.poll() is None
+    assert process.poll() is not None
+    with repo:
+        assert pipeline.verify(repo, CHANGE, "prod") == first
+
+
 def test_verify_imports_no_database_compiler_or_renderer(desk: Desk, tmp_path: Path) -> None:
     """It is asked often, so it must be light; its page is escaped as every other."""
     assert tmp_path.is_dir()

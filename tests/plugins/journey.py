@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,15 @@ class Journey:
         """Open the repository, as every command does; the one of before serves as long as nothing was committed."""
         head = (self.git.path / ".git" / "refs" / "heads" / "main").read_text()
         if head != self._head:
+            self.close()
             self._head, self._opened = head, open_repository(self.git.path)
         assert self._opened is not None
         return self._opened
+
+    def close(self) -> None:
+        """End the git process that answers for the repository."""
+        if self._opened is not None:
+            self._opened.close()
 
     @property
     def kinds(self) -> list[str]:
@@ -160,10 +167,13 @@ def drawer(tmp_path_factory: pytest.TempPathFactory, keys: Keys) -> Path:
 
 
 @pytest.fixture
-def journey(home: Path, tmp_path: Path, drawer: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> Journey:
-    """Return a repository whose sandbox has the fresh database as ``ledger`` and a folder as ``routing``."""
+def journey(
+    home: Path, tmp_path: Path, drawer: Path, database: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Journey]:
+    """Give a repository whose sandbox has the fresh database as ``ledger`` and a folder as ``routing``."""
     assert home.is_dir()
-    return _begin(drawer / "ledger", tmp_path, database, monkeypatch)
+    with closing(_begin(drawer / "ledger", tmp_path, database, monkeypatch)) as made:
+        yield made
 
 
 def _begin(drawer: Path, folder: Path, database: str, monkeypatch: pytest.MonkeyPatch) -> Journey:
@@ -275,9 +285,10 @@ def bank(
         return server.conninfo(names[-1])
 
     ledger = copy("OKTO_RECORDS_DSN")
-    bank = Bank(_begin(drawer / "records", tmp_path, ledger, monkeypatch), ledger, copy)
-    bank.file.write_text(ROUTING)
-    bank.before = bank.state()
-    yield bank
+    with closing(_begin(drawer / "records", tmp_path, ledger, monkeypatch)) as begun:
+        bank = Bank(begun, ledger, copy)
+        bank.file.write_text(ROUTING)
+        bank.before = bank.state()
+        yield bank
     for name in names:
         server.drop(name)

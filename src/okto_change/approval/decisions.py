@@ -11,23 +11,11 @@ from dataclasses import replace
 from datetime import datetime
 
 from okto_change.approval import signature, sshkeygen, statement
+from okto_change.approval.decisionfile import DecisionFile as DecisionFile
 from okto_change.approval.rulebook import PersonKey, Policy
 from okto_change.approval.statement import Statement
 from okto_change.errors import NotAuthorised
 from okto_change.model.base import type_
-
-
-@type_
-class DecisionFile:
-    """A file of decisions as found: ``content`` None where it was not read, with ``problem`` saying why.
-
-    ``at_tip`` False means that it stood on the branch once and was deleted or overwritten since.
-    """
-
-    file: str
-    content: bytes | None
-    at_tip: bool = True
-    problem: str | None = None
 
 
 @type_

@@ -19,10 +19,10 @@ from hashlib import sha256
 from pathlib import Path
 
 from okto_change.approval import memory, tree
-from okto_change.approval.decisions import DecisionFile
+from okto_change.approval.decisionfile import DecisionFile
 from okto_change.approval.memory import Memory
 from okto_change.approval.pins import Pin
-from okto_change.approval.safegit import GitFailed, SafeGit, failure
+from okto_change.approval.safegit import GitFailed, Ran, Running, SafeGit, failure
 from okto_change.approval.source import Source
 from okto_change.errors import NotAuthorised, WorkspaceError
 
@@ -79,13 +79,29 @@ class Mirror:
 
     def refresh(self, *, patience: int | None = None) -> None:
         """Fetch the protected branch and those of decisions. Raises GitFailed; NotAuthorised if one went backwards."""
+        with self.refreshing(patience=patience):
+            pass
+
+    @contextmanager
+    def refreshing(self, *, patience: int | None = None) -> Iterator[None]:
+        """Fetch like ``refresh`` while the block runs; what was fetched counts when it is left."""
         with self.locked():
-            self._fetch([self.protected_ref], self.approvals_refs, patience)
+            fetching = self._fetch([self.protected_ref], self.approvals_refs, patience)
+            try:
+                yield
+            except BaseException:
+                fetching.stop()
+                raise
+            self._demand_fetched(fetching.end())
             self._refs = None
             self._accept((self.protected_ref, *self.approvals_refs))
             now = datetime.now(UTC).replace(microsecond=0)
             self.remember(replace(self.memory, approvals_refs=self.approvals_refs, fetched_at=now))
         self.fetched = True
+
+    def close(self) -> None:
+        """End what runs for this mirror; it may be used again all the same."""
+        self.git.close()
 
     def commit(self, ref: str) -> str:
         """Return the commit that a branch (``refs/heads/...``) stood at when fetched. Raises WorkspaceError."""
@@ -180,12 +196,14 @@ class Mirror:
             self.git.run("update-ref", "--stdin", feed="".join(f"{line}\n" for line in lines).encode("ascii"))
             self._refs = None
 
-    def _fetch(self, exact: Sequence[str], optional: Sequence[str], patience: int | None) -> None:
+    def _fetch(self, exact: Sequence[str], optional: Sequence[str], patience: int | None) -> Running:
         """Fetch branches into ``refs/okto/incoming``; an optional one is asked for by a pattern: it may be missing."""
         wanted = [f"+{ref}:{_incoming(ref)}" for ref in exact] + [f"+{ref}*:{_incoming(ref)}*" for ref in optional]
         fetching = _fetching(local=self.source.url is None)
         git = SafeGit(self.folder, network=True, patience=patience)
-        ran = git.attempt(*fetching, "--prune", "--", self.source.place, *wanted)
+        return git.begin(*fetching, "--prune", "--", self.source.place, *wanted)
+
+    def _demand_fetched(self, ran: Ran) -> None:
         if ran.code == 0:
             return
         if "couldn't find remote ref" in ran.err:

@@ -42,7 +42,7 @@ class Entry:
 
 
 class Objects:
-    """Answers for one repository as long as it lives; the process ends with it."""
+    """Answers for one repository until it is closed, or forgotten: the process ends with it."""
 
     def __init__(self, command: Sequence[str], environment: dict[str, str], patience: int) -> None:
         self._process = subprocess.Popen(
@@ -50,7 +50,11 @@ class Objects:
             stderr=subprocess.DEVNULL, env=environment, cwd="/", start_new_session=True)  # fmt: skip
         self._patience = patience
         self._held = b""
-        weakref.finalize(self, _stop, self._process)
+        self._stop = weakref.finalize(self, _stop, self._process)
+
+    def close(self) -> None:
+        """End the process."""
+        self._stop()
 
     def sizes(self, ids: Sequence[str]) -> dict[str, int]:
         """Return the size in bytes of each blob. Raises BadObject for what is missing or no blob."""

@@ -3,7 +3,7 @@
 ``/etc/okto-change/trust.yaml`` (root's, for machines that hold credentials) or ``trust.yaml`` in the user's own
 configuration. If the first is there, only it counts: no variable, option or file of the user leads around it. Where
 neither is there, the remote of the clone is trusted on first use, as ssh trusts a host. Where one is there, what is not
-in it is refused.
+in it is refused. Reading one is in `pinfile`, which most commands need not import.
 """
 
 from __future__ import annotations
@@ -13,19 +13,14 @@ import re
 import stat
 from pathlib import Path
 
-from okto_change import strictyaml
-from okto_change.approval import schema
-from okto_change.approval.fields import Fields
 from okto_change.approval.memory import Mark
 from okto_change.approval.safegit import without_credentials
 from okto_change.approval.source import Source
 from okto_change.errors import NotAuthorised, WorkspaceError
 from okto_change.model.base import record
-from okto_change.strictyaml import Faults, Node
 
 SYSTEM = Path("/etc/okto-change/trust.yaml")
-_HEX = re.compile(r"[0-9a-f]{64}")
-_URL = re.compile(r"[^\s'\"#\\{}\[\]\x00-\x1f-][^\s'\"\\\x00-\x1f]*")
+URL = re.compile(r"[^\s'\"#\\{}\[\]\x00-\x1f-][^\s'\"\\\x00-\x1f]*")
 _HEAD = """\
 # Which change repositories are trusted here, and what trust in each begins with. Written by `okto-change trust init`.
 format: 1
@@ -79,6 +74,8 @@ def load() -> Pins:
     """Return the pins in force. Raises NotAuthorised for a file that somebody else may write, PlanError for its faults."""
     for file, owners in ((SYSTEM, {0}), (user_file(), {0, os.geteuid()})):
         if os.path.lexists(file):
+            from okto_change.approval.pinfile import read
+
             _demand_owned(file, owners)
             return Pins(file, read(file.read_bytes(), str(file)))
     return Pins(None)
@@ -117,13 +114,15 @@ def text(pins: tuple[Pin, ...]) -> str:
 
 def save(file: Path, pin: Pin) -> None:
     """Write a pin into ``file``, in the place of an older one of its repository or URL. Raises WorkspaceError."""
-    if not _URL.fullmatch(pin.url):
+    if not URL.fullmatch(pin.url):
         raise WorkspaceError(f"{pin.url} cannot be pinned: its URL has characters that have no place in one")
     if without_credentials(pin.url) != pin.url and re.match(r"https?://", pin.url):
         raise WorkspaceError(
             f"{without_credentials(pin.url)} has a user or password in its URL, which has no place in a pin file",
             hint="use a credential helper, and a URL without them",
         )  # fmt: skip
+    from okto_change.approval.pinfile import read
+
     held = read(file.read_bytes(), str(file)) if file.exists() else ()
     kept = tuple(one for one in held if pin.url != one.url and pin.repo != one.repo)
     try:
@@ -136,29 +135,6 @@ def save(file: Path, pin: Pin) -> None:
         raise WorkspaceError(
             f"{file} cannot be written: {error.strerror}", hint="the machine's own pin file is written by root"
         ) from error
-
-
-def read(content: bytes, file: str) -> tuple[Pin, ...]:
-    """Return the pins in ``content``; raises PlanError with every fault."""
-    faults = Faults()
-    fields = Fields(faults)
-    part = fields.fields(strictyaml.read(content, file, faults), "format repositories", "")
-    fields.choice(part.get("format"), ("1",), "1")
-    pins = tuple(_pin(fields, node) for node in fields.items(part.get("repositories"), "repositories"))
-    faults.stop("the pin file", "correct the lines named, or write it anew: okto-change trust init")
-    return pins
-
-
-def _pin(fields: Fields, node: Node) -> Pin:
-    part = fields.fields(node, "repo url protected_ref policy", "")
-    policy = fields.fields(part.get("policy"), "version sha256", "")
-    return Pin(
-        repo=fields.text(part.get("repo"), schema.UUID, "the repository's UUID, in lower case"),
-        url=fields.text(part.get("url"), _URL, "the URL or folder to fetch from"),
-        protected_ref=fields.text(part.get("protected_ref"), schema.BRANCH, "a branch such as refs/heads/main"),
-        version=fields.number(policy.get("version"), 1, 9999, "the version, a number from 1 on", 1),
-        sha256="sha256:" + fields.text(policy.get("sha256"), _HEX, "64 hexadecimal digits"),
-    )
 
 
 def _demand_owned(file: Path, owners: set[int]) -> None:

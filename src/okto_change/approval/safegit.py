@@ -13,6 +13,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -93,7 +94,16 @@ class SafeGit:
 
     def attempt(self, *arguments: str, feed: bytes = b"", extra: Mapping[str, str] | None = None) -> Ran:
         """Run a command to its end, whatever its exit code; raises GitFailed without git, or if it takes too long."""
-        return _run([*self._command(), *arguments], feed, self._environment() | dict(extra or {}), self._patience)
+        return self.begin(*arguments, extra=extra).end(feed)
+
+    def begin(self, *arguments: str, extra: Mapping[str, str] | None = None) -> Running:
+        """Start a command that goes on while we do something else; raises GitFailed without git."""
+        return Running([*self._command(), *arguments], self._environment() | dict(extra or {}), self._patience)
+
+    def close(self) -> None:
+        """End the process that answers for objects; another is started when one is asked for again."""
+        if "objects" in self.__dict__:
+            self.__dict__.pop("objects").close()
 
     def _command(self) -> list[str]:
         settings = [word for setting in _SETTINGS for word in ("-c", setting)]
@@ -143,23 +153,40 @@ def without_credentials(text: str) -> str:
     return re.sub(r"(\w+://)[^/@\s]*@", r"\1", text)
 
 
-def _run(command: list[str], feed: bytes, environment: dict[str, str], patience: int) -> Ran:
-    try:
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
-            cwd="/", start_new_session=True)  # fmt: skip
-    except FileNotFoundError as error:
-        raise GitFailed("git is not installed", hint="install git 2.36 or newer") from error
-    try:
-        out, err = process.communicate(feed, timeout=patience)
-    except BaseException as error:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if isinstance(error, subprocess.TimeoutExpired):
-            raise GitFailed(f"git gave no answer for {patience} s", hint="check the network, then try again") from error
-        raise
-    finally:
-        for stream in (process.stdin, process.stdout, process.stderr):
+class Running:
+    """A git command that was started; ``end`` it, or ``stop`` it."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], patience: int) -> None:
+        self._patience = patience
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
+                cwd="/", start_new_session=True)  # fmt: skip
+        except FileNotFoundError as error:
+            raise GitFailed("git is not installed", hint="install git 2.36 or newer") from error
+
+    def end(self, feed: bytes = b"") -> Ran:
+        """Give it ``feed`` and wait for its end; raises GitFailed if it takes too long."""
+        try:
+            out, err = self._process.communicate(feed, timeout=self._patience)
+        except BaseException as error:
+            self.stop()
+            if isinstance(error, subprocess.TimeoutExpired):
+                message = f"git gave no answer for {self._patience} s"
+                raise GitFailed(message, hint="check the network, then try again") from error
+            raise
+        self._shut()
+        return Ran(self._process.returncode, out, err.decode("utf-8", "replace"))
+
+    def stop(self) -> None:
+        """Kill it, unless it has ended."""
+        if self._process.returncode is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._shut()
+
+    def _shut(self) -> None:
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
-                stream.close()
-    return Ran(process.returncode, out, err.decode("utf-8", "replace"))
+                with suppress(OSError):
+                    stream.close()

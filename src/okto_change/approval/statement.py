@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Any, Literal, get_args
 
 from okto_change import digest
+from okto_change.approval.decisionfile import LARGEST as LARGEST
 from okto_change.approval.sshsig import BEGIN
 from okto_change.masking import mask
 from okto_change.model.base import type_
@@ -23,8 +24,6 @@ DecisionKind = Literal["submit", "approve", "reject", "revoke", "break-glass", "
 DECISIONS: tuple[str, ...] = get_args(DecisionKind)
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://okto-change.dev/decision/v1"
-LARGEST = 32 * 1024
-"""bytes of a decision file"""
 LONGEST_COMMENT = 4_000
 
 _SEPARATOR = f"\n{BEGIN}\n".encode("ascii")

@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 
-from okto_change.approval.decisions import DecisionFile
+from okto_change.approval.decisionfile import LARGEST, DecisionFile
 from okto_change.approval.objects import Entry
 from okto_change.approval.safegit import SafeGit
-from okto_change.approval.statement import LARGEST
 from okto_change.errors import NotAuthorised, PlanError
 from okto_change.model.base import record
 

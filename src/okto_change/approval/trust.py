@@ -9,18 +9,17 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from okto_change.approval import chain, pins, schema, source
+from okto_change.approval import chain, schema
 from okto_change.approval import mirror as mirrors
 from okto_change.approval.memory import Mark
 from okto_change.approval.mirror import APPROVALS, HEAD, SHORT_PATIENCE, Mirror
-from okto_change.approval.pins import Pin
+from okto_change.approval.opening import mirror_of, mirrors_folder, open_mirror, protected_branch
 from okto_change.approval.rulebook import Policy
-from okto_change.approval.safegit import SafeGit, failure
 from okto_change.approval.source import Source
 from okto_change.errors import NotAuthorised, WorkspaceError
 
@@ -75,13 +74,14 @@ def newest(mirror: Mirror) -> Policy:
 @contextmanager
 def afresh(origin: Source) -> Iterator[Mirror]:
     """Give a mirror that remembers nothing, fetched now; it goes when the block is left, unless it was accepted."""
-    folder = Path(tempfile.mkdtemp(prefix=".init-", dir=_mirrors()))
+    folder = Path(tempfile.mkdtemp(prefix=".init-", dir=mirrors_folder()))
     try:
         mirrors.make(folder / "fresh")
         mirror = Mirror(folder / "fresh", origin, "")
-        mirror.protected_ref = _protected(mirror, origin)
+        mirror.protected_ref = protected_branch(mirror, origin)
         mirror.refresh()
-        yield mirror
+        with closing(mirror):
+            yield mirror
     finally:
         shutil.rmtree(folder)
 
@@ -89,15 +89,9 @@ def afresh(origin: Source) -> Iterator[Mirror]:
 def accept(mirror: Mirror, policy: Policy) -> None:
     """Put a fresh mirror in the place of the one that was there, with this version of the policy as seen."""
     _remember(mirror, policy, mirror.commit(mirror.protected_ref))
-    place = _mirrors() / f"{mirror.source.key}.git"
+    place = mirrors_folder() / f"{mirror.source.key}.git"
     shutil.rmtree(place, ignore_errors=True)
     mirror.folder.rename(place)
-
-
-def _mirrors() -> Path:
-    folder = source.state_folder() / "mirrors"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    return folder
 
 
 def policy_files(mirror: Mirror, commit: str) -> dict[str, bytes]:
@@ -129,59 +123,3 @@ def _remember(mirror: Mirror, policy: Policy, commit: str) -> None:
     kept = mirror.memory
     if (kept.policy, kept.accepted) != (mark, commit):
         mirror.remember(replace(kept, policy=mark, accepted=commit))
-
-
-def open_mirror(root: Path, *, protected_ref: str | None = None, fetch: bool = True) -> Mirror:
-    """Return the mirror for the clone at ``root``, made where there is none; fetched unless ``fetch`` is False.
-
-    ``protected_ref`` None takes the remote's default branch, remembered from the first time; without a remote, the
-    branch ``main`` or ``master``. Raises WorkspaceError (GitFailed when the remote cannot be reached).
-    """
-    origin = source.find(root)
-    return mirror_of(origin, pins.choose(pins.load(), origin), protected_ref=protected_ref, fetch=fetch)
-
-
-def mirror_of(origin: Source, pin: Pin | None, *, protected_ref: str | None = None, fetch: bool = True) -> Mirror:
-    """Return the mirror of a place, like ``open_mirror``; with a pin, its protected branch is that of the pin."""
-    folder = _mirrors() / f"{origin.key}.git"
-    mirrors.make(folder)
-    mirrors.demand_ours(folder)
-    mirror = Mirror(folder, origin, protected_ref or "")
-    mirror.pin = pin
-    mirror.protected_ref = protected_ref or (pin.protected_ref if pin else _protected(mirror, origin))
-    if fetch:
-        mirror.refresh()
-    return mirror
-
-
-def _protected(mirror: Mirror, origin: Source) -> str:
-    kept = mirror.memory
-    if kept.protected_ref:
-        return kept.protected_ref
-    found = _default_branch(origin) if origin.url else _local_branch(origin)
-    mirror.remember(replace(kept, protected_ref=found))
-    return found
-
-
-def _default_branch(origin: Source) -> str:
-    ran = SafeGit(None, network=True).attempt("ls-remote", "--symref", "--", origin.place, "HEAD")
-    if ran.code != 0:
-        hint = "check the network and your access: git ls-remote origin"
-        raise failure(f"{origin.shown} cannot be read", ran.err, hint=hint)
-    named = [line.split("\t")[0].removeprefix("ref: ") for line in ran.lines() if line.startswith("ref: ")]
-    if not named:
-        raise WorkspaceError(f"{origin.shown} is empty", hint="commit and push the policy to its default branch")
-    return named[0]
-
-
-def _local_branch(origin: Source) -> str:
-    git = SafeGit(None, network=True)
-    names = ("refs/heads/main", "refs/heads/master")
-    ran = git.attempt("-C", str(origin.root), "for-each-ref", "--format=%(refname)", *names)
-    found = [name for name in names if name in ran.lines()]
-    if not found:
-        raise WorkspaceError(
-            "there is neither a remote nor a branch main or master", where=origin.root,
-            hint="commit the policy to the branch main",
-        )  # fmt: skip
-    return found[0]

@@ -8,8 +8,6 @@ import json
 import os
 import re
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,8 +17,6 @@ import click
 
 from okto_change import __version__
 from okto_change.errors import NOTHING_CHANGED, OktoError, UsageError
-from okto_change.masking import mask
-from okto_change.report import data, fault
 
 OUR_BUG = 70
 INTERRUPTED = 130
@@ -48,6 +44,8 @@ def report(error: BaseException, arguments: Sequence[str]) -> int:
     if isinstance(error, BrokenPipeError):
         silence()
         return 0
+    from okto_change.report import data, fault
+
     known = _known(error, arguments)
     verbose = "-v" in arguments or "--verbose" in arguments
     with contextlib.suppress(OSError):
@@ -78,6 +76,8 @@ def show(text: str) -> None:
 
 def warn(line: str) -> None:
     """Tell something on stderr that is no error; a reader that is gone is none either."""
+    from okto_change.report import fault
+
     with contextlib.suppress(OSError):
         sys.stderr.write(fault.warning(line, colour=coloured(sys.stderr)))
         sys.stderr.flush()
@@ -141,6 +141,10 @@ def _bug(error: BaseException, arguments: Sequence[str]) -> Bug:
 
 def write_log(error: BaseException, arguments: Sequence[str]) -> str:
     """Write the traceback to a file that only its owner may read; return its path, or why there is none."""
+    import tempfile
+
+    from okto_change.masking import mask
+
     now = datetime.now(UTC)
     lines = [
         f"okto-change {__version__}, Python {sys.version.split()[0]}, {now.isoformat()}",
@@ -159,6 +163,8 @@ def write_log(error: BaseException, arguments: Sequence[str]) -> str:
 
 def _trace(error: BaseException) -> str:
     """Return the traceback; what messages quote is left out, because it may come from rows."""
+    import traceback
+
     lines = "".join(traceback.format_exception(error)).split("\n")
     return "\n".join(line if line.startswith("  ") else QUOTED.sub("'...'", line) for line in lines)
 

@@ -82,12 +82,15 @@ def verify(face: Face, change: str, environment: str) -> int:
     """
     from okto_change import pipeline
     from okto_change.cli.boundary import show, show_json
-    from okto_change.report import data, plain
 
     taken = pipeline.verify(face.repository(), change, environment)
     if face.json:
+        from okto_change.report import data
+
         show_json(data.ballot(taken))
     else:
+        from okto_change.report import plain
+
         show(plain.ballot(taken))
     return 0 if taken.cleared else NotAuthorised.exit_code
 

@@ -42,7 +42,9 @@ class Face:
         """Open the change repository of ``-C`` or of the working folder."""
         from okto_change import pipeline
 
-        return pipeline.open_repository(self.directory, self.key, boundary.warn)
+        repo = pipeline.open_repository(self.directory, self.key, boundary.warn)
+        click.get_current_context().call_on_close(repo.close)
+        return repo
 
     def emit(self, result: T, page: Callable[[T, Look], str], record: Callable[[T], dict[str, Any]]) -> None:
         """Write a result to stdout: its page, with ``--json`` its object."""

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from okto_change.approval import identity, trust
-from okto_change.approval.policy import Policy
+from okto_change.approval import opening
+from okto_change.approval.mirror import SHORT_PATIENCE, Mirror
 from okto_change.approval.safegit import GitFailed
 from okto_change.approval.workspace import Workspace
 from okto_change.errors import NotAuthorised, OktoError, PlanError, UsageError, WorkspaceError
+
+if TYPE_CHECKING:
+    # What judges is imported when it is asked for: `verify` fetches meanwhile.
+    from okto_change.approval.identity import Identity
+    from okto_change.approval.rulebook import Policy
 
 CHANGES = "changes"
 POLICY = ".okto-change/policy/"
@@ -30,7 +37,8 @@ def _keep_quiet(line: str) -> None:
 class Repository:
     """An open change repository. ``key`` names the signing key to prefer (a file), None to find it.
 
-    ``tell`` is called with a line for the person at the keyboard: that what is known may be old.
+    ``tell`` is called with a line for the person at the keyboard: that what is known may be old. Close it at the end, or
+    use it in a ``with`` statement: a git process answers for the mirror meanwhile.
     """
 
     def __init__(
@@ -42,22 +50,33 @@ class Repository:
         self._strict = False
         self.environ = os.environ if environ is None else environ
 
+    def __enter__(self) -> Repository:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what runs for this repository; it may be used again all the same."""
+        if "mirror" in self.__dict__:
+            self.mirror.close()
+
     @cached_property
     def workspace(self) -> Workspace:
         """The user's clone, for its status, staging and configuration; never a source of trust."""
         return Workspace(self.root)
 
     @cached_property
-    def mirror(self) -> trust.Mirror:
+    def mirror(self) -> Mirror:
         """The own bare copy that everything trusted is read from, fetched once per command.
 
         Where the remote cannot be reached, or shows a branch that went backwards, it stays as it was fetched last, and
         that is told. Raises WorkspaceError where nothing was ever fetched.
         """
-        mirror = trust.open_mirror(self.root, fetch=False)
+        mirror = opening.open_mirror(self.root, fetch=False)
         known = mirror.tip(mirror.protected_ref) is not None
         try:
-            mirror.refresh(patience=trust.SHORT_PATIENCE if known else None)
+            mirror.refresh(patience=SHORT_PATIENCE if known else None)
         except (GitFailed, NotAuthorised) as error:
             if not known:
                 raise
@@ -66,13 +85,24 @@ class Repository:
 
     def demand_fetched(self, command: str) -> None:
         """Fetch, or raise: what ``command`` does rests on nobody having rejected or revoked anything meanwhile."""
+        with self.fetching(command):
+            pass
+
+    @contextmanager
+    def fetching(self, command: str) -> Iterator[None]:
+        """Fetch like ``demand_fetched`` while the block runs, which may not look at the repository yet."""
         self._strict = True
         if "mirror" in self.__dict__ and self.mirror.fetched:
+            yield
             return
+        self.close()
         for name in ("mirror", "protected_commit", "policy"):
             self.__dict__.pop(name, None)
         try:
-            self.mirror = trust.open_mirror(self.root)
+            mirror = opening.open_mirror(self.root, fetch=False)
+            with mirror.refreshing():
+                yield
+            self.mirror = mirror
         except GitFailed as error:
             error.faults += (
                 f"{command} needs the protected branch and the decisions as they are now: somebody may have rejected the "
@@ -92,6 +122,8 @@ class Repository:
         One that cannot be accepted stops what asks for a fresh word. Whatever else goes on by the one that was
         accepted last: nobody who may merge can hold somebody off a rollback.
         """
+        from okto_change.approval import trust
+
         try:
             return trust.read_policy(self.mirror, self.protected_commit)
         except OktoError as error:
@@ -101,8 +133,10 @@ class Repository:
             self._tell(f"{error.message}; going by the policy as it was accepted at {accepted[:12]}")
             return trust.read_policy(self.mirror, accepted)
 
-    def signer(self, among: Policy | None = None) -> identity.Identity:
+    def signer(self, among: Policy | None = None) -> Identity:
         """Return who signs here: the person of the policy (or of ``among``) with a key at hand. Raises KeyUnusable."""
+        from okto_change.approval import identity
+
         key = self.key or self.environ.get("OKTO_CHANGE_KEY") or None
         return identity.whoami(among or self.policy, key, configured=self.workspace.signing_key())
 
@@ -188,7 +222,7 @@ def _matching(part: str, known: tuple[str, ...]) -> tuple[str, ...]:
     return (part,) if part in known else tuple(change for change in known if part in change)
 
 
-def _age(mirror: trust.Mirror) -> str:
+def _age(mirror: Mirror) -> str:
     """Return how old the mirror is: ``3 hours ago (2026-11-22 14:02Z)``."""
     at = mirror.memory.fetched_at
     if at is None:

@@ -61,9 +61,16 @@ EVENTS: Played = (
 )
 
 
-def open_repository(path: Path, key: str | None, tell: Callable[[str], None]) -> tuple[Path, str | None]:
+class Opened(tuple[Path, str | None]):
+    """What the commands open, and close."""
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+def open_repository(path: Path, key: str | None, tell: Callable[[str], None]) -> Opened:
     """What the commands pass on."""
-    return path, key
+    return Opened((path, key))
 
 
 def init(path: Path, *, name: str | None, person: str | None, key: str | None, sandbox: bool) -> tuple[str, ...]:

@@ -1,0 +1,64 @@
+"""The lock committed at HEAD, what it is of, and the ballot on it: what ``verify`` answers once it has fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+
+from okto_change.errors import NotAuthorised, Refused
+from okto_change.model import Ballot, Lock
+from okto_change.pipeline.counted import count_decisions
+from okto_change.pipeline.repository import CHANGES, Repository
+from okto_change.pipeline.stored import from_files, lock_path
+from okto_change.plan.compile import parse_lock
+from okto_change.plan.folder import sources
+
+
+def committed_ballot(repo: Repository, change: str, environment: str) -> Ballot:
+    """Return the ballot on the lock committed at HEAD; raises like ``verify``."""
+    change = repo.resolve(change)
+    entry = repo.policy.environment(environment)
+    commit = repo.mirror.head_commit()
+    files = repo.committed_files(commit, change)
+    place = f"{CHANGES}/{change}/{lock_path(environment)}"
+    if lock_path(environment) not in files:
+        raise Refused(
+            "the change has no lock for this environment", where=place,
+            hint=f"run `okto-change lock {change} --env {environment}` and commit the file",
+        )  # fmt: skip
+    lock = parse_lock(files[lock_path(environment)])
+    _demand_same_sources(lock, files, place)
+    _demand_same_place(lock, change, environment, repo.policy.repo, entry.target_entries(), place)
+    report = from_files(files, lock)
+    dry_run = report.dry_run if report else None
+    return count_decisions(
+        repo, entry, lock, commit=commit, facts_sha256=dry_run.facts_sha256 if dry_run else None,
+        report_sha256=report.sha256 if report else None, risk=dry_run.risk if dry_run else lock.risk,
+    )  # fmt: skip
+
+
+def _demand_same_sources(lock: Lock, files: Mapping[str, bytes], place: str) -> None:
+    written = {path: sha256(content).hexdigest() for path, content in sources(files).items()}
+    locked = {path: found for path, found, _ in lock.sources}
+    different = sorted(path for path in written.keys() | locked.keys() if written.get(path) != locked.get(path))
+    if different:
+        raise Refused(
+            "the sources changed since they were locked", where=place, faults=tuple(different),
+            hint=f"run `okto-change lock {lock.change} --env {lock.environment}`, commit, and have it approved",
+        )  # fmt: skip
+
+
+def _demand_same_place(
+    lock: Lock, change: str, environment: str, repo: str, targets: Mapping[str, Mapping[str, object]], place: str
+) -> None:
+    odd = [
+        name for name, said, wanted in (
+            ("change", lock.change, change), ("environment", lock.environment, environment), ("repository", lock.repo, repo),
+        ) if said != wanted
+    ]  # fmt: skip
+    odd += [f"target {name}" for name, entry in lock.targets.items() if dict(entry) != targets.get(name)]
+    if odd:
+        raise NotAuthorised(
+            f"the lock is of another {', '.join(odd)} than the policy's", where=place,
+            hint=f"run `okto-change lock {change} --env {environment}`, commit, and have it approved",
+        )  # fmt: skip
