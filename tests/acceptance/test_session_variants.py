@@ -152,6 +152,8 @@ def test_two_terminals_apply_once_and_the_second_is_told_who_works(market: Shop)
     told_or_late(second)
     states = {one["change"]: one for one in running}
     assert states["slow"]["state"] in {"running", "applied"}, "never 'rolled back' while it runs"
+    if states["slow"]["state"] == "running":
+        assert states["slow"]["concern"] == "running now" and "runs it since" in states["slow"]["detail"]
     starts = "SELECT count(*) FROM okto_change.entry WHERE change = 'slow' AND kind = 'run started'"
     assert query(market, starts, "sandbox") == [(1,)]
 

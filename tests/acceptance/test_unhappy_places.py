@@ -182,7 +182,7 @@ def test_a_server_that_cannot_be_reached_is_explained_for_every_command(locked: 
         (dry_run, {"SANDBOX_LEDGER": "host=127.0.0.1 port=1 password=s3cr3t"}, ["is the server up"]),
         (apply, {"SANDBOX_LEDGER": ""}, ["SANDBOX_LEDGER is empty", "set SANDBOX_LEDGER"]),
         (apply, {"SANDBOX_LEDGER": "postgresql://u:s3cr3t@[::1"}, ["connection string cannot be read"]),
-        (("status", "--env", "production"), {"PGSERVICEFILE": str(other)}, ["its service is not defined"]),
+        (("audit", "log", "--env", "production"), {"PGSERVICEFILE": str(other)}, ["its service is not defined"]),
         (("rollback", CHANGE, "--env", "production"), {"PGSERVICEFILE": "/no/such/file"}, ["the service file"]),
     ):
         said = explained(locked.okto("ana", *arguments, expect=1, **variables), 1, "cannot connect to ledger", *words)
@@ -192,9 +192,9 @@ def test_a_server_that_cannot_be_reached_is_explained_for_every_command(locked: 
 def test_of_several_environments_the_one_that_is_silent_is_named(locked: Shop) -> None:
     """The others are shown all the same; exit code 1."""
     answer = locked.okto("ana", "status", "--json", expect=1, SANDBOX_LEDGER="host=127.0.0.1 port=1")
-    silent = [place for place in document(answer)["changes"] if place["state"] == "unknown"]
-    assert [place["environment"] for place in silent] == ["sandbox"]
-    assert "connection refused" in silent[0]["detail"]
+    (silent,) = document(answer)["silent"]
+    assert (silent["environment"], silent["target"]) == ("sandbox", "ledger")
+    assert "connection refused" in silent["message"]
 
 
 def test_a_config_root_that_is_not_there_is_no_missing_file(locked: Shop, tmp_path: Path) -> None:

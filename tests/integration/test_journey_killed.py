@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from okto_change.errors import Refused, Stuck, UsageError
-from okto_change.model import Result
+from okto_change.model import Concern, Result
 from tests.plugins.journey import EDIT, FIRST, STEPS, Bank
 
 
@@ -65,11 +65,13 @@ def test_status_after_a_kill_says_what_stands_and_what_to_do(bank: Bank) -> None
     bank.journey.killed("apply", "committed", "before")
     status = bank.journey.status()
     assert status.state.startswith("committing") and "okto-change apply" in str(status.next)
+    assert status.concern is Concern.STUCK
     with pytest.raises(Stuck):
         bank.journey.apply()
     status = bank.journey.status()
     assert status.state == "partly applied (no end was written)" and "unit 1 of run" in str(status.detail)
     assert "okto-change resume" in str(status.next) and "okto-change rollback" in str(status.next)
+    assert status.concern is Concern.PAUSED
 
 
 def test_a_rollback_right_after_a_kill_finds_out_by_itself(bank: Bank) -> None:

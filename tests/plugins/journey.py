@@ -131,7 +131,7 @@ class Journey:
 
     def status(self) -> ChangeStatus:
         """Return where the change stands, as ``okto-change status`` tells it."""
-        return pipeline.status(self.repository, "sandbox")[0]
+        return pipeline.status(self.repository, "sandbox").changes[0]
 
     def journal(self) -> tuple[Entry, ...]:
         """Return every entry, after a look at the whole chain."""

@@ -6,7 +6,6 @@ the branch; a review counts while it stands there, if its key was good when it w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -28,7 +27,7 @@ def owed(
     if environment.break_glass is None:
         return ()
     found = []
-    for change in sorted({*_broken(mirror, environment.name), *changes}):
+    for change in sorted({*mirror.decided(environment.name, "break-glass"), *changes}):
         decisions = examine(policy, mirror.decision_files(change, environment.name))
         found += debts(policy, environment.break_glass, change, environment.name, decisions)
     return tuple(sorted(found, key=lambda debt: debt.due))
@@ -61,19 +60,6 @@ def describe(debt: ReviewDebt, now: datetime) -> str:
     late = "is overdue since" if now >= debt.due else "is due by"
     return f"{debt.change}: the review of the glass that {debt.signer} broke for {debt.incident} {late} " \
            f"{debt.due:%Y-%m-%d %H:%MZ}: {lacking}"  # fmt: skip
-
-
-def _broken(mirror: Mirror, environment: str) -> set[str]:
-    # Names carry no authority; here they only say where to look. What okto-change runs, it has published by this name.
-    pattern = re.compile(
-        rf"decisions/([a-z0-9][a-z0-9-]*)/{re.escape(environment)}/[^/]*-break-glass-[0-9a-f]{{12}}\.signed"
-    )
-    tips = [tip for ref in mirror.approvals_refs if (tip := mirror.tip(ref))]
-    listings = [
-        mirror.git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", tip, "--", "decisions/") for tip in tips
-    ]
-    names = (name.decode("utf-8", "replace") for listing in listings for name in listing.split(b"\0"))
-    return {match[1] for name in names if (match := pattern.fullmatch(name))}
 
 
 def _about(policy: Policy, change: str, environment: str, decision: Decision) -> bool:

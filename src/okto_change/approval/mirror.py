@@ -159,6 +159,22 @@ class Mirror:
             places.append((_commit(commit), f"changes/{change}/approvals/{environment}"))
         return tree.decision_files(self.git, places)
 
+    def decided(self, environment: str, *decisions: str) -> set[str]:
+        """Return the changes of which the names of standing files say that one of ``decisions`` was made on them.
+
+        Names carry no authority; they only say where to look. What okto-change publishes has such a name.
+        """
+        kinds = "|".join(map(re.escape, decisions))
+        name = re.compile(
+            rf"decisions/([a-z0-9][a-z0-9-]*)/{re.escape(environment)}/[^/]*-(?:{kinds})-[0-9a-f]{{12}}\.signed"
+        )
+        tips = [tip for ref in self.approvals_refs if (tip := self.tip(ref))]
+        listings = [
+            self.git.run("ls-tree", "-r", "-z", "--name-only", "--full-tree", tip, "--", "decisions/") for tip in tips
+        ]
+        names = (found.decode("utf-8", "replace") for listing in listings for found in listing.split(b"\0"))
+        return {match[1] for found in names if (match := name.fullmatch(found))}
+
     def find_version(self, path: str, digest: str, *, commit: str | None = None) -> bytes | None:
         """Return the version of a file with this sha256, anywhere in the history of ``commit`` (default: protected)."""
         start = commit or self.commit(self.protected_ref)

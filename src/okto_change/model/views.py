@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
+from enum import StrEnum
 
 from okto_change.model.base import type_
 from okto_change.model.evidence import DryRun, Lock
@@ -149,11 +150,24 @@ class Reviews:
     owed: tuple[str, ...]
 
 
+class Concern(StrEnum):
+    """What a change asks of whoever is on call, the most urgent first."""
+
+    RUNNING = "running now"
+    STUCK = "stuck: a person must decide"
+    PAUSED = "paused or partly applied"
+    REVIEW = "review owed"
+    READY = "cleared and not run"
+    WAITING = "not cleared yet"
+    ENDED = "ended"
+
+
 @type_
 class ChangeStatus:
     """Where a change stands: ``state`` a lifecycle state, a sentence in ``detail``, a command in ``next``.
 
-    ``owed`` are the reviews of broken glass that are not complete, a line each.
+    ``owed`` are the reviews of broken glass that are not complete, ``missing`` is what stands between the change and its
+    run, a line each.
     """
 
     change: str
@@ -166,6 +180,27 @@ class ChangeStatus:
     detail: str | None = None
     next: str | None = None
     owed: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    concern: Concern = Concern.ENDED
+
+
+@type_
+class Silence:
+    """A target of an environment that gives no answer, what that hides (``hides``), and what to do about it."""
+
+    environment: str
+    target: str
+    message: str
+    hides: str
+    hint: str | None = None
+
+
+@type_
+class StatusBoard:
+    """Where every change stands, the most urgent first and the latest first among equals; and who could not be asked."""
+
+    changes: tuple[ChangeStatus, ...]
+    silent: tuple[Silence, ...] = ()
 
 
 @type_

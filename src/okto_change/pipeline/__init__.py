@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from okto_change.pipeline.deciding import approvals, decide
     from okto_change.pipeline.evidence import dry_run
     from okto_change.pipeline.glass import Emergency, review
-    from okto_change.pipeline.history import audit_log, audit_verify, doctor, show, status
+    from okto_change.pipeline.history import audit_log, audit_verify, doctor, show
+    from okto_change.pipeline.overview import status
     from okto_change.pipeline.pausing import pause
     from okto_change.pipeline.policing import policy_check, policy_sign, policy_signers
     from okto_change.pipeline.purging import purge
@@ -32,7 +33,8 @@ _HOMES = {
     "reverting": ("rollback", "rollback_preview", "redo", "redo_preview"),
     "glass": ("Emergency", "review"),
     "verifying": ("verify",),
-    "history": ("status", "show", "audit_log", "audit_verify", "doctor"),
+    "overview": ("status",),
+    "history": ("show", "audit_log", "audit_verify", "doctor"),
     "policing": ("policy_check", "policy_sign", "policy_signers"),
     "trusting": ("trust_init", "trust_show"),
     "pausing": ("pause",),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from hashlib import sha256
 
+from okto_change.approval.policy import Environment
 from okto_change.errors import NotAuthorised, Refused
 from okto_change.model import Ballot, Lock
 from okto_change.pipeline.counted import count_decisions
@@ -16,10 +18,14 @@ from okto_change.plan.folder import sources
 
 def committed_ballot(repo: Repository, change: str, environment: str) -> Ballot:
     """Return the ballot on the lock committed at HEAD; raises like ``verify``."""
-    change = repo.resolve(change)
-    entry = repo.policy.environment(environment)
-    commit = repo.mirror.head_commit()
-    files = repo.committed_files(commit, change)
+    return ballot_at(repo, repo.resolve(change), repo.policy.environment(environment), repo.mirror.head_commit())
+
+
+def ballot_at(
+    repo: Repository, change: str, entry: Environment, commit: str, used: AbstractSet[str] = frozenset()
+) -> Ballot:  # fmt: skip
+    """Return the ballot on the lock in ``commit``; ``used`` are decisions that runs used up. Raises like ``verify``."""
+    files, environment = repo.committed_files(commit, change), entry.name
     place = f"{CHANGES}/{change}/{lock_path(environment)}"
     if lock_path(environment) not in files:
         raise Refused(
@@ -32,7 +38,7 @@ def committed_ballot(repo: Repository, change: str, environment: str) -> Ballot:
     report = from_files(files, lock)
     dry_run = report.dry_run if report else None
     return count_decisions(
-        repo, entry, lock, commit=commit, facts_sha256=dry_run.facts_sha256 if dry_run else None,
+        repo, entry, lock, commit=commit, facts_sha256=dry_run.facts_sha256 if dry_run else None, used=used,
         report_sha256=report.sha256 if report else None, risk=dry_run.risk if dry_run else lock.risk,
     )  # fmt: skip
 

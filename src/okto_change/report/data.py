@@ -16,7 +16,6 @@ from okto_change.masking import mask_all
 from okto_change.model import (
     AuditReport,
     Ballot,
-    ChangeStatus,
     ChangeView,
     CheckReport,
     Decided,
@@ -32,6 +31,7 @@ from okto_change.model import (
     PolicySigned,
     Purge,
     Reviews,
+    StatusBoard,
     TrustView,
     UndoPreview,
 )
@@ -145,9 +145,12 @@ def undo_preview(preview: UndoPreview) -> Json:
     return _object("undo-preview", exit_code=verdict.preview_code(preview), **_fields(preview))
 
 
-def status(found: Sequence[ChangeStatus]) -> Json:
-    """``changes``: a list of ``{change, environment, title, state, run, at, digest, detail, next}``."""
-    return _object("status", changes=found)
+def status(board: StatusBoard) -> Json:
+    """``changes``: a list of ``{change, environment, title, state, concern, run, at, digest, detail, next, missing, owed}``.
+
+    And ``silent``: the targets that give no answer, ``{environment, target, message, hides, hint}``.
+    """
+    return _object("status", **_fields(board))
 
 
 def show(view: ChangeView) -> Json:

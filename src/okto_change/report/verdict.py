@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from okto_change.model import ChangeStatus, DryRun, Finding, Irreversible, Outcome, Result, Severity, UndoPreview
+from okto_change.model import DryRun, Finding, Irreversible, Outcome, Result, Severity, StatusBoard, UndoPreview
 
 OUTCOME_CODES = {
     Result.DONE: 0,
@@ -34,9 +34,9 @@ def preview_code(preview: UndoPreview) -> int:
     return OUTCOME_CODES[Result.CONFLICT] if preview.conflicts else 0
 
 
-def status_code(found: Iterable[ChangeStatus]) -> int:
-    """Return 1 if where something stands is unknown, else 0."""
-    return 1 if any(place.state == "unknown" for place in found) else 0
+def status_code(board: StatusBoard) -> int:
+    """Return 1 if a target gives no answer, so that the page may hide something, else 0."""
+    return 1 if board.silent else 0
 
 
 def findings_code(findings: Iterable[Finding]) -> int:

@@ -19,6 +19,7 @@ from okto_change.model import (
     ChangeStatus,
     ChangeView,
     CheckReport,
+    Concern,
     Decided,
     DecisionRequest,
     Diagnosis,
@@ -33,6 +34,7 @@ from okto_change.model import (
     Result,
     ReviewDebt,
     Reviews,
+    StatusBoard,
     UndoPreview,
 )
 from tests.unit.report import samples
@@ -199,16 +201,16 @@ def resume(repo: Any, run: str, *, watch: Watch) -> Outcome:
     return apply(repo, run, "production", watch=watch)
 
 
-def status(repo: Any, environment: str | None) -> tuple[ChangeStatus, ...]:
+def status(repo: Any, environment: str | None) -> StatusBoard:
     """One change; many where the environment is called so."""
     one = ChangeStatus(change=samples.CHANGE, environment="production", title=samples.TITLE, state="applied")
-    return (one,) * (800 if environment == "many" else 1)
+    return StatusBoard(changes=(replace(one, concern=Concern.READY),) * 800 if environment == "many" else (one,))
 
 
 def show(repo: Any, change: str) -> ChangeView:
     """The plan with one ballot."""
     return ChangeView(
-        plan=PLAN, path=f"changes/{samples.CHANGE}", statuses=status(repo, None), ballots=(samples.BALLOT,)
+        plan=PLAN, path=f"changes/{samples.CHANGE}", statuses=status(repo, None).changes, ballots=(samples.BALLOT,)
     )
 
 

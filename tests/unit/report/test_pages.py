@@ -11,6 +11,7 @@ import pytest
 from okto_change.model import (
     AuditReport,
     ChangeStatus,
+    Concern,
     Count,
     Decided,
     Diagnosis,
@@ -23,6 +24,8 @@ from okto_change.model import (
     NewChange,
     Quality,
     Result,
+    Silence,
+    StatusBoard,
     TableWrites,
     UndoProof,
 )
@@ -38,6 +41,16 @@ STATUS = ChangeStatus(
     change=samples.CHANGE, environment="production", title=samples.TITLE, state="applied", run="r1", at=samples.AT,
     detail="74 rows in 2 tables", next="okto-change rollback",
 )  # fmt: skip
+BOARD = StatusBoard(
+    changes=(
+        replace(STATUS, state="stuck", concern=Concern.STUCK),
+        replace(
+            STATUS, state="not cleared", concern=Concern.WAITING, run=None, at=None, missing=("dba: 1 more (dave)",)
+        ),
+        STATUS,
+    ),
+    silent=(Silence(environment="production", target="ledger", message="no route", hides="what ran", hint="call"),),
+)
 
 PAGES: list[tuple[Callable[[Any, Look], str], Any]] = [
     (text.dry_run, samples.GOOD),
@@ -48,8 +61,8 @@ PAGES: list[tuple[Callable[[Any, Look], str], Any]] = [
     (text.ballot, samples.BALLOT),
     (text.outcome, samples.DONE),
     (text.undo_preview, samples.AHEAD),
-    (text.status, (STATUS,)),
-    (text.status, ()),
+    (text.status, BOARD),
+    (text.status, StatusBoard(changes=())),
     (text.log, (ENTRY,)),
     (text.audit, AuditReport(environment="production", entries=7, head="sha256:1", problems=())),
     (text.audit, AuditReport(environment="production", entries=7, head="sha256:1", problems=("entry 5 was changed",))),
@@ -192,6 +205,19 @@ def test_what_was_decided_names_what_is_still_missing() -> None:
     assert "1 of approvers" in text.decided(made, "approve", Look())
     assert "nothing is missing" in text.decided(replace(made, missing=()), "approve", Look())
     assert "nothing is missing" not in text.decided(replace(made, missing=()), "reject", Look())
+
+
+def test_the_board_says_first_what_is_urgent_and_who_gives_no_answer() -> None:
+    """At two in the morning the first lines count; what ended comes last, the latest ten of it."""
+    ended = tuple(replace(STATUS, change=f"change-{number}") for number in range(14))
+    shown = text.status(replace(BOARD, changes=(*BOARD.changes[:2], *ended)), Look(width=100)).splitlines()
+    assert shown[0] == "ledger of production gives no answer: no route"
+    assert "1 stuck, 1 not cleared yet, 14 ended" in shown
+    headings = [line for line in shown if line.isupper()]
+    assert headings == ["STUCK: A PERSON MUST DECIDE", "NOT CLEARED YET", "ENDED"]
+    assert "  · dba: 1 more (dave)" in shown
+    assert sum(line.startswith("change-") for line in shown) == 10
+    assert shown[-1] == "and 4 changes that ended earlier: okto-change status --json"
 
 
 def test_an_outcome_names_conflicts_state_and_the_next_step() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from okto_change.model import ChangeView, Check, CheckReport, EditStep, LockWritten, NewChange, Where
 from okto_change.report.look import BAD, DIM, GOOD, STRONG, Cell, Look, Page
 from okto_change.report.text import parts
+from okto_change.report.text.board import standing
 from okto_change.report.text.decide import ballot
-from okto_change.report.text.outcome import status
 from okto_change.report.verdict import findings_code
 
 
@@ -80,7 +80,7 @@ def show(view: ChangeView, look: Look) -> str:
     if plan.checks:
         page.heading("CHECKS")
         page.columns([_check(check) for check in plan.checks])
-    pages = [page.render(look), status(view.statuses, look), *(ballot(each, look) for each in view.ballots)]
+    pages = [page.render(look), standing(view.statuses, look), *(ballot(each, look) for each in view.ballots)]
     return "\n".join(pages)
 
 

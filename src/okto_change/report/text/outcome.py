@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from okto_change.model import AuditReport, ChangeStatus, Diagnosis, Entry, Outcome, Result, UndoPreview
+from okto_change.model import AuditReport, Diagnosis, Entry, Outcome, Result, UndoPreview
 from okto_change.report import units
-from okto_change.report.look import BAD, CARE, DIM, GOOD, STRONG, Cell, Look, Page
+from okto_change.report.look import BAD, CARE, DIM, GOOD, Cell, Look, Page
 from okto_change.report.text import parts
 from okto_change.report.text.rows import add_changes
 
 RESULT_STYLE = {Result.DONE: GOOD, Result.ALREADY_APPLIED: GOOD, Result.NOTHING_TO_UNDO: GOOD, Result.UNDONE: CARE}
-
-STATE_STYLE = {
-    "applied": GOOD, "undone": DIM, "rolled back": DIM, "running": CARE, "committing": CARE, "undoing": CARE,
-    "committing the undo": CARE, "unknown": BAD, "partly applied": BAD, "stuck": BAD, "conflict": BAD,
-}  # fmt: skip
 
 SHORT = 60
 DATA_SHOWN = 5
@@ -72,21 +67,6 @@ def _after_preview(found: UndoPreview) -> str:
         return f"okto-change {'redo' if found.redo else 'rollback'} {place}"
     rest = "" if found.redo else f", or take back the rest with: okto-change rollback {place} --only-clean"
     return f"settle the conflicts by hand{rest}"
-
-
-def status(found: Sequence[ChangeStatus], look: Look) -> str:
-    """Return where each change stands in each environment, and the command that takes it on."""
-    page = Page()
-    if not found:
-        page.line(("no change was ever run here; for one that is proposed: okto-change show CHANGE", DIM))
-    for place in found:
-        style = STATE_STYLE.get(place.state.split(" (")[0], STRONG)
-        when = "" if place.at is None else f"  {units.moment(place.at)}"
-        place_of: list[Cell] = [(place.change, STRONG), (" → ", DIM), place.environment]
-        page.line(*place_of, "  ", (place.state.upper(), style), (when, DIM))
-        page.facts([("title", place.title), ("run", place.run), ("", place.detail), ("next", place.next)])
-        page.bullets(place.owed, style=CARE)
-    return page.render(look)
 
 
 def log(entries: Sequence[Entry], look: Look) -> str:
