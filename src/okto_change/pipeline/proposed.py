@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from okto_change.approval import policy as policies
 from okto_change.approval.policy import Environment
 from okto_change.errors import OktoError
 from okto_change.lifecycle import ChangeState
@@ -87,7 +86,8 @@ def _proposal(repo: Repository, entry: Environment, change: str, found: ChangeSt
 
 
 def _missing(ballot: Ballot) -> tuple[str, ...]:
-    return (*(policies.missing(ballot) or ballot.blocks), *ballot.notes)
+    """Return what blocks, without the number of the step that says it, and what else stands before a run."""
+    return (*(line.partition(": ")[2] for line in ballot.blocks), *ballot.notes)
 
 
 def _used(found: ChangeState | None) -> frozenset[str]:
