@@ -323,8 +323,10 @@ SELECT f.conname::text, f.conrelid, n.nspname::text, r.relname::text, f.confreli
 
 -- name: image_alone
 -- The tables among these that no statement can write through another table: no partitions, neither parents nor children.
+-- Without virtual generated columns: PostgreSQL 18 cannot read those from a transition table.
 SELECT c.oid FROM pg_catalog.pg_class AS c
  WHERE c.oid = ANY (%(oids)s) AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits AS i WHERE c.oid IN (i.inhrelid, i.inhparent))
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attgenerated = 'v')
 
 -- name: image_triggers
 -- Rows of pg_trigger that belong to a capture; their place tells whether anybody touched them.
