@@ -3,11 +3,12 @@
 # Each target makes its own virtual environment in .venv; PYTHON chooses the interpreter (3.11 or later).
 
 PYTHON ?= python3
+ROUNDS ?= 200
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint types cases property bench docs clean
+.PHONY: demo test lint types cases property hammer bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/okto-change demo
@@ -31,6 +32,10 @@ cases: $(VENV)/.test
 # Random schemas and scripts, a thousand of each (make test plays a dozen): run and undo change nothing.
 property: $(VENV)/.test
 	OKTO_PROPERTY_EXAMPLES=1000 $(BIN)/python -m pytest tests/property $(ARGS)
+
+# Writers hammer a table while it is changed and taken back, ROUNDS rounds each way of capturing (make test plays two).
+hammer: $(VENV)/.test
+	OKTO_HAMMER_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/integration/test_concurrency.py --timeout 0 -s $(ARGS)
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/startup.py
