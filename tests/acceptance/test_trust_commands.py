@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from hashlib import sha256
 from pathlib import Path
@@ -85,8 +86,10 @@ def test_a_rewritten_branch_is_accepted_by_pinning_again(shop: Shop) -> None:
     assert "went backwards" not in shop.okto("ana", "trust", "show").err
 
 
-def test_a_policy_becomes_strong_and_then_takes_two(shop: Shop) -> None:
-    """Both owners sign; one alone changes nothing, whatever is merged."""
+def test_a_policy_becomes_strong_and_then_takes_two(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both owners sign; one alone changes nothing, whatever is merged. ``ssh-keygen`` must agree."""
     pin(shop)
     write_version(shop, 2)
     missing = shop.okto("ana", "policy", "check", expect=1)
@@ -100,6 +103,14 @@ def test_a_policy_becomes_strong_and_then_takes_two(shop: Shop) -> None:
     assert '"version": 1' in shop.okto("bruno", "trust", "show", "--json").out
     shop.okto("bruno", "policy", "sign", "--yes", "2")
     shop.world.publish("bruno", "Sign it as well")
+    refusing = tmp_path / "ssh-keygen"
+    refusing.write_text("#!/bin/sh\nexit 255\n")
+    refusing.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+        told = shop.okto("ana", "trust", "show", "--json")
+    assert "ssh-keygen does not accept a signature by" in told.err
+    assert '"version": 1' in told.out
     assert '"version": 2' in shop.okto("ana", "trust", "show", "--json").out
 
 

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 from okto_change import digest
 from okto_change.approval import schema, signature
 from okto_change.approval.memory import Mark
 from okto_change.approval.rulebook import OWNERS, Policy
-from okto_change.errors import NotAuthorised
+from okto_change.approval.sshkeys import PublicKey
+from okto_change.errors import NotAuthorised, PlanError
 
 NAMESPACE = "policy@okto-change"
 LARGEST = 4096
@@ -66,6 +68,23 @@ def current(files: Mapping[str, bytes], now: datetime, *, pin: Mark | None = Non
     return policy
 
 
+def keys(files: Mapping[str, bytes]) -> frozenset[PublicKey]:
+    """Return every key of every person in any version that can be read."""
+    found, held = versions(files), set[PublicKey]()
+    for number in found:
+        with suppress(PlanError):
+            held |= {one.key for person in _read(found, number).people.values() for one in person.keys}
+    return frozenset(held)
+
+
+def signing_key(content: bytes, armor: bytes) -> PublicKey | None:
+    """Return the key whose valid signature over a version's ``content`` this is; None if it is none."""
+    try:
+        return signature.verify(content, armor, NAMESPACE).key if len(armor) <= LARGEST else None
+    except ValueError:
+        return None
+
+
 def signers(policy: Policy, content: bytes, armors: Iterable[bytes], now: datetime) -> frozenset[str]:
     """Return the policy owners of ``policy`` whose valid signature over ``content`` is among ``armors``."""
     return frozenset(person for armor in armors if (person := _signer(policy, content, armor, now)))
@@ -101,7 +120,7 @@ def _signer(policy: Policy, content: bytes, armor: bytes, now: datetime) -> str 
     owner = policy.owner(signed.key)
     if owner is None or owner[1].fault(now) or owner[0].name not in policy.groups.get(OWNERS, ()):
         return None
-    if signed.key.is_security_key and not signed.flags & signature.TOUCHED:
+    if owner[1].lacks(signed.proven):
         return None
     return owner[0].name
 

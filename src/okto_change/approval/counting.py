@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from okto_change.approval.decisions import Decision
-from okto_change.approval.matching import matching, needs
-from okto_change.approval.rulebook import Rule
+from okto_change.approval.matching import matching, needs, proofs
+from okto_change.approval.rulebook import WITHOUT, Rule
 from okto_change.approval.standing import STICKY, Situation, foreign, ineligible
 from okto_change.approval.statement import Statement
 from okto_change.model import Ballot, BallotLine, Need
@@ -227,9 +227,19 @@ class _Counting:
                 self._reasons[index] = f"{person} is not in the group {statement.role or '(none)'} that it is given for"
             elif statement.role not in self._need:
                 self._reasons[index] = f"no rule asks for the group {statement.role} that it is given for"
+            elif lacking := self._unproven(index):
+                self._reasons[index] = lacking
             else:
                 counted[person] = index
         return counted
+
+    def _unproven(self, index: int) -> str | None:
+        """Say what a matching rule wants an approval signed with, and it is not."""
+        asked = proofs(self._rules).get(self._statement(index).role, {})
+        lacking = [word for word in asked if word not in self._decisions[index].proven]
+        if not lacking:
+            return None
+        return f"it is signed {WITHOUT[lacking[0]]}: the rule {asked[lacking[0]]} asks for a security key and its {lacking[0]}"
 
     def _vetoes(self, eligible: list[int], latest: Mapping[str, int]) -> list[int]:
         # Those who could approve an ordinary run keep their veto when the glass is broken: it lowers no refusal.
@@ -256,12 +266,15 @@ class _Counting:
         )
 
     def _needs(self, roles: Mapping[str, str], excluded: Mapping[str, str]) -> tuple[Need, ...]:
-        policy, now = self._situation.policy, self._situation.now
+        policy, now, asked = self._situation.policy, self._situation.now, proofs(self._rules)
         free = {name for name, person in policy.people.items() if person.can_sign(now)} - excluded.keys() - roles.keys()
         return tuple(
             Need(
                 group=group, need=need, have=sum(role == group for role in roles.values()),
-                candidates=tuple(name for name in policy.groups[group] if name in free),
+                candidates=tuple(
+                    name for name in policy.groups[group]
+                    if name in free and policy.people[name].can_sign(now, touching=bool(asked.get(group)))
+                ),
             )
             for group, need in self._need.items()
         )  # fmt: skip

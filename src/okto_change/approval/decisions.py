@@ -22,7 +22,8 @@ from okto_change.model.base import type_
 class Decision:
     """A decision file after its signature was checked. ``person`` None: nobody known signed it, see ``problem``.
 
-    ``statement`` None with a person: validly signed but not understood, which blocks. ``id`` is the statement's id.
+    ``statement`` None with a person: validly signed but not understood, which blocks. ``id`` is the statement's id,
+    ``proven`` what a security key vouched for.
     """
 
     file: str
@@ -32,6 +33,7 @@ class Decision:
     key: PersonKey | None = None
     statement: Statement | None = None
     problem: str | None = None
+    proven: tuple[str, ...] = ()
 
     @property
     def not_understood(self) -> bool:
@@ -73,8 +75,8 @@ def _attribute(
         problem = f"signed with the unknown key {signed.key.fingerprint}"
         return Decision(file=file.file, at_tip=file.at_tip, problem=problem)
     person, key = owner
-    if signed.key.is_security_key and not signed.flags & signature.TOUCHED:
-        problem = f"{person.name}'s security key signed it without being touched"
+    if fault := key.lacks(signed.proven):
+        problem = f"{person.name}'s security key signed it {fault}"
         return Decision(file=file.file, at_tip=file.at_tip, problem=problem)
     if second_opinion and sshkeygen.second_opinion(content, armor, signed.key) is False:
         raise NotAuthorised(
@@ -82,7 +84,12 @@ def _attribute(
             hint="somebody may be attacking the verification itself; keep the file and report it",
         )
     signed_by = Decision(
-        file=file.file, at_tip=file.at_tip, id=statement.identify(content), person=person.name, key=key
+        file=file.file,
+        at_tip=file.at_tip,
+        id=statement.identify(content),
+        person=person.name,
+        key=key,
+        proven=signed.proven,
     )
     try:
         return replace(signed_by, statement=statement.parse(content))

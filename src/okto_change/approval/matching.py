@@ -28,6 +28,15 @@ def needs(rules: tuple[Rule, ...]) -> dict[str, int]:
     return need
 
 
+def proofs(rules: tuple[Rule, ...]) -> dict[str, dict[str, str]]:
+    """Return what approvals for each group must be signed with (``touch``, ``pin``), and the rule that asks for it."""
+    asked: dict[str, dict[str, str]] = {}
+    for rule in rules:
+        for group in rule.require:
+            asked.setdefault(group, {}).update(dict.fromkeys(rule.signed_with, rule.id))
+    return asked
+
+
 def executors(rules: tuple[Rule, ...], environment: Environment) -> tuple[Execute, ...]:
     """Return everything that is asked of whoever runs the change: by the environment, and by each rule."""
     return (environment.execute, *(rule.execute for rule in rules if rule.execute is not None))

@@ -10,15 +10,28 @@ from okto_change.approval.sshkeys import PublicKey
 from okto_change.errors import PlanError, UsageError
 from okto_change.model.base import type_
 
+WITHOUT = {"touch": "without being touched", "pin": "without its PIN"}
+"""what a security key did not vouch for, in words"""
+
 
 @type_
 class PersonKey:
-    """A person's key and when it counts; ``valid_until`` and ``revoked`` None mean never."""
+    """A person's key and when it counts; ``valid_until`` and ``revoked`` None mean never.
+
+    ``require`` is what a security key must vouch for in each signature: ``touch``, ``pin``.
+    """
 
     key: PublicKey
     valid_from: datetime
     valid_until: datetime | None
     revoked: datetime | None
+    require: tuple[str, ...] = ()
+
+    def lacks(self, proven: tuple[str, ...]) -> str | None:
+        """Say what a signature by this key lacks, given what it has ``proven``; None if nothing. A touch is always asked."""
+        asked = ("touch", *self.require) if self.key.is_security_key else self.require
+        missing = tuple(word for word in asked if word not in proven)
+        return WITHOUT[missing[0]] if missing else None
 
     def fault(self, at: datetime) -> str | None:
         """Say why the key does not count at ``at``; None if it does. A revoked key never counts."""
@@ -39,9 +52,9 @@ class Person:
     emails: tuple[str, ...]
     keys: tuple[PersonKey, ...]
 
-    def can_sign(self, at: datetime) -> bool:
-        """Whether any key of theirs counts at ``at``."""
-        return any(key.fault(at) is None for key in self.keys)
+    def can_sign(self, at: datetime, *, touching: bool = False) -> bool:
+        """Whether any key of theirs counts at ``at``; with ``touching``, any security key."""
+        return any(key.fault(at) is None and (not touching or key.key.is_security_key) for key in self.keys)
 
 
 @type_
@@ -198,6 +211,8 @@ class Rule:
     require: Mapping[str, int]
     when_rows: int | None = None
     execute: Execute | None = None
+    signed_with: tuple[str, ...] = ()
+    """what a security key must vouch for in the approvals of these groups: ``touch``, ``pin``"""
 
 
 @type_

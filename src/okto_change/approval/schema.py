@@ -25,6 +25,7 @@ from okto_change.approval.rulebook import (
     Window,
 )
 from okto_change.approval.sshkeys import PublicKey, parse_line
+from okto_change.approval.sshsig import PROOFS
 from okto_change.model import Risk, StatementKind
 from okto_change.strictyaml import Faults, Node
 
@@ -103,7 +104,7 @@ class _Reader(Fields):
         return Person(name=name, emails=emails, keys=keys)
 
     def _key(self, person: str, node: Node) -> PersonKey | None:
-        part = self.fields(node, "key valid_from", "valid_until revoked")
+        part = self.fields(node, "key valid_from", "valid_until revoked require")
         line = part.get("key")
         if line is None:
             return None
@@ -120,7 +121,13 @@ class _Reader(Fields):
         since, until = self.moment(part.get("valid_from")) or epoch, self.moment(part.get("valid_until"))
         if until is not None and until <= since:
             self.expected(part["valid_until"], "a moment after valid_from")
-        return PersonKey(key=key, valid_from=since, valid_until=until, revoked=self.moment(part.get("revoked")))
+        require = self.known(part.get("require"), PROOFS, "proof (touch, pin)")
+        if require and not key.is_security_key:
+            self.expected(
+                part["require"], "a security key here (sk-ssh-ed25519, sk-ecdsa): only those vouch for touch and PIN"
+            )
+        revoked = self.moment(part.get("revoked"))
+        return PersonKey(key=key, valid_from=since, valid_until=until, revoked=revoked, require=require)
 
     def _environment(self, name: str, node: Node, groups: Mapping[str, Any]) -> Environment:
         part = self.fields(
@@ -233,7 +240,7 @@ class _Reader(Fields):
         return rules
 
     def _rule(self, node: Node, groups: Mapping[str, Any], environments: Mapping[str, Any]) -> Rule:
-        part = self.fields(node, "id require", "when execute")
+        part = self.fields(node, "id require", "when execute signed_with")
         when = self.fields(part.get("when"), "", "env risk objects paths kind rows")
         pattern = re.compile(r"\S+")
         return Rule(
@@ -245,6 +252,7 @@ class _Reader(Fields):
             when_kind=self.known(when.get("kind"), KINDS, "kind"),
             when_rows=self.number(when.get("rows"), 1, 999_999_999, "a number of rows", 0) or None,
             require=self.numbers(part.get("require"), groups),
+            signed_with=self.known(part.get("signed_with"), PROOFS, "proof (touch, pin)"),
             execute=self._execute(part["execute"], groups, author=True) if "execute" in part else None,
         )
 

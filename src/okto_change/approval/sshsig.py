@@ -23,6 +23,8 @@ BEGIN = "-----BEGIN SSH SIGNATURE-----"
 END = "-----END SSH SIGNATURE-----"
 TOUCHED = 0x01
 PIN_GIVEN = 0x04
+PROOFS = {"touch": TOUCHED, "pin": PIN_GIVEN}
+"""what a policy may ask of a signature -> the flag of a security key that says so"""
 
 _ARMOR = re.compile(rf"{BEGIN}\n((?:[A-Za-z0-9+/]{{70}}\n)*[A-Za-z0-9+/=]{{1,70}}\n){END}\n", re.ASCII)
 _MAGIC = b"SSHSIG"
@@ -53,6 +55,11 @@ class Signature:
     value: bytes
     flags: int = 0
     counter: int = 0
+
+    @property
+    def proven(self) -> tuple[str, ...]:
+        """What a security key vouches for: that it was touched, that its PIN was given; nothing for any other key."""
+        return tuple(word for word, flag in PROOFS.items() if self.key.is_security_key and self.flags & flag)
 
 
 def parse(armor: bytes) -> Signature:

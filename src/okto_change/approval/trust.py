@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from okto_change.approval import chain, schema
+from okto_change.approval import chain, schema, sshkeygen
 from okto_change.approval import mirror as mirrors
 from okto_change.approval.memory import Mark
 from okto_change.approval.mirror import APPROVALS, HEAD, SHORT_PATIENCE, Mirror
@@ -53,6 +53,8 @@ def read_policy(mirror: Mirror, commit: str | None = None) -> Policy:
         pin = seen = None
     policy = chain.current(found, datetime.now(UTC), pin=pin, seen=seen if commit in (None, tip) else None)
     _demand_ours(mirror, policy)
+    judged = seen if commit in (None, tip) else None
+    _demand_second_opinion(found, max((mark.version for mark in (pin, judged) if mark), default=0))
     if commit in (None, tip):
         _remember(mirror, policy, tip)
     if policy.approvals_refs != mirror.approvals_refs:
@@ -60,6 +62,23 @@ def read_policy(mirror: Mirror, commit: str | None = None) -> Policy:
         if mirror.fetched:
             mirror.refresh()
     return policy
+
+
+def _demand_second_opinion(files: Mapping[str, bytes], after: int) -> None:
+    """Raise NotAuthorised where ``ssh-keygen`` refuses a signature by a known key that is valid to us, over a newer version."""
+    versions = {number: found for number, found in chain.versions(files).items() if number > after}
+    armors = [(content, one) for number, (_, content) in versions.items() for one in chain.signatures(files, number)]
+    if not armors:
+        return
+    keys = chain.keys(files)
+    for content, armor in armors:
+        key = chain.signing_key(content, armor)
+        if key is not None and key in keys and sshkeygen.second_opinion(content, armor, key, chain.NAMESPACE) is False:
+            raise NotAuthorised(
+                f"ssh-keygen does not accept a signature by {key.fingerprint} over the policy, which looks valid here",
+                where=POLICIES,
+                hint="somebody may be attacking the verification itself; keep the file and report it",
+            )
 
 
 def newest(mirror: Mirror) -> Policy:

@@ -125,6 +125,7 @@ def approvals(repo: Repository, change: str, environment: str, *, to_run: bool =
 
     The lock is the one at HEAD, or with ``to_run`` the one that ``apply`` would run.
     """
+    repo.tell_what_ends()
     change = repo.resolve(change)
     if to_run:
         source = read_source(repo, change, environment)

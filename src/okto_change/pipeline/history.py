@@ -89,6 +89,7 @@ def _recorded(repo: Repository, entry: Environment) -> tuple[dict[str, str], tup
 
 def doctor(repo: Repository, environment: str) -> tuple[Diagnosis, ...]:
     """Look at each target of an environment; a target that cannot be reached is a finding, not an error."""
+    repo.tell_what_ends()
     entry = repo.policy.environment(environment)
     found: list[Diagnosis] = []
     for target in entry.targets.values():

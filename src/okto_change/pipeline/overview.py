@@ -27,6 +27,7 @@ def status(repo: Repository, environment: str | None) -> StatusBoard:
 
     A target out of reach is named, with what that hides. Raises JournalBroken for a journal that tells no true story.
     """
+    repo.tell_what_ends()
     names = [environment] if environment else sorted(repo.policy.environments)
     boards = [board(repo, repo.policy.environment(name)) for name in names]
     changes = (change for each in boards for change in each.changes)

@@ -133,6 +133,13 @@ class Repository:
             self._tell(f"{error.message}; going by the policy as it was accepted at {accepted[:12]}")
             return trust.read_policy(self.mirror, accepted)
 
+    def tell_what_ends(self) -> None:
+        """Tell that the policy or somebody's last key ends soon."""
+        from okto_change.approval.ending import ending
+
+        for line in ending(self.policy, datetime.now(UTC)):
+            self._tell(line)
+
     def signer(self, among: Policy | None = None) -> Identity:
         """Return who signs here: the person of the policy (or of ``among``) with a key at hand. Raises KeyUnusable."""
         from okto_change.approval import identity

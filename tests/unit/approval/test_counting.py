@@ -283,6 +283,34 @@ def test_a_security_key_must_be_touched() -> None:
     assert "without being touched" in reason(taken)
 
 
+def test_a_key_can_owe_its_pin() -> None:
+    """Whoever finds a plugged-in key and touches it does not know its PIN."""
+    key = security_key()
+    keys = {name: other.line for name, other in PEOPLE.items()} | {"bruno": key.line}
+    who = people(keys).replace(f'"{key.line}"', f'"{key.line}", require: [touch, pin]')
+    policy = make_policy(who=who)
+    assert take([SUBMIT, OWNER, make_file("bruno", "approve", "dba", key=key, flags=5)], policy=policy).cleared
+    for flags, lacking in ((1, "without its PIN"), (4, "without being touched"), (0, "without being touched")):
+        taken = take([SUBMIT, OWNER, make_file("bruno", "approve", "dba", key=key, flags=flags)], policy=policy)
+        assert lacking in reason(taken)
+        assert not taken.cleared
+
+
+def test_a_rule_can_ask_its_groups_for_security_keys() -> None:
+    """An ordinary key, which malware can copy, approves nothing where a rule asks for touch and PIN."""
+    key = security_key()
+    keys = {name: other.line for name, other in PEOPLE.items()} | {"bruno": key.line}
+    rules = "rules: [{id: all, require: {owners: 1}}, {id: hard, require: {dba: 1}, signed_with: [touch, pin]}]\n"
+    policy = make_policy(who=people(keys), rules=rules)
+    assert take([SUBMIT, OWNER, make_file("bruno", "approve", "dba", key=key, flags=5)], policy=policy).cleared
+    without = take([SUBMIT, OWNER, make_file("bruno", "approve", "dba", key=key)], policy=policy)
+    ordinary = take([SUBMIT, OWNER, make_file("carla", "approve", "dba")], policy=policy)
+    assert "without its PIN: the rule hard" in reason(without)
+    assert "without being touched: the rule hard" in reason(ordinary)
+    assert not without.cleared and not ordinary.cleared
+    assert need(ordinary, "dba") == (0, 1, ("bruno",))
+
+
 def test_an_approval_counts_for_one_run() -> None:
     """Statements that an earlier run used do not count again, unless the environment says so."""
     used = {decision.id for decision in judge([DBA])}

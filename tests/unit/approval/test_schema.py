@@ -114,6 +114,15 @@ def test_a_key_that_ends_before_it_begins_is_a_fault() -> None:
     assert "a moment after valid_from" in faults_of(policy_text(who=people(more=", valid_until: 2025-01-01T00:00:00Z")))
 
 
+def test_only_a_security_key_can_owe_touch_and_pin() -> None:
+    with pytest.raises(PlanError) as error:
+        make_policy(who=people(more=", require: [pin]"))
+    assert "expected a security key here" in error.value.faults[0]
+    with pytest.raises(PlanError) as error:
+        make_policy(rules="rules: [{id: all, require: {dba: 1}, signed_with: [fingerprint]}]\n")
+    assert "touch, pin" in error.value.faults[0]
+
+
 def test_an_unusable_key_is_a_fault_with_its_line() -> None:
     """What is no key, or no allowed one, is said where it stands."""
     assert "policy.yaml:7: expected an SSH public key" in faults_of(policy_text(who=people({"ana": "ssh-dss AAAA"})))
