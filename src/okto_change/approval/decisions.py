@@ -52,10 +52,20 @@ def examine(policy: Policy, files: Iterable[DecisionFile], *, second_opinion: bo
     With ``second_opinion``, ``ssh-keygen`` (where there is one) must agree with every accepted signature; raises
     NotAuthorised where it does not.
     """
-    return tuple(_examine(policy, file, second_opinion) for file in files)
+    if not second_opinion:
+        return tuple(_examine(policy, file, None) for file in files)
+    with sshkeygen.Opinions() as opinions:
+        found = tuple(_examine(policy, file, opinions) for file in files)
+        refused = opinions.refused()
+    if refused:
+        raise NotAuthorised(
+            f"ssh-keygen does not accept the signature of {refused[0]}, which looks valid here",
+            hint="somebody may be attacking the verification itself; keep the file and report it",
+        )
+    return found
 
 
-def _examine(policy: Policy, file: DecisionFile, second_opinion: bool) -> Decision:
+def _examine(policy: Policy, file: DecisionFile, opinions: sshkeygen.Opinions | None) -> Decision:
     if file.content is None or file.problem:
         return Decision(file=file.file, at_tip=file.at_tip, problem=file.problem or "it was not read")
     try:
@@ -63,12 +73,13 @@ def _examine(policy: Policy, file: DecisionFile, second_opinion: bool) -> Decisi
         signed = signature.verify(content, armor)
     except ValueError as error:
         return Decision(file=file.file, at_tip=file.at_tip, problem=str(error))
-    return _attribute(policy, file, content, armor, signed, second_opinion)
+    found = _attribute(policy, file, content, signed)
+    if opinions is not None and found.person is not None:
+        opinions.ask(file.file, content, armor, signed.key)
+    return found
 
 
-def _attribute(
-    policy: Policy, file: DecisionFile, content: bytes, armor: bytes, signed: signature.Signature, second_opinion: bool
-) -> Decision:
+def _attribute(policy: Policy, file: DecisionFile, content: bytes, signed: signature.Signature) -> Decision:
     """Tie a valid signature to the person whose key made it, then read what was signed."""
     owner = policy.owner(signed.key)
     if owner is None:
@@ -78,11 +89,6 @@ def _attribute(
     if fault := key.lacks(signed.proven):
         problem = f"{person.name}'s security key signed it {fault}"
         return Decision(file=file.file, at_tip=file.at_tip, problem=problem)
-    if second_opinion and sshkeygen.second_opinion(content, armor, signed.key) is False:
-        raise NotAuthorised(
-            f"ssh-keygen does not accept the signature of {file.file}, which looks valid here",
-            hint="somebody may be attacking the verification itself; keep the file and report it",
-        )
     signed_by = Decision(
         file=file.file,
         at_tip=file.at_tip,

@@ -16,6 +16,10 @@ from okto_change.errors import KeyUnusable
 
 PATIENCE = 120
 """seconds for a person to touch a key or type a passphrase"""
+LONGEST = 30
+"""seconds for a second opinion"""
+AT_ONCE = 8
+"""signatures that are asked about at once"""
 _KEPT = (
     "PATH", "HOME", "USER", "TERM", "TMPDIR",
     "SSH_AUTH_SOCK", "SSH_SK_PROVIDER", "SSH_ASKPASS", "DISPLAY", "WAYLAND_DISPLAY",
@@ -44,20 +48,63 @@ def sign(statement: bytes, key: Path | str, *, namespace: str = NAMESPACE, inter
     return done.stdout
 
 
-def second_opinion(statement: bytes, armor: bytes, key: PublicKey, namespace: str = NAMESPACE) -> bool | None:
-    """Return what ``ssh-keygen -Y verify`` says of a signature by ``key``; None where there is no ssh-keygen."""
-    tool = shutil.which("ssh-keygen")
-    if tool is None:
-        return None
-    with tempfile.TemporaryDirectory(prefix="okto-change-") as folder:
-        signers, signature = Path(folder, "signers"), Path(folder, "signature")
+class Opinions:
+    """Asks ``ssh-keygen -Y verify`` about signatures, several at once, while somebody does something else.
+
+    Used in a ``with`` statement, which ends what still runs. Where there is no ssh-keygen, nobody has another opinion.
+    """
+
+    def __init__(self) -> None:
+        self._tool = shutil.which("ssh-keygen")
+        self._asked: list[tuple[str, subprocess.Popen[bytes]]] = []
+
+    def __enter__(self) -> Opinions:
+        self._folder = tempfile.TemporaryDirectory(prefix="okto-change-")
+        return self
+
+    def __exit__(self, *given: object) -> None:
+        for _, process in self._asked:
+            process.kill()
+            process.wait()
+        self._folder.cleanup()
+
+    def ask(self, name: str, statement: bytes, armor: bytes, key: PublicKey, namespace: str = NAMESPACE) -> None:
+        """Begin to ask about a signature by ``key``, which ``name`` stands for."""
+        if self._tool is None:
+            return
+        if len(self._asked) >= AT_ONCE:
+            _agrees(self._asked[-AT_ONCE][1])
+        base = Path(self._folder.name, str(len(self._asked)))
+        signers, signature, content = (base.with_suffix(end) for end in (".signers", ".sig", ".json"))
         signers.write_text(f'signer namespaces="{namespace}" {key.line}\n', encoding="ascii")
         signature.write_bytes(armor)
-        command = [tool, "-Y", "verify", "-q", "-f", str(signers), "-I", "signer", "-n", namespace]
-        done = subprocess.run(
-            [*command, "-s", str(signature)], input=statement, capture_output=True, env=_environment(False),
-            timeout=30, check=False)  # fmt: skip
-    return done.returncode == 0
+        content.write_bytes(statement)
+        command = [self._tool, "-Y", "verify", "-q", "-f", str(signers), "-I", "signer", "-n", namespace]
+        with content.open("rb") as stdin:
+            process = subprocess.Popen(
+                [*command, "-s", str(signature)], stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                env=_environment(False))  # fmt: skip
+        self._asked.append((name, process))
+
+    def refused(self) -> tuple[str, ...]:
+        """Wait for every answer; return the names of the signatures that ``ssh-keygen`` does not accept."""
+        return tuple(name for name, process in self._asked if not _agrees(process))
+
+
+def _agrees(process: subprocess.Popen[bytes]) -> bool:
+    try:
+        return process.wait(LONGEST) == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def second_opinion(statement: bytes, armor: bytes, key: PublicKey, namespace: str = NAMESPACE) -> bool | None:
+    """Return what ``ssh-keygen -Y verify`` says of a signature by ``key``; None where there is no ssh-keygen."""
+    if shutil.which("ssh-keygen") is None:
+        return None
+    with Opinions() as opinions:
+        opinions.ask("it", statement, armor, key, namespace)
+        return not opinions.refused()
 
 
 def agent_keys() -> tuple[str, ...]:

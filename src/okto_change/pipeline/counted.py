@@ -18,7 +18,9 @@ def count_decisions(
     report_sha256: str | None, risk: Risk, used: AbstractSet[str] = frozenset(),
 ) -> Ballot:  # fmt: skip
     """Return the ballot on ``lock`` as committed in ``commit``; ``used`` are statements that runs used up."""
-    decisions = policies.examine(repo.policy, repo.mirror.decision_files(lock.change, environment.name))
+    decisions = policies.examine(
+        repo.policy, repo.mirror.decision_files(lock.change, environment.name), second_opinion=True
+    )
     return policies.ballot(
         repo.policy, lock, decisions, datetime.now(UTC), facts_sha256=facts_sha256, report_sha256=report_sha256,
         consumed=used, risk=risk, overdue=glass.overdue(repo, environment),
