@@ -80,6 +80,7 @@ def clear(
         )  # fmt: skip
     return Clearance(
         lock=lock, policy_sha256=policy.sha256, policy_version=policy.version, commit=commit, statements=counted.used,
+        spent=counted.spent,
         counted=counted.counted, submitters=counted.submitters, executor=executor, at=now,
         broken=counted.broken.get(executor or "") if emergency else None, seal=SEAL,
     )  # fmt: skip

@@ -21,7 +21,8 @@ from okto_change.model.base import type_
 
 @type_
 class Count:
-    """The result of counting: ``counted`` maps people to the group they count for, ``used`` has the ids that counted.
+    """The result of counting: ``counted`` maps people to the group they count for, ``used`` has the ids that counted,
+    ``spent`` those that serve one run: all but submissions.
 
     ``writers`` are the people who wrote or submitted the change, ``excluded`` maps everybody who cannot approve it to
     the reason; ``submitters`` are those whose submission counts now. ``broken`` maps whoever broke the glass to the id
@@ -36,6 +37,7 @@ class Count:
     writers: frozenset[str]
     excluded: Mapping[str, str]
     used: tuple[str, ...]
+    spent: tuple[str, ...]
     not_understood: tuple[str, ...]
     vetoes: tuple[str, ...]
     broken: Mapping[str, str]
@@ -89,11 +91,14 @@ class _Counting:
             lines=tuple(self._line(index, index in standing) for index in range(len(self._decisions))),
             rules=self._rules, needs=self._needs(roles, excluded), counted=roles, excluded=excluded,
             writers=self._writers(), submitters=tuple(dict.fromkeys(self._person(index) for index in submits)),
-            used=tuple(sorted({self._decisions[index].id for index in positive})),
+            used=self._ids(positive), spent=self._ids((*counted.values(), *broken.values())),
             not_understood=self._not_understood(),
             vetoes=tuple(f"{self._person(i)}: {self._statement(i).comment or 'no reason given'}" for i in vetoes),
             broken={person: self._decisions[index].id for person, index in broken.items()},
         )  # fmt: skip
+
+    def _ids(self, indices: Iterable[int]) -> tuple[str, ...]:
+        return tuple(sorted({self._decisions[index].id for index in indices}))
 
     def _person(self, index: int) -> str:
         return self._decisions[index].person or ""

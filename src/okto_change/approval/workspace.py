@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from git import Repo
 
 _QUIET = ("core.fsmonitor=false", "core.quotePath=false")
+_LOOKING = ("-c", "core.hooksPath=/dev/null", "--no-optional-locks", "status")
+"""what only looks runs no hook (post-index-change) and writes no index: approvers look at clones that others had in hand"""
 _OWN = (
     "GIT_AUTHOR_",
     "GIT_COMMITTER_",
@@ -85,7 +87,7 @@ class Workspace:
 
     def changed(self, prefix: str = ".") -> tuple[str, ...]:
         """Return the paths under ``prefix`` that differ from HEAD, ignored files excepted."""
-        listing = self._git("status", "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--", prefix)
+        listing = self._git(*_LOOKING, "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--", prefix)
         return tuple(line[3:] for line in listing.split("\0") if line)
 
     def head(self) -> str | None:
@@ -123,18 +125,18 @@ class Workspace:
         ran = git.attempt("-C", str(self.discover(self.root)), "config", "--get", name)
         return (ran.lines() or [""])[0] or None
 
-    def _git(self, command: str, *arguments: str) -> str:
-        """Run git in the clone as the user would, hooks included."""
+    def _git(self, *arguments: str) -> str:
+        """Run git in the clone as the user would, hooks included unless told otherwise."""
         from git.exc import GitCommandError
 
         settings = [word for setting in _QUIET for word in ("-c", setting)]
         try:
             with _scrubbed():
                 runner = self._repository().git
-                return str(runner.execute(["git", *settings, command, *arguments], strip_newline_in_stdout=False))
+                return str(runner.execute(["git", *settings, *arguments], strip_newline_in_stdout=False))
         except GitCommandError as error:
             said = str(error.stderr).strip().removeprefix("stderr: ").strip("'")
-            raise failure(f"git {command} failed", said, where=self.root) from error
+            raise failure(f"git {_command(arguments)} failed", said, where=self.root) from error
 
     def _repository(self) -> Repo:
         """Open the clone, asking git itself first: it knows whose repositories are safe to open."""
@@ -148,6 +150,11 @@ class Workspace:
             except GitError as error:
                 raise WorkspaceError("the clone cannot be opened", where=self.root) from error
         return self._open
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """Return the command among git's arguments."""
+    return "status" if arguments[0] == "-c" else arguments[0]
 
 
 @contextmanager

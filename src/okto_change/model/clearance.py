@@ -23,7 +23,8 @@ SEAL = _Seal()
 class Clearance:
     """Who agreed to exactly this lock, under which policy, at which commit.
 
-    ``statements`` are the ids of the decisions that counted (hex), ``counted`` maps people to the group they counted
+    ``statements`` are the ids of the decisions that counted (hex), ``spent`` those of them that serve one run only (a
+    submission serves as long as its lock does), ``counted`` maps people to the group they counted
     for, ``submitters`` are the people who submitted, ``executor`` who runs it (None where anybody may). ``commit`` is
     where the plan was read, ``broken`` the id of the statement that broke the glass. Raises TypeError when made anywhere
     but in ``approval``.
@@ -34,6 +35,7 @@ class Clearance:
     policy_version: int
     commit: str
     statements: tuple[str, ...]
+    spent: tuple[str, ...]
     counted: Mapping[str, str]
     submitters: tuple[str, ...]
     executor: str | None

@@ -56,7 +56,7 @@ def demand_current(repo: Repository, lock: Lock, environment: Environment, targe
 def authority(repo: Repository, clearance: Clearance, *, single_use: bool) -> Authority:
     """Return what a cleared run writes into the ledger."""
     return Authority(
-        statements=clearance.statements if single_use else (), repo=repo.policy.repo,
+        statements=clearance.spent if single_use else (), repo=repo.policy.repo,
         policy_version=clearance.policy_version, commit=repo.protected_commit,
     )  # fmt: skip
 
