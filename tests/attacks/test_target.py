@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from hashlib import sha256
 
 import psycopg
 import pytest
@@ -173,12 +174,16 @@ def test_row_48_the_author_forges_the_dry_run(rehearsed: Stage) -> None:
     rehearsed.commit("Nicer", {name: honest.replace('"at": "2026', '"at": "2025')})
     assert path.read_text() != honest
     rehearsed.refused("dba: 1 more", "it was given on another dry run than the one stored now")
-    forged = json.loads(honest)
-    forged["dry_run"]["facts"]["ledger"]["database"] = "another"
-    rehearsed.commit("Of another database", {name: digest.canonical(forged)})
-    for person, decision in (("ana", "submit"), ("davi", "approve"), ("bruno", "approve")):
-        yes = ("--yes", CHANGE) if decision == "approve" else ()
-        rehearsed.okto(decision, CHANGE, "--env", "prod", *yes, person=person)
+    for gone in (None, honest.replace('"facts"', '"fact"')):
+        rehearsed.commit("Nothing to compare with", {name: gone})
+        rehearsed.refused("is not stored any more, or is damaged", command=APPLY, person="eva")
+        rehearsed.refused("is not stored any more, or is damaged")
+    forged = json.loads(honest)["dry_run"]
+    forged["facts"]["ledger"]["database"] = "another"
+    forged["facts_sha256"] = sha256(digest.canonical(forged["facts"])).hexdigest()
+    rehearsed.commit("Of another database", {name: digest.canonical(json.loads(honest) | {"dry_run": forged})})
+    for person in ("davi", "bruno"):
+        rehearsed.cleared("approve", CHANGE, "--env", "prod", "--yes", CHANGE, person=person)
     rehearsed.refused("the target is not what the dry run saw", command=APPLY, person="eva")
     assert rows(rehearsed) == "None"
     rehearsed.commit("As it was", {name: honest})

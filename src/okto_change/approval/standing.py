@@ -23,7 +23,7 @@ STICKY = frozenset({"reject", "revoke"})
 class Situation:
     """What decisions are judged against: lock, environment, moment, the dry run as it is now, what was used up.
 
-    ``facts_sha256`` and ``report_sha256`` are None where unknown; ``consumed`` are ids of statements that an earlier
+    ``facts_sha256`` and ``report_sha256`` are None where no dry run of this lock is stored; ``consumed`` are ids of statements that an earlier
     run used up. ``risk`` is the highest that anybody computed for the lock. ``contributors`` maps people to the commit
     that names them. ``emergency`` counts as for a broken glass.
     """
@@ -103,6 +103,9 @@ def _other_evidence(situation: Situation, said: Statement) -> str | None:
     facts, report = situation.facts_sha256, situation.report_sha256
     if situation.environment.dry_run == "required" and not said.dry_run_facts_sha256:
         return "it was given without a dry run, which this environment requires"
+    if said.dry_run_report_sha256 and report is None:
+        # Without the report nothing would be compared with the target: taking it away must not let a change through.
+        return "the dry run that it was given on is not stored any more, or is damaged"
     if said.dry_run_facts_sha256 and facts is not None and said.dry_run_facts_sha256 != bare(facts):
         return "it was given on a dry run that found the target in another state"
     if said.dry_run_report_sha256 and report is not None and said.dry_run_report_sha256 != bare(report):

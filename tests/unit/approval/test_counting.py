@@ -328,7 +328,8 @@ def test_an_approval_is_bound_to_its_dry_run() -> None:
     seen: dict[str, Any] = {"dry_run_facts_sha256": "5b" * 32, "dry_run_report_sha256": "e1" * 32}
     bound = [SUBMIT, *(make_file(who, "approve", role, **seen) for who, role in (("bruno", "dba"), ("davi", "owners")))]
     assert take(bound, policy=required, facts_sha256="sha256:" + "5b" * 32, report_sha256="e1" * 32).cleared
-    assert "in another state" in reason(take(bound, policy=required, facts_sha256="00" * 32))
+    assert "in another state" in reason(take(bound, policy=required, facts_sha256="00" * 32, report_sha256="e1" * 32))
+    assert "is not stored any more" in reason(take(bound, policy=required))
     assert "another dry run" in reason(take(bound, policy=required, report_sha256="00" * 32))
 
 
