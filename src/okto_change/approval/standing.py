@@ -23,9 +23,9 @@ STICKY = frozenset({"reject", "revoke"})
 class Situation:
     """What decisions are judged against: lock, environment, moment, the dry run as it is now, what was used up.
 
-    ``facts_sha256`` and ``report_sha256`` are None where no dry run of this lock is stored; ``consumed`` are ids of statements that an earlier
-    run used up. ``risk`` is the highest that anybody computed for the lock. ``contributors`` maps people to the commit
-    that names them. ``emergency`` counts as for a broken glass.
+    ``facts_sha256`` and ``report_sha256`` are None where no dry run of this lock is stored; ``consumed`` are ids of
+    statements that an earlier run used up. ``risk`` is the highest that anybody computed for the lock. ``contributors``
+    maps people to the commit that names them. ``emergency`` counts as for a broken glass.
     """
 
     policy: Policy
