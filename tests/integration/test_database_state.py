@@ -302,23 +302,8 @@ def test_a_commit_still_on_its_way_is_waited_for(runner: Session, session: Sessi
     driver.finish()
     assert standing(session) == []
     assert state.settle(session, mark, "r-1", wait=0.2) == "in progress"
-    assert "idle in transaction" in str(state.backend_state(session, mark))
     assert state.settle(session, mark, "r-1", wait=20) == "committed"
     assert standing(session) == ["r-1"]
-
-
-def test_a_process_that_hangs_can_be_ended_and_is_asked_about_again(open_session: Open) -> None:
-    """Only that very process: the same id with another start is somebody else's."""
-    hung, other = open_session(), open_session()
-    state.ensure_schema(other)
-    hung.begin()
-    mark = state.backend(hung)
-    record(hung)
-    assert not state.terminate(other, replace(mark, started="2001-01-01T00:00:00.000000Z"))
-    assert state.settle(other, mark, "r-1", wait=0) == "in progress"
-    assert state.terminate(other, mark)
-    assert state.settle(other, mark, "r-1", wait=10) == "aborted"
-    assert state.backend_state(other, mark) is None
 
 
 def test_an_undo_is_settled_by_its_row_too(session: Session) -> None:

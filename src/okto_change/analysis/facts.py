@@ -52,7 +52,6 @@ class Facts:
     """columns written: SET items, column lists of INSERT and COPY"""
     assigned: tuple[str, ...]
     """of those, the ones an UPDATE sets in rows that exist, in MERGE and ON CONFLICT too"""
-    read_columns: tuple[str, ...]
     own_columns: tuple[str, ...]
     """columns in the condition that can only belong to the target"""
     always_true: str | None

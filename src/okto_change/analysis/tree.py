@@ -66,7 +66,6 @@ def facts(root: Tree) -> Facts:
         created=_unique(table_name(table) for table in _created_tables(nodes)),
         columns=_unique(chain(_assigned_columns(nodes), _listed_columns(nodes))),
         assigned=_unique(_assigned_columns(nodes)),
-        read_columns=_unique(_dotted(node) for node in nodes if isinstance(node, exp.Column) and _is_read(node)),
         own_columns=_own_columns(nodes, test),
         always_true=always_true(test) if test is not None else None,
         null_comparisons=null_comparisons(nodes),
@@ -148,19 +147,6 @@ def _assigned_names(item: Tree) -> Iterator[str]:
             yield fold(column.args.get("table") or column.this)
 
 
-def _is_read(column: exp.Column) -> bool:
-    """Whether a column is a value: neither ``t.*`` nor the left side of an assignment or a column list."""
-    if isinstance(column.this, exp.Star):
-        return False
-    node: Tree = column.parent if isinstance(column.parent, exp.Tuple) else column
-    parent = node.parent
-    if isinstance(parent, exp.Insert) and node.arg_key == "this":
-        return False
-    if not isinstance(parent, exp.EQ) or parent.this is not node:
-        return True
-    return not (isinstance(parent.parent, exp.Update | exp.OnConflict) and parent.arg_key == "expressions")
-
-
 def _own_columns(nodes: Nodes, test: Tree | None) -> tuple[str, ...]:
     """Columns in the condition of an UPDATE or DELETE that can only be the target's: no other table, no subquery."""
     root = nodes[0]
@@ -171,10 +157,6 @@ def _own_columns(nodes: Nodes, test: Tree | None) -> tuple[str, ...]:
     alias = root.this.alias_or_name
     columns = [c for c in test.find_all(exp.Column) if isinstance(c.this, exp.Identifier)]
     return _unique(fold(c.this) for c in columns if not c.table or c.table == alias)
-
-
-def _dotted(column: exp.Column) -> str:
-    return ".".join(fold(part) for part in column.parts if isinstance(part, exp.Identifier)) or "*"
 
 
 def _picks_any(query: exp.Select) -> bool:

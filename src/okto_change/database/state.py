@@ -276,17 +276,6 @@ def settle(session: Session, lost: Backend, run: str, *, wait: float = 30.0) -> 
     )
 
 
-def backend_state(session: Session, lost: Backend) -> str | None:
-    """Say what that server process does now, e.g. ``idle in transaction``; None when it is gone."""
-    rows = session.query("backend_state", pid=lost.pid, started=lost.started)
-    return str(rows[0][0]) if rows else None
-
-
-def terminate(session: Session, lost: Backend) -> bool:
-    """End that very server process; False when it is gone. ``settle`` again afterwards: it may have committed."""
-    return any(row[0] for row in session.query("backend_terminate", pid=lost.pid, started=lost.started))
-
-
 def _status(session: Session, lost: Backend) -> str | None:
     try:
         status: str | None = session.query("xact_status", xid=lost.xid)[0][0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from okto_change.errors import OktoError
 from okto_change.report.escape import clean, clean_lines
 
-RED, YELLOW, BOLD, OFF = "\x1b[1;31m", "\x1b[1;33m", "\x1b[1m", "\x1b[0m"
+RED, YELLOW, OFF = "\x1b[1;31m", "\x1b[1;33m", "\x1b[0m"
 
 
 def error(fault: OktoError, *, colour: bool = False, causes: bool = False) -> str:

@@ -111,10 +111,6 @@ UNION ALL
 SELECT n.relid, CASE WHEN n.sign = 1 THEN n.op::text ELSE pg_catalog.translate(n.op::text, 'ID', 'DI') END, n.rows
   FROM okto_change.image_native AS n WHERE n.capture = %(capture)s AND NOT n.spread
 
--- name: image_tables
--- Tables with images in any of these captures.
-SELECT DISTINCT i.relid FROM okto_change.image AS i WHERE i.capture = ANY (%(captures)s) ORDER BY 1
-
 -- name: image_outstanding
 -- What still stands of these captures: rows that are there in excess (n < 0) or missing (n > 0), by table. Order plays no role.
 SELECT o.relid, o.image, o.n

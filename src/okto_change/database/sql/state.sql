@@ -80,16 +80,3 @@ SELECT EXISTS (SELECT FROM okto_change.applied AS a
     OR EXISTS (SELECT FROM okto_change.chunk AS c WHERE c.run = %(run)s AND c.xid = %(xid)s)
     OR EXISTS (SELECT FROM okto_change.batch AS b WHERE b.run = %(run)s AND b.closed_xid = %(xid)s)
     OR EXISTS (SELECT FROM okto_change.chunk AS c WHERE c.undone_by = %(run)s AND c.undone_xid = %(xid)s)
-
--- name: backend_state
-SELECT pg_catalog.concat_ws(', ', a.state, 'waiting for ' || a.wait_event)
-  FROM pg_catalog.pg_stat_activity AS a
- WHERE a.pid = %(pid)s
-   AND pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') = %(started)s
-
--- name: backend_terminate
--- Only that very backend: a process id alone may belong to somebody else by now.
-SELECT pg_catalog.pg_terminate_backend(a.pid)
-  FROM pg_catalog.pg_stat_activity AS a
- WHERE a.pid = %(pid)s
-   AND pg_catalog.to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') = %(started)s
