@@ -37,6 +37,10 @@ property: $(VENV)/.test
 hammer: $(VENV)/.test
 	OKTO_HAMMER_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest tests/integration/test_concurrency.py --timeout 0 -s $(ARGS)
 
+# Ten minutes of processor time with bytes that nobody would write; OKTO_FUZZ_SECONDS for another budget.
+fuzz: $(VENV)/.test
+	OKTO_FUZZ_SECONDS=$${OKTO_FUZZ_SECONDS:-600} $(BIN)/python -m pytest tests/limits/test_any_bytes.py $(ARGS)
+
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/demo.py
