@@ -31,7 +31,7 @@ def log(face: Face, change: str | None, environment: str) -> None:
 @command("okto-change audit verify --env production")
 @environment_option
 def verify(face: Face, environment: str) -> int:
-    """Verify the journal's chain: nothing changed, missing, reordered or inserted."""
+    """Verify the journal: no entry changed, missing, moved or put in, and every purge as it was recorded."""
     from okto_change import pipeline
     from okto_change.report import data, text
 

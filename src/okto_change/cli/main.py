@@ -43,9 +43,9 @@ SECTIONS: dict[str, dict[str, Place]] = {
         "apply": Place("run", "Run an approved change."),
         "rollback": Place("run", "Take an applied change back."),
         "redo": Place("run", "Put a change back that was rolled back."),
-        "purge": Place("purge", "Take images away that policy keeps no longer; their digests stay."),
         "pause": Place("pause", "Ask a large fix to stop before its next chunk."),
-        "resume": Place("run", "Find out what became of an interrupted run, and end it."),
+        "resume": Place("run", "Go on with a paused run, or end one that broke off."),
+        "purge": Place("purge", "Take images away that policy keeps no longer; their digests stay."),
     },
     "Look": {
         "status": Place("look", "Show where each change stands."),

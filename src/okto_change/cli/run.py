@@ -142,7 +142,7 @@ def _foreseen(face: Face, found: UndoPreview | Outcome, *, dry_run: bool, only_c
 @command("okto-change resume 20261122-021409-7f3a")
 @click.argument("run")
 def resume(face: Face, run: str) -> int:
-    """Find out what became of an interrupted run, and end it."""
+    """Go on with a paused run, or end one that broke off."""
     from okto_change import pipeline
 
     with face.watching() as watch:

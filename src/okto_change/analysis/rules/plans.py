@@ -91,7 +91,7 @@ RULES = (
         remedy="make two steps of it: two transactions; when the later one fails, the earlier one is undone",
     ),
     Rule(
-        code="OC602", title="DDL has no automatic undo", severity=Severity.ERROR, predicate=_ddl_auto, scope=Scope.STEP,
+        code="OC602", title="DDL without an inverse", severity=Severity.ERROR, predicate=_ddl_auto, scope=Scope.STEP,
         condition="a step with `undo: auto` contains DDL of a form that has no inverse",
         effect="what it changes could not be put back: not automatically reversible",
         remedy="give the step an undo script, or `undo: {irreversible: reason}`",

@@ -1,1 +1,0 @@
-ALTER TABLE @table@ DROP COLUMN note;
