@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from operator import itemgetter
 
 from okto_change.approval.decisionfile import LARGEST, DecisionFile
 from okto_change.approval.objects import Entry
-from okto_change.approval.safegit import SafeGit
+from okto_change.approval.safegit import Ran, Running, SafeGit, failure
 from okto_change.errors import NotAuthorised, PlanError
 from okto_change.model.base import record
 
@@ -101,10 +102,14 @@ def decision_files(git: SafeGit, places: Sequence[tuple[str, str]]) -> list[Deci
 
     Raises NotAuthorised when there are more than can be judged.
     """
-    standing = [blob for commit, folder in places for blob in entries(git, commit, folder)]
+    with ExitStack() as running:
+        asked = [(folder, _ask_history(git, commit, folder)) for commit, folder in places]
+        for _, one in asked:
+            running.callback(one.stop)
+        standing = [blob for commit, folder in places for blob in entries(git, commit, folder)]
+        once = [blob for folder, one in asked for blob in _history(one.end(), folder)]
     # What now stands as a symlink or executable counts as gone, or a rejection could be hidden by changing its mode.
     known = {blob.oid for blob in standing if blob.mode == _PLAIN}
-    once = [blob for commit, folder in places for blob in history(git, commit, folder)]
     past = {blob.oid: blob for blob in once if blob.oid not in known}
     if len(standing) + len(past) > MOST_DECISIONS:
         raise NotAuthorised(
@@ -118,9 +123,19 @@ def decision_files(git: SafeGit, places: Sequence[tuple[str, str]]) -> list[Deci
 
 def history(git: SafeGit, commit: str, path: str) -> Iterator[Blob]:
     """Return every plain file that ever stood under ``path``, on any side of any commit, merges included."""
-    listing = git.run(
+    yield from _history(_ask_history(git, commit, path).end(), path)
+
+
+def _ask_history(git: SafeGit, commit: str, path: str) -> Running:
+    return git.begin(
         "log", "--full-history", "-m", "--no-renames", "--raw", "--no-abbrev", "-z", "--format=", commit, "--", path
     )
+
+
+def _history(ran: Ran, path: str) -> Iterator[Blob]:
+    if ran.code != 0:
+        raise failure("git log failed", ran.err)
+    listing = ran.out
     if len(listing) > MOST_HISTORY:
         raise NotAuthorised(f"the history of {path} is too long to be judged", hint="see who floods the branch")
     words = iter(listing.split(b"\0"))
