@@ -9,16 +9,17 @@ from typing import NamedTuple
 WORD, QUOTED, STRING, OPERATOR, OTHER = "word", "quoted", "string", "op", "other"
 SPACE, COMMENT = "space", "comment"
 
+# Letters and whatever is not ASCII, as what is left of ASCII: sets that reach to the end of Unicode are slow to compile.
 _TOKEN = re.compile(
     r"""
       (?P<space>[ \t\n\r\f\v]++)
     | (?P<line>--[^\n\r]*+)
     | (?P<block>/\*)
-    | (?P<dollar>\$(?:[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*+)?\$)
+    | (?P<dollar>\$(?:[^\x00-@\[-^`{-\x7f][^\x00-/:-@\[-^`{-\x7f]*+)?\$)
     | (?P<parameter>\$[0-9]++)
     | (?P<string>(?P<prefix>[eEbBxXnN]|[uU]&)?')
     | (?P<quoted>(?:[uU]&)?")
-    | (?P<word>[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*+)
+    | (?P<word>[^\x00-@\[-^`{-\x7f][^\x00-#%-/:-@\[-^`{-\x7f]*+)
     | (?P<number>0[xXoObB](?:_?[0-9A-Fa-f])++
         | (?:[0-9](?:_?[0-9])*+(?:\.(?!\.)(?:[0-9](?:_?[0-9])*+)?)?|\.[0-9](?:_?[0-9])*+)
           (?:[eE][+-]?[0-9](?:_?[0-9])*+)?)

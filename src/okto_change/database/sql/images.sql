@@ -279,19 +279,18 @@ SELECT u.relid, pg_catalog.format('%%s: attribute %%s is %%s %%s', pg_catalog.fo
 
 -- name: image_unique
 -- Whole-table unique indexes on plain columns, each column with the operator that the index takes for equal; best first.
+-- 403 is btree; a join less is milliseconds less of planning, four times a run.
 SELECT i.indrelid, i.indexrelid::bigint,
        pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(a.attnum, a.attname, n.nspname, o.oprname) ORDER BY k.position),
        pg_catalog.bool_and(a.attnotnull)
   FROM pg_catalog.pg_index AS i
  CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY AS k (attnum, opclass, position)
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-  JOIN pg_catalog.pg_opclass AS c ON c.oid = k.opclass
+  JOIN pg_catalog.pg_opclass AS c ON c.oid = k.opclass AND c.opcmethod = 403
   JOIN pg_catalog.pg_amop AS m ON m.amopfamily = c.opcfamily AND m.amopstrategy = 3
                               AND m.amoplefttype = c.opcintype AND m.amoprighttype = c.opcintype
   JOIN pg_catalog.pg_operator AS o ON o.oid = m.amopopr
   JOIN pg_catalog.pg_namespace AS n ON n.oid = o.oprnamespace
-  JOIN pg_catalog.pg_class AS x ON x.oid = i.indexrelid
-  JOIN pg_catalog.pg_am AS am ON am.oid = x.relam AND am.amname = 'btree'
  WHERE i.indrelid = ANY (%(oids)s) AND i.indisunique AND i.indisvalid AND i.indisready
    AND i.indpred IS NULL AND i.indexprs IS NULL AND k.position <= i.indnkeyatts
  GROUP BY i.indrelid, i.indexrelid, i.indisprimary, i.indnkeyatts
