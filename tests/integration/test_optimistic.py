@@ -9,6 +9,8 @@ import psycopg
 import pytest
 
 from okto_change.model import Event, EventKind, Result
+from okto_change.report import text
+from okto_change.report.look import Look
 from tests.plugins.journey import Journey
 
 STEP = "  - name: the step\n    target: ledger\n    sql: change.sql\n"
@@ -18,10 +20,11 @@ INSERT INTO t SELECT g, g, 'row ' || g FROM generate_series(1, 6) g;
 CREATE TABLE log(id int PRIMARY KEY);
 """
 AHEAD = "reading rows ahead"
+Prepare = Callable[[str, str], None]
 
 
 @pytest.fixture
-def prepare(journey: Journey, database: str) -> Callable[[str, str], None]:
+def prepare(journey: Journey, database: str) -> Prepare:
     """Return a function that makes the tables, runs more DDL and writes the change."""
 
     def run(change: str, schema: str = "") -> None:
@@ -255,3 +258,35 @@ def test_writers_that_never_stop_lose_nothing(journey: Journey, database: str, p
     marked = sum(str(row[2]).count("!") for row in rows(database))
     assert marked in (0, 3)
     assert [row[1] for row in rows(database)] == [key + added[key] for key in range(1, 7)]
+
+
+def test_small_changes_share_one_table_of_images(prepare: Prepare, journey: Journey, database: str) -> None:
+    """Change after change, whichever way its rows are captured: none leaves a relation of its own behind."""
+
+    def relations() -> object:
+        with psycopg.connect(database) as connection:
+            return connection.execute(
+                "SELECT array_agg(oid ORDER BY oid) FROM pg_class WHERE relkind <> 't'"
+            ).fetchone()
+
+    ways = ("UPDATE t SET a = a + 1 WHERE id < 4", "DO $$BEGIN UPDATE t SET a = a + 1; END$$")
+    prepare(ways[0], "")
+    assert journey.apply().result is Result.DONE
+    before = relations()
+    for number in range(6):
+        change = f"2026-11-22-small-{number}"
+        journey.write(STEP, {"change.sql": ways[number % 2]}, change=change)
+        assert journey.apply(change=change).result is Result.DONE
+    assert relations() == before
+
+
+def test_the_dry_run_names_the_locks_of_capture_and_how_long(prepare: Prepare, journey: Journey) -> None:
+    """Triggers lock what they watch: which tables, in which mode, and what the statements took."""
+    prepare("DO $$BEGIN UPDATE t SET a = a + 1; END$$", "")
+    report = journey.dry_run()
+    assert report.rehearsal is not None
+    assert (
+        "hold SHARE ROW EXCLUSIVE (others read, nobody else writes) until COMMIT on public.t: "
+        in report.rehearsal.captures[0]
+    )
+    assert "The statements took " in text.dry_run(report, Look(width=200))

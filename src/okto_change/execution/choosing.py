@@ -15,7 +15,9 @@ from okto_change.execution.job import Job
 from okto_change.execution.units import SqlUnit
 from okto_change.model import AutoUndo, Event, EventKind, Preview, Statement, StatementKind
 
-TRIGGERS = "triggers, which keep other writers of these tables out until COMMIT: "
+TRIGGERS = "triggers, which hold SHARE ROW EXCLUSIVE (others read, nobody else writes) until COMMIT on {tables}: "
+NAMED = 6
+"""tables whose names are told; of more, how many"""
 AHEAD = "reading rows ahead with each statement's own WHERE: no trigger, no lock but the statements' own"
 PLAIN = frozenset(
     {StatementKind.UPDATE, StatementKind.DELETE, StatementKind.INSERT, StatementKind.SET, StatementKind.SELECT}
@@ -30,16 +32,23 @@ OPS = {StatementKind.INSERT: "I", StatementKind.DELETE: "D", StatementKind.UPDAT
 def start(job: Job, unit: SqlUnit, session: Session) -> images.Capture:
     """Begin to capture in the open transaction, the way that fits; remember in ``job.seen`` which one and why."""
     reason = job.unproven.get(unit.number) or next(_obstacles(job, unit, session), None)
-    job.seen.captures[unit.number] = AHEAD if reason is None else TRIGGERS + reason
     if reason is None:
+        job.seen.captures[unit.number] = AHEAD
         capture = images.begin_ahead(session, job.run, unit.key, list(_large(job, unit, session)))
     else:
         fixed = all(statement.kind is not StatementKind.DDL for statement in unit.statements)
         capture = images.start(session, job.run, unit.key, job.covered(unit), fixed=fixed)
+        job.seen.captures[unit.number] = TRIGGERS.format(tables=_named(capture)) + reason
     # What setval did in an attempt that was rolled back stays; without this the next attempt would not see it.
     first = job.sequences.setdefault(unit.number, capture.before.sequences)
     capture.before = replace(capture.before, sequences={**capture.before.sequences, **first})
     return capture
+
+
+def _named(capture: images.Capture) -> str:
+    names = sorted(f"{leaf.schema}.{leaf.name}" for leaf in capture.tables.values())
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return (", ".join(names[:NAMED]) or "no table yet") + more
 
 
 def demand_reversible(job: Job) -> None:

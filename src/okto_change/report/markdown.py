@@ -74,6 +74,7 @@ def _rehearsal(rehearsal: Rehearsal) -> list[str]:
     took = f"Rehearsed at {units.moment(rehearsal.at)}, {units.duration(rehearsal.milliseconds)}, rolled back."
     large = "".join(f"\n- {_code(batches.expected(seen))}" for seen in rehearsal.batches)
     images = "".join(f"\n- images by {_code(captured)}" for captured in rehearsal.captures)
+    images += f"\n- {units.held(rehearsal)}" if rehearsal.statements else ""
     left = "".join(f"\n- leaves behind: {_code(line)}" for line in rehearsal.left_behind)
     return [
         _table(["table", "inserted", "updated", "deleted", "in touches"], writes),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from okto_change.model import AutoUndo, Count, Quality, RowBound, ScriptUndo, Undo
+from okto_change.model import AutoUndo, Count, Quality, Rehearsal, RowBound, ScriptUndo, Undo
 
 
 def plural(number: int, noun: str) -> str:
@@ -42,6 +42,12 @@ def duration(milliseconds: int) -> str:
         return f"{round(milliseconds / 1000, 1):g} s"
     minutes, seconds = divmod(milliseconds // 1000, 60)
     return f"{minutes} min {seconds} s" if seconds else f"{minutes} min"
+
+
+def held(rehearsal: Rehearsal) -> str:
+    """Return how long the statements took in a rehearsal: what they and the capture lock is held at least that long."""
+    took = sum(ran.milliseconds for ran in rehearsal.statements)
+    return f"The statements took {duration(took)}; their locks and those named here are held at least that long"
 
 
 def moment(at: datetime) -> str:

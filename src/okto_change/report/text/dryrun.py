@@ -131,6 +131,8 @@ def _rehearsal(page: Page, result: DryRun, rehearsal: Rehearsal) -> None:
         page.line(batches.expected(seen), indent=2)
     for captured in rehearsal.captures:
         page.line(f"Images by {captured}", indent=2)
+    if rehearsal.statements:
+        page.line(units.held(rehearsal), indent=2)
     if rehearsal.left_behind:
         page.line("What a rolled-back rehearsal leaves behind:", indent=2)
         page.bullets(rehearsal.left_behind)
