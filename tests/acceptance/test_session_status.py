@@ -36,6 +36,11 @@ def test_a_change_goes_through_the_board_from_its_submission_to_its_end(market: 
     assert one["next"] == f"okto-change rollback {change} --env production"
     market.okto("bruno", "rollback", change, *ENV)
     assert (told(market, change)["concern"], told(market, change)["next"]) == ("ended", None)
+    refused = market.okto("bruno", "apply", change, *ENV, expect=3)
+    explained(refused, 3, "an earlier run used it; approvals count once")
+    market.approve(change)
+    market.okto("bruno", "apply", change, *ENV)  # the submission still stands: a second approval is enough
+    assert told(market, change)["state"] == "applied"
 
 
 def test_what_is_not_merged_or_rejected_says_so(market: Shop) -> None:
