@@ -403,6 +403,14 @@ SELECT s.name, pg_catalog.current_setting(s.name), pg_catalog.set_config(s.name,
 SELECT pg_catalog.set_config('search_path', 'pg_catalog, ' || s.reset_val, true)
   FROM pg_catalog.pg_settings AS s WHERE s.name = 'search_path'
 
+-- name: event_triggers_listen
+-- Whether there are event triggers that fire for DDL of ours and do not in the role of a replica, and none that only do there.
+SELECT EXISTS (SELECT FROM pg_catalog.pg_event_trigger AS e WHERE e.evtenabled = 'O')
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_event_trigger AS e WHERE e.evtenabled = 'R')
+
+-- name: event_triggers_mute
+SELECT pg_catalog.current_setting('session_replication_role'), pg_catalog.set_config('session_replication_role', 'replica', true)
+
 -- name: image_unpin
 SELECT pg_catalog.set_config(s.name, s.value, true)
   FROM unnest(%(names)s::text[], %(values)s::text[]) AS s (name, value)

@@ -17,6 +17,7 @@ from okto_change.execution.images.accounts import Accounting, Facts
 from okto_change.execution.images.coverage import Leaf
 from okto_change.execution.images.native import Native
 from okto_change.execution.images.pins import PINNED_PATH, pinned
+from okto_change.execution.images.unheard import execute, unheard
 from okto_change.model import Timeouts
 
 TRUNCATE_LIMIT = 256 * 1024 * 1024
@@ -114,7 +115,8 @@ def begin(
         number, xid = session.query("image_begin", run=run, unit=unit, undoes=undoes)[0]
         capture = Capture(id=number, run=run, unit=unit, tables=tables, search_path=former["search_path"])
         capture.alone = _alone(session, capture.tables) if fixed else frozenset()
-        _arm(session, capture, xid, truncate_limit)
+        with unheard(session):
+            _arm(session, capture, xid, truncate_limit)
         capture.triggers = _trigger_rows(session, capture)
         capture.definitions = accounting.definitions(session, capture.tables)
         capture.before = accounting.open_ledger(session)
@@ -258,8 +260,8 @@ def quiet(session: Session) -> None:
     for schema, table, trigger in session.query("image_live_triggers"):
         tables.setdefault((schema, table), []).append(compose("DISABLE TRIGGER {name}", name=identifier(trigger)))
     for name, switches in tables.items():
-        session.execute(
-            compose("ALTER TABLE ONLY {table} {switches}", table=identifier(*name), switches=joined(switches))
+        execute(
+            session, compose("ALTER TABLE ONLY {table} {switches}", table=identifier(*name), switches=joined(switches))
         )
 
 
@@ -292,12 +294,13 @@ def _drop(session: Session, schema: str, table: str, triggers: list[str], attemp
     try:
         session.begin(CLEANING, isolation=READ_COMMITTED)
         for trigger in triggers:
-            session.execute(
+            execute(
+                session,
                 compose(
                     "DROP TRIGGER IF EXISTS {name} ON {table}",
                     name=identifier(trigger),
                     table=identifier(schema, table),
-                )
+                ),
             )
         session.commit()
     except DatabaseError:

@@ -9,6 +9,7 @@ from okto_change.database.session import Row, Session
 from okto_change.execution.images import net, record, shape
 from okto_change.execution.images.pins import resolving
 from okto_change.execution.images.shape import Key, Shape
+from okto_change.execution.images.unheard import execute
 from okto_change.model.base import type_
 
 NAMED = 100
@@ -53,7 +54,7 @@ def prepare(session: Session, table: Shape, captures: Sequence[int], number: int
     )
     source = net.typed(table, net.images(captures, table.relid))
     with resolving(session):  # domains may check values by functions of their own
-        session.execute(
+        execute(session, 
             compose(
                 """CREATE TEMP TABLE {rows} ON COMMIT DROP AS
                    SELECT pg_catalog.row_number() OVER ()::integer AS id, t.* FROM ({source}) AS t;
@@ -62,7 +63,7 @@ def prepare(session: Session, table: Shape, captures: Sequence[int], number: int
             )
         )  # fmt: skip
     find = _by_key(work, table.key, writers) if table.key is not None else _by_content(work, writers)
-    session.execute(
+    execute(session, 
         compose(
             """CREATE TEMP TABLE {places} ON COMMIT DROP AS {find};
                CREATE INDEX ON {places} (id); CREATE INDEX ON {places} (place); CREATE INDEX ON {places} (new);

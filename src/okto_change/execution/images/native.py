@@ -15,6 +15,7 @@ from okto_change.database.composing import Composed, Part, compose, identifier, 
 from okto_change.database.session import Session
 from okto_change.execution.images import naming, shape
 from okto_change.execution.images.shape import ColumnShape, Shape
+from okto_change.execution.images.unheard import execute
 from okto_change.model.base import type_
 
 OUR = "okto_change"
@@ -99,7 +100,7 @@ def make(session: Session, capture: int, relid: int, op: str, sets: Sequence[str
         fields = joined(
             compose("t.{name} AS {label}", name=identifier(c.name), label=identifier(c.label)) for c in table.columns
         )
-        session.execute(
+        execute(session, 
             compose(
                 "CREATE TABLE {name} AS SELECT {fields} FROM ONLY {table} AS t WITH NO DATA", name=native.old,
                 fields=fields, table=table.table,
@@ -118,7 +119,7 @@ def private(session: Session) -> None:
     """Take away what default privileges gave to others as our tables were made."""
     for name, role in session.query("native_readers"):
         reader = compose("PUBLIC") if role is None else identifier(role)
-        session.execute(compose("REVOKE ALL ON TABLE {name} FROM {reader}", name=identifier(OUR, name), reader=reader))
+        execute(session, compose("REVOKE ALL ON TABLE {name} FROM {reader}", name=identifier(OUR, name), reader=reader))
 
 
 def inserted(session: Session, name: str) -> int:
@@ -182,7 +183,7 @@ def keep_new(session: Session, native: Native) -> int:
             "{old} AS o JOIN {source} ON {key} AND {rest}", old=native.old, source=source,
             key=keyed(native, "t", "o", "o"), rest=same("t", False, "o", native.kept),
         )  # fmt: skip
-    session.execute(
+    execute(session, 
         compose(
             "CREATE TABLE {new} AS SELECT {fields} FROM {source} WHERE {own}", new=native.new, fields=fields,
             source=source, own=own(session),

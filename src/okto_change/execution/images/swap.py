@@ -10,6 +10,7 @@ from okto_change.database.session import Session
 from okto_change.errors import DatabaseError
 from okto_change.execution.images.matching import Work
 from okto_change.execution.images.shape import ColumnShape
+from okto_change.execution.images.unheard import execute
 
 MODES = {"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 """former mode of a trigger or rule -> how to say it"""
@@ -38,7 +39,8 @@ def _switch(session: Session, schema: str, table: str, name: str, action: str) -
         "DISABLE RULE": compose("DISABLE RULE"), "ENABLE RULE": compose("ENABLE RULE"),
         "ENABLE REPLICA RULE": compose("ENABLE REPLICA RULE"), "ENABLE ALWAYS RULE": compose("ENABLE ALWAYS RULE"),
     }  # fmt: skip
-    session.execute(
+    execute(
+        session,
         compose(
             "ALTER TABLE ONLY {table} {action} {name}",
             table=identifier(schema, table), action=words[action], name=identifier(name),
