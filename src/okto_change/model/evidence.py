@@ -149,7 +149,7 @@ class UndoProof:
 
     def __str__(self) -> str:
         if self.proven and not self.rows:
-            return "undo proven: no row is changed, every edited file is as it was"
+            return "undo proven: no row is changed; definitions and edited files are as they were"
         if self.proven:
             return f"undo proven: {self.identical} of {self.rows} rows identical"
         return f"undo not proven: {self.reason}"
