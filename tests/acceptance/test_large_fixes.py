@@ -7,6 +7,8 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from okto_change.demo.stage import installed_command
 from tests.acceptance.test_failures_interrupted import started, wait_for
 from tests.plugins.journey import CHANGE, Bank
@@ -41,8 +43,9 @@ def chunks(bank: Bank) -> int:
     return int(bank.sql("SELECT count(*) FROM okto_change.chunk WHERE undone_by IS NULL")[0][0])
 
 
-def test_a_large_fix_is_paused_interrupted_resumed_and_taken_back(bank: Bank) -> None:
+def test_a_large_fix_is_paused_interrupted_resumed_and_taken_back(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pause from another process, Ctrl-C the second time, go on with the rest, take all of it back: no row is done twice."""
+    monkeypatch.setenv("OKTO_SECOND_DSN", bank.ledger)  # status asks every target
     bank.sql(ROWS)
     bank.plan(FIX, release=RELEASE)
     here = bank.journey.git.path

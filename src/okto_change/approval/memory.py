@@ -6,6 +6,7 @@ A small canonical JSON file that only okto-change writes. It is as trusted as th
 from __future__ import annotations
 
 import os
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,9 +64,10 @@ def save(folder: Path, memory: Memory) -> None:
         "accepted": memory.accepted,
         "policy": {"version": mark.version, "sha256": mark.sha256, "strong": mark.strong} if mark else {},
     }
-    fresh = folder / f"{FILE}.{os.getpid()}"
-    fresh.write_bytes(digest.canonical(value))
-    fresh.replace(folder / FILE)
+    number, fresh = tempfile.mkstemp(dir=folder, prefix=f"{FILE}.")
+    with os.fdopen(number, "wb") as file:
+        file.write(digest.canonical(value))
+    os.replace(fresh, folder / FILE)
 
 
 def _memory(value: Any) -> Memory:
