@@ -134,7 +134,7 @@ def _foreseen(face: Face, found: UndoPreview | Outcome, *, dry_run: bool, only_c
         return verdict.preview_code(found)
     if not found.conflicts or only_clean:
         # With conflicts nothing would be changed: the command says so itself, and there is nothing to confirm.
-        face.say(text.undo_preview, found)
+        face.say(text.undo_ballot, found)
         ask_for(found.change, f"{'Put this back' if found.redo else 'Take this back'} in {found.environment}?")
     return None
 

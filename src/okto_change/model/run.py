@@ -66,6 +66,7 @@ class Result(StrEnum):
     DONE = "done"
     ALREADY_APPLIED = "already applied"
     NOTHING_TO_UNDO = "nothing to undo"
+    NOTHING_TO_REDO = "nothing to redo"
     REFUSED = "refused"
     ROLLED_BACK = "rolled back"
     UNDONE = "undone"

@@ -10,6 +10,7 @@ OUTCOME_CODES = {
     Result.DONE: 0,
     Result.ALREADY_APPLIED: 0,
     Result.NOTHING_TO_UNDO: 0,
+    Result.NOTHING_TO_REDO: 0,
     Result.REFUSED: 1,
     Result.ROLLED_BACK: 4,
     Result.UNDONE: 5,

@@ -273,6 +273,8 @@ def test_a_preview_of_an_undo_shows_rows_files_conflicts_and_the_way_out() -> No
         assert words in shown, words
     again = text.undo_preview(replace(samples.AHEAD, redo=True), Look(width=100))
     assert "puts back run" in again and f"okto-change redo {samples.CHANGE}" in again
+    asked = text.undo_ballot(replace(samples.AHEAD, redo=True), Look(width=100))
+    assert "nothing was changed" in asked and "okto-change redo" not in asked
 
 
 def test_an_outcome_shows_what_else_there_is_to_know() -> None:

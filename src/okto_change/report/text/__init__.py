@@ -4,7 +4,7 @@ from okto_change.report.text.author import check, init, lock, new, show
 from okto_change.report.text.board import status
 from okto_change.report.text.decide import ballot, debt, decided, request, reviews
 from okto_change.report.text.dryrun import dry_run
-from okto_change.report.text.outcome import audit, doctor, log, outcome, undo_preview
+from okto_change.report.text.outcome import audit, doctor, log, outcome, undo_ballot, undo_preview
 from okto_change.report.text.pause import pause
 from okto_change.report.text.purge import purge
 from okto_change.report.text.trust import policy_check, policy_signed, trust
@@ -31,5 +31,6 @@ __all__ = [
     "show",
     "status",
     "trust",
+    "undo_ballot",
     "undo_preview",
 ]

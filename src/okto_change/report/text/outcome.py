@@ -11,7 +11,10 @@ from okto_change.report.look import BAD, CARE, DIM, GOOD, Cell, Look, Page
 from okto_change.report.text import parts
 from okto_change.report.text.rows import add_changes
 
-RESULT_STYLE = {Result.DONE: GOOD, Result.ALREADY_APPLIED: GOOD, Result.NOTHING_TO_UNDO: GOOD, Result.UNDONE: CARE}
+RESULT_STYLE = {
+    Result.DONE: GOOD, Result.ALREADY_APPLIED: GOOD, Result.NOTHING_TO_UNDO: GOOD, Result.NOTHING_TO_REDO: GOOD,
+    Result.UNDONE: CARE,
+}  # fmt: skip
 
 SHORT = 60
 DATA_SHOWN = 5
@@ -37,8 +40,16 @@ def outcome(result: Outcome, look: Look) -> str:
     return page.render(look)
 
 
-def undo_preview(found: UndoPreview, look: Look) -> str:
-    """Return what an undo or a redo would do: rows by table, files, conflicts, checks; and that nothing was changed."""
+def undo_ballot(found: UndoPreview, look: Look) -> str:
+    """Return what an undo or a redo would do, for whoever is asked next whether to do it."""
+    return undo_preview(found, look, asked=True)
+
+
+def undo_preview(found: UndoPreview, look: Look, *, asked: bool = False) -> str:
+    """Return what an undo or a redo would do: rows by table, files, conflicts, checks; and that nothing was changed.
+
+    What to run next is said where nobody is ``asked``.
+    """
     page = Page()
     parts.add_place(page, found.change, found.environment, before="REDO" if found.redo else "ROLLBACK")
     rows = f"{parts.written(found.writes)}{', ' + units.plural(len(found.edits), 'file') if found.edits else ''}"
@@ -57,7 +68,10 @@ def undo_preview(found: UndoPreview, look: Look) -> str:
         page.heading("TO KNOW")
         page.bullets(found.notes, style=CARE)
     page.gap()
-    page.facts([("state", "tried and rolled back; nothing was changed"), ("next", _after_preview(found))], indent=0)
+    page.facts(
+        [("state", "tried and rolled back; nothing was changed"), ("next", None if asked else _after_preview(found))],
+        indent=0,
+    )
     return page.render(look)
 
 
