@@ -108,9 +108,13 @@ class ChangeState:
 
     @property
     def redoable(self) -> tuple[str, dict[str, tuple[str, ...]]] | None:
-        """The last run that was applied, and unit -> the runs that took it back, first one first; None if none did."""
+        """The last run that was applied, and unit -> the undos that took it back, first one first; None if none did.
+
+        An undo is named by the run whose images tell of it: its own, or ``<run>/undo`` for a redo that took itself back.
+        """
         run, undone = self._undone
-        return (run, {unit: tuple(undo.id for undo in undos) for unit, undos in undone.items()}) if undone else None
+        named = {unit: tuple(map(_images, undos)) for unit, undos in undone.items()}
+        return (run, named) if named else None
 
     @property
     def _undone(self) -> tuple[str, dict[str, list[Run]]]:
@@ -119,12 +123,15 @@ class ChangeState:
         return ("" if run is None else run.id), {unit: undos for unit, undos in found.items() if undos}
 
     def _undos(self, run: Run, unit: str) -> list[Run]:
-        """Return the runs that took a unit of ``run`` back since it was applied, or last put back."""
+        """Return the runs that took a unit of ``run`` back since it was applied, or last put back.
+
+        A redo that failed put it back and took it back.
+        """
         undos: list[Run] = []
         for other in self.runs:
             if other.origin == run.id and other.redo and unit in other.committed:
                 undos.clear()
-            elif other.origin == run.id and unit in other.undone:
+            if other.origin == run.id and unit in other.undone:
                 undos.append(other)
         return undos
 
@@ -288,8 +295,9 @@ def _demand_honest(run: Run, event: Event) -> None:
     """Refuse an end that the run's own entries contradict."""
     if run.state in WITHOUT_TRACE and (traces := (*run.standing, *run.effects)):
         raise _broken(event, f"it says that nothing changed, but units {', '.join(traces)} did")
-    if run.state is State.UNDONE and run.standing:
-        raise _broken(event, f"it says undone, but units {', '.join(run.standing)} stand")
+    again = tuple(unit for unit in run.committed if unit not in run.undone) if run.redo else ()
+    if run.state is State.UNDONE and (stands := (*run.standing, *again)):
+        raise _broken(event, f"it says undone, but units {', '.join(stands)} stand")
 
 
 def _unit(event: Event) -> str:
@@ -319,6 +327,10 @@ def _broken(event: Event, why: str) -> JournalBroken:
 
 
 # ----------------------------------------------------------------------------------- one change
+
+
+def _images(undo: Run) -> str:
+    return f"{undo.id}/undo" if undo.redo else undo.id
 
 
 def _joined(known: ChangeState, run: Run) -> ChangeState:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from okto_change.model import Result
+from okto_change import pipeline
+from okto_change.model import Event, EventKind, Result
 from okto_change.report.verdict import outcome_code
-from tests.plugins.journey import EDIT, FIRST, STEPS, Bank
+from tests.plugins.journey import CHANGE, EDIT, FIRST, LAST, STEPS, Bank
 
 NEW = "CREATE TABLE fees (id int PRIMARY KEY);\n"
 SCHEMA = "  - {name: fees, target: ledger, sql: fees.sql, touches: [fees], undo: fees.undo.sql}\n"
@@ -60,7 +61,7 @@ def test_a_redo_puts_rows_and_keys_back_and_can_be_taken_back_itself(bank: Bank)
         assert again.result is Result.DONE and bank.state() == after, again
         assert again.run != done.run and bank.journey.status().state == "applied"
         assert bank.journey.apply().result is Result.ALREADY_APPLIED
-        assert bank.journey.redo().result is Result.NOTHING_TO_UNDO
+        assert bank.journey.redo().result is Result.NOTHING_TO_REDO
     assert bank.journey.rollback().result is Result.DONE and bank.unchanged()
     assert len(bank.journey.written(str(again.run))) > 5
 
@@ -107,7 +108,7 @@ def test_a_check_inside_that_no_longer_holds_stops_a_redo(bank: Bank) -> None:
 def test_a_change_that_was_never_rolled_back_has_nothing_to_redo(bank: Bank) -> None:
     """Never run, or standing."""
     bank.plan(FIRST)
-    assert bank.journey.redo().result is Result.NOTHING_TO_UNDO
+    assert bank.journey.redo().result is Result.NOTHING_TO_REDO
     run = bank.journey.apply().run
     assert f"run {run} stands" in bank.journey.redo().summary
 
@@ -167,3 +168,115 @@ def test_an_undo_script_that_brings_everything_back_says_what_was_compared(bank:
     assert "compared with those before it" in back.notes[0] and "rehearsal only" in back.notes[1]
     assert bank.journey.redo().result is Result.REFUSED
     assert bank.journey.status().state == "undone"
+
+
+AFTER = """checks:
+  after:
+    - {name: no strike, target: ledger, statement: "SELECT count(*) FROM accounts WHERE note = 'strike'", expect: 0}
+"""
+
+
+def test_a_redo_whose_check_after_it_fails_is_taken_back_by_itself(bank: Bank) -> None:
+    """As apply: rows and keys are as before it, and it can be done again, as often as it takes, or taken back."""
+    bank.plan(STEPS, checks=AFTER)
+    bank.journey.apply()
+    bank.journey.rollback()
+    strike = "UPDATE accounts SET note = '{}' WHERE id = 5"
+    for _ in range(2):
+        bank.sql(strike.format("strike"))
+        meanwhile = bank.state()
+        again = bank.journey.redo()
+        assert (again.result, outcome_code(again)) == (Result.UNDONE, 5), again
+        assert (
+            again.summary.startswith("the redo failed: changes/") and "'no strike' expected 0, found 1" in again.summary
+        )
+        assert again.state == (
+            "'pay', 'wait longer', 'book' had been put back and is undone again;"
+            " every row and key is as it was before the redo; the change is still undone"
+        )
+        assert bank.state() == meanwhile and bank.journey.status().state == "undone"
+        assert bank.journey.rollback().result is Result.NOTHING_TO_UNDO
+        bank.sql(strike.format("opened"))
+        done = bank.journey.redo()
+        assert done.result is Result.DONE and bank.journey.status().state == "applied", done
+        assert bank.journey.rollback().result is Result.DONE and bank.unchanged()
+    assert bank.journey.written(str(again.run)).count("undone") == 3
+
+
+def test_a_redo_that_fails_at_a_later_unit_takes_the_earlier_ones_back(bank: Bank) -> None:
+    """The check inside the second transaction sees what others did."""
+    inside = CHECKS[CHECKS.index("  inside") :].replace("ledger", "second")
+    bank.plan(STEPS, checks=f"checks:\n{inside}")
+    bank.journey.apply()
+    bank.journey.rollback()
+    bank.sql("UPDATE accounts SET balance = 5 WHERE id = 4", bank.second)
+    meanwhile = bank.state()
+    again = bank.journey.redo()
+    assert again.result is Result.UNDONE and "none is poorer" in again.summary, again
+    assert bank.state() == meanwhile and bank.journey.status().state == "undone"
+
+
+def test_a_redo_that_cannot_be_taken_back_says_what_stands(bank: Bank) -> None:
+    """Whoever changed a row between its COMMIT and the check is not overwritten."""
+    deferred = AFTER.replace("SELECT count(*) FROM accounts WHERE note = 'strike'", "SELECT strikes()")
+    bank.sql("CREATE FUNCTION strikes() RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint'")
+    bank.plan(FIRST, checks=deferred)
+    bank.journey.apply()
+    bank.journey.rollback()
+
+    def meddle(event: Event) -> None:
+        bank.journey.events.append(event)
+        if event.kind is EventKind.COMMITTED:
+            bank.sql("CREATE OR REPLACE FUNCTION strikes() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'")
+            bank.sql("UPDATE accounts SET balance = 7 WHERE id = 2")
+
+    again = pipeline.redo(bank.journey.repository, CHANGE, "sandbox", watch=meddle)
+    assert (again.result, outcome_code(again)) == (Result.STUCK, 6), again
+    assert "'pay' is committed and stands; undoing it failed" in again.state and "id=2" in again.conflicts[0]
+    assert bank.sql("SELECT balance FROM accounts WHERE id = 2") == [(7,)]
+    rest = bank.journey.rollback(only_clean=True)
+    assert rest.result is Result.CONFLICT and bank.sql("SELECT balance FROM accounts WHERE id = 1") == [(100,)]
+
+
+def test_a_redo_that_is_taken_back_leaves_what_only_clean_had_left(bank: Bank) -> None:
+    """It ends as the rollback in parts did: the rest can be taken back later."""
+    bank.sql("CREATE TABLE cards (account int REFERENCES accounts)")
+    insert = "INSERT INTO accounts VALUES (8, 1, 'x'), (9, 1, 'x');\n"
+    bank.plan(FIRST, checks=AFTER, pay=insert)
+    bank.journey.apply()
+    bank.sql("INSERT INTO cards VALUES (8)")
+    bank.journey.rollback(only_clean=True)
+    bank.sql("UPDATE accounts SET note = 'strike' WHERE id = 5")
+    meanwhile = bank.state()
+    again = bank.journey.redo()
+    assert (again.result, bank.state()) == (Result.CONFLICT, meanwhile), again
+    assert bank.journey.status().state == "conflict" and "left as they are" in again.state
+    bank.sql("DELETE FROM cards; UPDATE accounts SET note = 'opened' WHERE id = 5")
+    assert bank.journey.rollback().result is Result.DONE and bank.unchanged()
+
+
+def rows(bank: Bank) -> list[list[tuple[object, ...]]]:
+    """Return the accounts of both databases; a killed process leaves idle triggers until the next run there."""
+    return [bank.sql("SELECT * FROM accounts ORDER BY id", database) for database in (bank.ledger, bank.second)]
+
+
+@pytest.mark.parametrize("kind", ["undo committing", "undone"])
+@pytest.mark.parametrize("then", ["rollback", "redo"])
+def test_a_redo_killed_while_it_takes_itself_back_ends_either_way(bank: Bank, kind: str, then: str) -> None:
+    """What stands is known unit by unit: rollback takes the rest back, redo puts the rest back."""
+    bank.plan(FIRST + LAST, checks=AFTER)
+    before = rows(bank)
+    bank.journey.apply()
+    after = rows(bank)
+    bank.journey.rollback()
+    bank.sql(
+        "CREATE TABLE keep AS SELECT note FROM accounts WHERE id = 5; UPDATE accounts SET note = 'strike' WHERE id = 5"
+    )
+    bank.journey.killed("redo", kind, "after")
+    bank.sql("UPDATE accounts SET note = (SELECT note FROM keep) WHERE id = 5")
+    if then == "redo" and kind == "undo committing":
+        assert bank.journey.redo().result is Result.NOTHING_TO_REDO  # the undo never was committed: all of it stands
+    else:
+        ended = bank.journey.redo() if then == "redo" else bank.journey.rollback()
+        assert ended.result is Result.DONE, ended
+    assert rows(bank) == (after if then == "redo" else before)

@@ -144,7 +144,7 @@ class Journey:
         return [entry.event.kind.value for entry in self.journal() if entry.event.run == run]
 
     def killed(self, command: str, kind: str, moment: str, *, nth: int = 1) -> None:
-        """Run a command (``apply``, ``rollback``, ``resume RUN``) in a process that SIGKILL ends.
+        """Run a command (``apply``, ``rollback``, ``redo``, ``resume RUN``) in a process that SIGKILL ends.
 
         ``moment`` is ``before`` or ``after`` the ``nth`` entry of that kind is durable.
         """

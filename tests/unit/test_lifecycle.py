@@ -156,6 +156,27 @@ def test_a_failed_after_check_takes_back_what_the_same_run_committed() -> None:
     assert found.standing is None
 
 
+REDO: Told = (K.REDO_STARTED, {"origin": "a"})
+TAKEN_BACK: list[Told] = [UNDO, *unit_undone(2), *unit_undone(1), finished(Result.DONE)]
+
+
+def test_a_redo_that_took_itself_back_leaves_the_change_undone_and_redoable() -> None:
+    """The next redo takes back the undo inside it, not the rollback before it."""
+    told = [REDO, *unit_done(1), *unit_done(2), (K.CHECK_FAILED, {}), UNDO, *unit_undone(2), *unit_undone(1)]
+    found = change(story("a", APPLIED), story("b", TAKEN_BACK), story("r", [*told, finished(Result.UNDONE)]))
+    assert found.state is State.UNDONE and found.undone and found.standing is None
+    assert found.redoable == ("a", {"1": ("r/undo",), "2": ("r/undo",)})
+
+
+def test_a_redo_may_not_call_itself_undone_while_a_unit_of_it_stands() -> None:
+    """What was put back and not taken back stands."""
+    told = [REDO, *unit_done(1), *unit_done(2), UNDO, *unit_undone(2)]
+    found = change(story("a", APPLIED), story("b", TAKEN_BACK), story("r", told))
+    assert found.standing == ("a", ("1",)) and found.redoable == ("a", {"2": ("r/undo",)})
+    with pytest.raises(JournalBroken, match="it says undone, but units 1 stand"):
+        change(story("a", APPLIED), story("b", TAKEN_BACK), story("r", [*told, finished(Result.UNDONE)]))
+
+
 def test_an_attempt_that_left_no_trace_does_not_hide_what_stands() -> None:
     """A refused second apply, or an undo that failed, leaves the change applied."""
     refused = story("b", [RUN, finished(Result.ALREADY_APPLIED)], first=10)

@@ -172,17 +172,30 @@ def redone(job: Job, origin: str) -> Outcome:
     )  # fmt: skip
 
 
+def redo_taken_back(job: Job, error: OktoError, left: tuple[str, ...]) -> Outcome:
+    """A redo failed after a commit, and what it had put back is taken back again, except what ``left`` names."""
+    units = [unit for unit in job.units if unit.number in job.seen.undone]
+    state = f"{_names(units)} had been put back and is undone again; "
+    state += (
+        "the rows and keys named were left as they are" if left
+        else "every row and key is as it was before the redo; the change is still undone"
+    )  # fmt: skip
+    return Outcome(
+        result=Result.CONFLICT if left else Result.UNDONE, run=job.run, summary=f"the redo failed: {_with_place(error)}",
+        state=state, hint=error.hint or f"settle the cause, then run: okto-change redo {_place(job)}",
+        checks=job.seen.all_checks(), conflicts=(*error.faults, *left),
+    )  # fmt: skip
+
+
 def redo_failed(job: Job, origin: str, error: OktoError) -> Outcome:
-    """A redo did not get to its end; what it put back before that stands."""
+    """A redo put nothing back, or nobody can tell yet what became of its last effect; what it put back before stands."""
     result, state = Result.ROLLED_BACK, "rolled back; the change is still undone"
     if isinstance(error, Conflict):
         result, state = Result.CONFLICT, "nothing was changed; the change is still undone"
     elif isinstance(error, Refused):
         result, state = Result.REFUSED, "nothing was changed; the change is still undone"
     if back := [unit for unit in job.units if unit.number in job.seen.committed]:
-        result, state = Result.STUCK, f"{_names(back)} of run {origin} stands again, the rest is still undone"
-        if len(back) == len(job.units):
-            state = "the change stands again as it was applied"
+        state = f"{_names(back)} of run {origin} stands again, the rest is still undone"
     if isinstance(error, Stuck):
         result, state = Result.STUCK, f"{error.state}; {state}" if back else error.state
     return Outcome(

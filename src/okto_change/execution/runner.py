@@ -74,14 +74,15 @@ def _pause(job: Job, error: OktoError, outcome: Outcome) -> Generator[Event, Non
     return (yield from _finish(job, outcome))
 
 
-def redo(job: Job, origin: str, undos: redoing.Undos) -> Run:
+def redo(job: Job, origin: str, undos: redoing.Undos, *, left: bool = False) -> Run:
     """Put the units of run ``origin`` back that later runs took away, first one first; ``undos`` tells which took what.
 
-    Everything is looked at before anything is changed: a conflict ends with CONFLICT and nothing changed. A failure after
-    a commit ends with STUCK: what was put back stands, and rollback takes it away again.
+    Everything is looked at before anything is changed: a conflict ends with CONFLICT and nothing changed. When a later
+    unit or an ``after`` check fails, what was put back is taken back again (UNDONE), except the rows and keys of others
+    that the undo had ``left`` too.
     """
     units = [unit for unit in job.units if unit.number in undos]
-    runs = sorted({run for unit in undos.values() for run in unit})
+    runs = sorted({run.removesuffix("/undo") for unit in undos.values() for run in unit})
     yield job.event(EventKind.REDO_STARTED, origin=origin, undone_by=runs, **job.authority)
     try:
         for unit in units:
@@ -90,14 +91,28 @@ def redo(job: Job, origin: str, undos: redoing.Undos) -> Run:
             redoing.look(job, units, origin, undos)
         yield from redoing.redo(job, units, origin, undos)
         yield from _after(job)
-    except (OktoError, KeyboardInterrupt) as error:
+    except Stuck as error:
         job.targets.rollback()
-        if isinstance(error, Conflict):
-            yield job.event(EventKind.CONFLICT, rows=len(error.faults))
-        elif not isinstance(error, Stuck):
-            yield job.event(EventKind.ROLLED_BACK, reason=_plain(error).message)
-        return (yield from _finish(job, outcomes.redo_failed(job, origin, _plain(error))))
+        return (yield from _finish(job, outcomes.redo_failed(job, origin, error)))
+    except (OktoError, KeyboardInterrupt) as error:
+        job.seen.failure = _plain(error).message
+        return (yield from _finish(job, (yield from _undo_redo(job, origin, _plain(error), only_clean=left))))
     return (yield from _finish(job, outcomes.redone(job, origin)))
+
+
+def _undo_redo(job: Job, origin: str, error: OktoError, *, only_clean: bool) -> Generator[Event, None, Outcome]:
+    """Take back what a redo that failed had put back; say what became of one that had put nothing back."""
+    job.targets.rollback()
+    if not job.seen.committed:
+        conflict = isinstance(error, Conflict)
+        told = {"rows": len(error.faults)} if conflict else {"reason": error.message}
+        yield job.event(EventKind.CONFLICT if conflict else EventKind.ROLLED_BACK, **told)
+        return outcomes.redo_failed(job, origin, error)
+    try:
+        left = yield from _take_back(job, origin, error, only_clean=only_clean)
+    except (OktoError, KeyboardInterrupt) as second:
+        return outcomes.half(job, error, _plain(second))
+    return outcomes.redo_taken_back(job, error, left)
 
 
 def _before_again(job: Job) -> Generator[Event, None, None]:
@@ -148,18 +163,24 @@ def _outside(job: Job, outside: list[Check], family: type[OktoError], words: str
 def _compensate(job: Job, error: OktoError) -> Generator[Event, None, Outcome]:
     """Take back what stands committed, last first; what goes wrong there is told beside the first error, not instead of it."""
     job.targets.rollback()
-    committed = [unit for unit in job.units if unit.number in job.seen.committed]
-    if not committed:
+    if not job.seen.committed:
         yield job.event(EventKind.ROLLED_BACK, reason=error.message)
         return outcomes.rolled_back(job, error)
     try:
-        for unit in committed:
-            undoing.demand_reversible(unit)
-        yield job.event(EventKind.UNDO_STARTED, origin=job.run, reason=error.message)
-        yield from undoing.take_back(job, committed, job.run, only_clean=False)
+        yield from _take_back(job, job.run, error, only_clean=False)
     except (OktoError, KeyboardInterrupt) as second:
         return outcomes.half(job, error, _plain(second))
     return outcomes.taken_back(job, error)
+
+
+def _take_back(
+    job: Job, origin: str, error: OktoError, *, only_clean: bool
+) -> Generator[Event, None, tuple[str, ...]]:  # fmt: skip
+    committed = [unit for unit in job.units if unit.number in job.seen.committed]
+    for unit in committed:
+        undoing.demand_reversible(unit)
+    yield job.event(EventKind.UNDO_STARTED, origin=origin, reason=error.message)
+    return (yield from undoing.take_back(job, committed, origin, only_clean=only_clean))
 
 
 def _finish(job: Job, outcome: Outcome) -> Generator[Event, None, Outcome]:

@@ -133,7 +133,8 @@ def put_back(job: Job, unit: SqlUnit, session: Session, origin: str, *, only_cle
             return _run_scripts(unit, session, origin, only_clean=only_clean)
         if unit.definitions:
             inverse.undo(session, origin, str(unit.number))
-        keep_as = None if origin == job.run else job.run
+        # What this run itself committed or put back has images under its name; those of its undo need another one.
+        keep_as = f"{job.run}/undo" if origin == job.run or unit.number in job.seen.committed else job.run
         done = images.restore(session, origin, unit=unit.key, only_clean=only_clean, undo_run=keep_as)
         return Back(left=done.conflicts, notes=done.notes)
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from okto_change import lifecycle
-from okto_change.approval.policy import Environment
 from okto_change.errors import NotAuthorised
 from okto_change.execution import foresight, runner
 from okto_change.execution.job import Job
 from okto_change.execution.targets import Targets
+from okto_change.execution.units import Unit
 from okto_change.journal.store import Journal
 from okto_change.model import Outcome, Result, UndoPreview
 from okto_change.pipeline import glass, settling, usedup
@@ -21,35 +23,45 @@ from okto_change.pipeline.repository import Repository
 from okto_change.pipeline.running import Watch, broken_before, loop, opened
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What is taken back or put back: ``units`` of run ``origin``, each with the undos that took it back before."""
+
+    job: Job
+    journal: Journal
+    origin: str
+    units: Mapping[int, tuple[str, ...]]
+    left: bool = False
+    """whether an earlier rollback left rows or keys of others as they are"""
+
+
+@dataclass(frozen=True)
+class _Place:
+    repo: Repository
+    actor: Actor
+    targets: Targets
+    journal: Journal
+    found: lifecycle.ChangeState
+
+
 def rollback(repo: Repository, change: str, environment: str, *, only_clean: bool, watch: Watch) -> Outcome:
     """Take back what stands of the change, or what an earlier rollback left. It needs no new approval.
 
     The start of the run that it takes back is its authority.
     """
-    change = repo.resolve(change)
-    entry = repo.policy.environment(environment)
-    actor = who(repo, entry)
-    with opened(repo, entry, actor, change) as (targets, journal):
-        found = settling.settle(journal, targets, change, environment)
-        run, units = _to_undo(found)
-        if not units:
-            return _nothing(change, environment)
-        job = _job(repo, journal, targets, entry, change, run, person=actor.name)
-        return loop(job, runner.undo(job, run, units, only_clean=only_clean), journal, watch)
+    with _found(repo, repo.resolve(change), environment) as place:
+        work = _undo_work(place)
+        if isinstance(work, Outcome):
+            return work
+        events = runner.undo(work.job, work.origin, frozenset(work.units), only_clean=only_clean)
+        return loop(work.job, events, work.journal, watch)
 
 
 def rollback_preview(repo: Repository, change: str, environment: str) -> UndoPreview | Outcome:
     """Do what ``rollback`` would, compare, and roll it back; an Outcome says that there is nothing to take back."""
-    change = repo.resolve(change)
-    entry = repo.policy.environment(environment)
-    actor = who(repo, entry)
-    with opened(repo, entry, actor, change) as (targets, journal):
-        found = settling.settle(journal, targets, change, environment)
-        run, units = _to_undo(found)
-        if not units:
-            return _nothing(change, environment)
-        job = _job(repo, journal, targets, entry, change, run, person=actor.name)
-        return foresight.foresee(job, [unit for unit in job.units if unit.number in units], run)
+    with _found(repo, repo.resolve(change), environment) as place:
+        work = _undo_work(place)
+        return work if isinstance(work, Outcome) else foresight.foresee(work.job, _units(work), work.origin)
 
 
 def redo(repo: Repository, change: str, environment: str, *, watch: Watch) -> Outcome:
@@ -58,37 +70,44 @@ def redo(repo: Repository, change: str, environment: str, *, watch: Watch) -> Ou
     The decisions that its run used up allow it, if they would still allow it now. Raises NotAuthorised otherwise.
     """
     repo.demand_fetched("redo")
-    change = repo.resolve(change)
-    source = read_source(repo, change, environment)
-    entry = source.compiled.environment
-    actor = who(repo, entry)
-    with opened(repo, entry, actor, change) as (targets, journal):
-        found = settling.settle(journal, targets, change, environment)
-        if found.redoable is None:
-            return _nothing_undone(found, environment)
-        job, run, undos = _redo_job(repo, journal, targets, source, actor, found)
-        return loop(job, runner.redo(job, run, undos), journal, watch)
+    source = read_source(repo, repo.resolve(change), environment)
+    with _found(repo, source.lock.change, environment) as place:
+        work = _redo_work(place, source)
+        if isinstance(work, Outcome):
+            return work
+        events = runner.redo(work.job, work.origin, work.units, left=work.left)
+        return loop(work.job, events, work.journal, watch)
 
 
 def redo_preview(repo: Repository, change: str, environment: str) -> UndoPreview | Outcome:
     """Do what ``redo`` would and roll it back; an Outcome says that there is nothing to put back."""
-    change = repo.resolve(change)
-    source = read_source(repo, change, environment)
-    entry = source.compiled.environment
+    source = read_source(repo, repo.resolve(change), environment)
+    with _found(repo, source.lock.change, environment) as place:
+        work = _redo_work(place, source)
+        return work if isinstance(work, Outcome) else foresight.foresee(work.job, _units(work), work.origin, work.units)
+
+
+@contextmanager
+def _found(repo: Repository, change: str, environment: str) -> Iterator[_Place]:
+    """Give where the change stands, with what earlier runs left unknown found out, while nobody else can run it."""
+    entry = repo.policy.environment(environment)
     actor = who(repo, entry)
     with opened(repo, entry, actor, change) as (targets, journal):
-        found = settling.settle(journal, targets, change, environment)
-        if found.redoable is None:
-            return _nothing_undone(found, environment)
-        job, run, undos = _redo_job(repo, journal, targets, source, actor, found)
-        return foresight.foresee(job, [unit for unit in job.units if unit.number in undos], run, undos)
+        yield _Place(repo, actor, targets, journal, settling.settle(journal, targets, change, environment))
 
 
-def _to_undo(found: lifecycle.ChangeState) -> tuple[str, frozenset[int]]:
+def _units(work: _Work) -> list[Unit]:
+    return [unit for unit in work.job.units if unit.number in work.units]
+
+
+def _undo_work(place: _Place) -> _Work | Outcome:
     """Return the run to take back, and its units: those that stand, and those of which something was left."""
+    found = place.found
     run, units = found.standing or found.left or ("", ())
     more = found.left[1] if found.left is not None and found.left[0] == run else ()
-    return run, frozenset(map(int, (*units, *more)))
+    if not units:
+        return _nothing(found.change, found.environment)
+    return _Work(_job(place, run), place.journal, run, {int(unit): () for unit in (*units, *more)})
 
 
 def _nothing(change: str, environment: str) -> Outcome:
@@ -101,16 +120,15 @@ def _nothing(change: str, environment: str) -> Outcome:
 def _nothing_undone(found: lifecycle.ChangeState, environment: str) -> Outcome:
     stands = f"; run {found.applied} stands" if found.applied else ""
     return Outcome(
-        result=Result.NOTHING_TO_UNDO, run=None, state="nothing was changed",
+        result=Result.NOTHING_TO_REDO, run=None, state="nothing was changed",
         summary=f"nothing of {found.change} was rolled back in {environment} that could be put back{stands}",
     )  # fmt: skip
 
 
-def _job(
-    repo: Repository, journal: Journal, targets: Targets, entry: Environment, change: str, run: str, **authority: Any
-) -> Job:  # fmt: skip
-    lock = settling.lock_of(repo, journal, change, entry, run)
-    return new_job(lock, targets, entry.journal, **authority)
+def _job(place: _Place, run: str, **authority: Any) -> Job:
+    entry = place.repo.policy.environment(place.found.environment)
+    lock = settling.lock_of(place.repo, place.journal, place.found.change, entry, run)
+    return new_job(lock, place.targets, entry.journal, person=place.actor.name, **authority)
 
 
 def _present(repo: Repository, source: Source, targets: Targets, journal: Journal, first: lifecycle.Run) -> Present:
@@ -128,20 +146,22 @@ def _present(repo: Repository, source: Source, targets: Targets, journal: Journa
     )  # fmt: skip
 
 
-def _redo_job(
-    repo: Repository, journal: Journal, targets: Targets, source: Source, actor: Actor, found: lifecycle.ChangeState
-) -> tuple[Job, str, Mapping[int, tuple[str, ...]]]:  # fmt: skip
-    run, undone = found.redoable or ("", {})
+def _redo_work(place: _Place, source: Source) -> _Work | Outcome:
+    found = place.found
+    if found.redoable is None:
+        return _nothing_undone(found, found.environment)
+    run, undone = found.redoable
     first = next(known for known in found.runs if known.id == run)
-    place = f"{found.change} --env {found.environment}"
     if source.lock.digest != first.digest:
         raise NotAuthorised(
             f"the plan is another one than run {run} ran, so its rows cannot be put back", where=found.change,
-            hint=f"have the plan of now approved, then run: okto-change apply {place}",
+            hint=f"have the plan of now approved, then run: okto-change apply {found.change} --env {found.environment}",
         )  # fmt: skip
-    clearance = clear(repo, source, _present(repo, source, targets, journal, first), actor.person)
+    present = _present(place.repo, source, place.targets, place.journal, first)
+    clearance = clear(place.repo, source, present, place.actor.person)
     job = _job(
-        repo, journal, targets, source.compiled.environment, found.change, run, person=actor.name,
-        digest=source.lock.digest, policy_sha256=clearance.policy_sha256, allowed_by=list(clearance.statements),
+        place, run, digest=source.lock.digest, policy_sha256=clearance.policy_sha256,
+        allowed_by=list(clearance.statements),
     )  # fmt: skip
-    return job, run, {int(unit): undos for unit, undos in undone.items()}
+    units = {int(unit): undos for unit, undos in undone.items()}
+    return _Work(job, place.journal, run, units, left=found.left is not None)
