@@ -69,9 +69,14 @@ def main() -> int:
     ):
         psql, admin = running.binaries.folder / "psql", running.conninfo()
         bench = Bench(
-            admin, make_conninfo(admin, dbname="bench"), str(psql if psql.exists() else "psql"), Path(folder), given.rows,
-            Path(folder) / "repository", plan=PLAN.format(size=given.size),
-        )  # fmt: skip
+            admin,
+            make_conninfo(admin, dbname="bench"),
+            str(psql if psql.exists() else "psql"),
+            Path(folder),
+            given.rows,
+            Path(folder) / "repository",
+            plan=PLAN.format(size=given.size),
+        )
         rounds = [measure(bench) for _ in range(given.rounds)]
     ratios = [(applied / plain, undone / plain) for plain, applied, undone in rounds]
     apply, undo = (median(column) for column in zip(*ratios, strict=True))

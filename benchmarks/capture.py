@@ -41,12 +41,19 @@ CHANGES = {
     "UPDATE of an indexed column": (True, "UPDATE {t} SET status = 'RELEASED' WHERE id % 2 = 0"),
     "UPDATE, key only": (False, "UPDATE {t} SET status = 'RELEASED' WHERE id % 2 = 0"),
     "DELETE": (True, "DELETE FROM {t} WHERE id % 2 = 0"),
-    "INSERT": (True, "INSERT INTO {t} SELECT id + 100000000, code, merchant, amount, currency, status, note, details, created,"
-                     " updated, tries, ok FROM {t} WHERE id % 2 = 0"),
-}  # fmt: skip
-LIMITS = {("UPDATE of an indexed column", "apply"): 1.2, ("UPDATE, key only", "apply"): 1.6,
-          ("UPDATE of an indexed column", "rollback"): 1.3, ("UPDATE of an indexed column", "dry run"): 2.8,
-          ("UPDATE of an indexed column", "triggers"): 1.7}  # fmt: skip
+    "INSERT": (
+        True,
+        "INSERT INTO {t} SELECT id + 100000000, code, merchant, amount, currency, status, note, details, created,"
+        " updated, tries, ok FROM {t} WHERE id % 2 = 0",
+    ),
+}
+LIMITS = {
+    ("UPDATE of an indexed column", "apply"): 1.2,
+    ("UPDATE, key only", "apply"): 1.6,
+    ("UPDATE of an indexed column", "rollback"): 1.3,
+    ("UPDATE of an indexed column", "dry run"): 2.8,
+    ("UPDATE of an indexed column", "triggers"): 1.7,
+}
 SETTINGS = {"shared_buffers": "256MB", "max_wal_size": "8GB", "checkpoint_timeout": "1h", "autovacuum": "off"}
 MEMORY = 150 * 1024
 POLICY = """\

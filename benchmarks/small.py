@@ -47,10 +47,15 @@ class Sqitch:
         given = conninfo_to_dict(dsn)
         self.folder = folder
         self.environ = os.environ | {
-            "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}", "SQITCH_FULLNAME": "ana", "SQITCH_EMAIL": "ana@example.org",
-            "SQITCH_USER_CONFIG": str(folder / "none"), "PGHOST": str(given["host"]), "PGPORT": str(given["port"]),
-            "PGUSER": str(given["user"]), "PGPASSWORD": str(given.get("password") or ""),
-        }  # fmt: skip
+            "PATH": f"{binaries}{os.pathsep}{os.environ['PATH']}",
+            "SQITCH_FULLNAME": "ana",
+            "SQITCH_EMAIL": "ana@example.org",
+            "SQITCH_USER_CONFIG": str(folder / "none"),
+            "PGHOST": str(given["host"]),
+            "PGPORT": str(given["port"]),
+            "PGUSER": str(given["user"]),
+            "PGPASSWORD": str(given.get("password") or ""),
+        }
         self.database = f"db:pg:{given['dbname']}"
         folder.mkdir()
         self.run("init", "bench", "--engine", "pg")
@@ -116,8 +121,10 @@ def main() -> int:
     print(
         f"a fix of 40 rows, {given.pairs} pairs: okto-change apply {ours:.0f} ms, sqitch deploy --verify {theirs:.0f} ms"
     )
-    print(f"  {median(ratios):.2f} x  [{min(ratios):.2f} - {max(ratios):.2f}]   limit {LIMIT}"
-          f" {'kept' if median(ratios) <= LIMIT else 'MISSED'}")  # fmt: skip
+    print(
+        f"  {median(ratios):.2f} x  [{min(ratios):.2f} - {max(ratios):.2f}]   limit {LIMIT}"
+        f" {'kept' if median(ratios) <= LIMIT else 'MISSED'}"
+    )
     return int(median(ratios) > LIMIT)
 
 

@@ -117,10 +117,17 @@ def decide(work: Path, folder: Path) -> None:
     now = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=60)
     for person, decision in zip(PEOPLE, ("submit", "approve", "approve"), strict=True):
         content = statement.build(
-            repo=rules.repo, change=CHANGE, environment=ENVIRONMENT, plan_digest=compiled.lock.digest, decision=decision,
-            signer=person, role="approvers" if decision == "approve" else "", issued_at=now,
-            expires_at=now + timedelta(hours=8), policy_sha256=rules.sha256,
-        )  # fmt: skip
+            repo=rules.repo,
+            change=CHANGE,
+            environment=ENVIRONMENT,
+            plan_digest=compiled.lock.digest,
+            decision=decision,
+            signer=person,
+            role="approvers" if decision == "approve" else "",
+            issued_at=now,
+            expires_at=now + timedelta(hours=8),
+            policy_sha256=rules.sha256,
+        )
         armor = identity.sign(content, identity.whoami(rules, folder / person))
         place = work / "decisions" / CHANGE / ENVIRONMENT / statement.file_name(statement.parse(content))
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,17 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "okto_change"
 MODULES = sorted(SOURCE.rglob("*.py"))
 HEAVY = {
-    "sqlglot", "psycopg", "git", "rich", "jinja2", "cryptography", "ruamel", "yaml", "dataclasses", "okto_change.model",
-}  # fmt: skip
+    "sqlglot",
+    "psycopg",
+    "git",
+    "rich",
+    "jinja2",
+    "cryptography",
+    "ruamel",
+    "yaml",
+    "dataclasses",
+    "okto_change.model",
+}
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 

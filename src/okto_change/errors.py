@@ -68,8 +68,16 @@ class DatabaseError(OktoError):
 
     exit_code = 4
 
-    def __init__(self, message: str, *, sqlstate: str | None = None, where: object | None = None,
-                 state: str = NOTHING_CHANGED, hint: str | None = None, faults: tuple[str, ...] = ()) -> None:  # fmt: skip
+    def __init__(
+        self,
+        message: str,
+        *,
+        sqlstate: str | None = None,
+        where: object | None = None,
+        state: str = NOTHING_CHANGED,
+        hint: str | None = None,
+        faults: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(message, where=where, state=state, hint=hint, faults=faults)
         self.sqlstate = sqlstate
 

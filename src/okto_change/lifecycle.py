@@ -207,10 +207,19 @@ def _born(event: Event, actor: str, at: datetime) -> Run:
     if event.kind is not EventKind.RUN_STARTED and not origin:
         raise _broken(event, "it does not say which run it takes back")
     return Run(
-        id=event.run, change=event.change, environment=event.environment, state=State.NEW, reason="",
-        redo=event.kind is EventKind.REDO_STARTED, started_by=actor, started_at=at, last_at=at, origin=origin,
-        digest=event.data.get("digest"), decisions=(),
-    )  # fmt: skip
+        id=event.run,
+        change=event.change,
+        environment=event.environment,
+        state=State.NEW,
+        reason="",
+        redo=event.kind is EventKind.REDO_STARTED,
+        started_by=actor,
+        started_at=at,
+        last_at=at,
+        origin=origin,
+        digest=event.data.get("digest"),
+        decisions=(),
+    )
 
 
 def _resumed(run: Run, event: Event) -> Run:

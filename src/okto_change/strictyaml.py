@@ -120,8 +120,9 @@ class Reader:
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
 
-    def section(self, node: Node | None, what: str, *, required: Iterable[str] = (),
-                optional: Iterable[str] = ()) -> dict[str, Node]:  # fmt: skip
+    def section(
+        self, node: Node | None, what: str, *, required: Iterable[str] = (), optional: Iterable[str] = ()
+    ) -> dict[str, Node]:
         """Return the known keys of a mapping; unknown keys and missing required ones are faults."""
         if node is None:
             return {}
@@ -144,8 +145,9 @@ class Reader:
             self.faults.expected(node, f"{what} as a list")
         return [] if node is None else node.sequence
 
-    def text(self, node: Node | None, what: str, *, pattern: str | None = None, most: int = 10_000,
-             default: str = "") -> str:  # fmt: skip
+    def text(
+        self, node: Node | None, what: str, *, pattern: str | None = None, most: int = 10_000, default: str = ""
+    ) -> str:
         """Return text that is not blank, at most ``most`` characters, fully matching ``pattern`` if one is given."""
         if node is None:
             return default

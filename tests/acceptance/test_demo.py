@@ -24,9 +24,13 @@ SMALL = {"OKTO_DEMO_TRANSACTIONS": "2000"}
 def demo(*arguments: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
     """Start the demo with its output in a pipe; kill it if the test leaves it running."""
     with subprocess.Popen(
-        [*installed_command(), "demo", *arguments], env=os.environ | variables, text=True, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    ) as process:  # fmt: skip
+        [*installed_command(), "demo", *arguments],
+        env=os.environ | variables,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
         try:
             yield process
         finally:

@@ -24,9 +24,13 @@ ASLEEP = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datn
 def started(bank: Bank, command: str) -> Iterator[Process]:
     """Start ``okto-change COMMAND`` on the change; it is killed at the end if it still runs."""
     with subprocess.Popen(
-        [*installed_command(), command, CHANGE, "--env", "sandbox"], cwd=bank.journey.git.path, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    ) as process:  # fmt: skip
+        [*installed_command(), command, CHANGE, "--env", "sandbox"],
+        cwd=bank.journey.git.path,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
         try:
             yield process
         finally:

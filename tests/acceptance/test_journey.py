@@ -96,11 +96,16 @@ def test_two_terminals_apply_once(shop: Shop) -> None:
     command = [*installed_command(), "apply", RELEASE, "--env", "production"]
     both = [
         subprocess.Popen(
-            command, cwd=shop.world.clone("ana"), env=shop.world.environ(), text=True, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            command,
+            cwd=shop.world.clone("ana"),
+            env=shop.world.environ(),
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         for _ in range(2)
-    ]  # fmt: skip
+    ]
     said = [process.communicate(timeout=100)[0] for process in both]
     codes = sorted(process.returncode for process in both)
     assert codes[0] == 0 and codes[1] in {0, 1, 3}, said

@@ -35,12 +35,15 @@ def located(template: str, text: str, length: int) -> str:
     return f"bytes {start}-{start + length} of {len(rendered)} (line 1) differ: "
 
 
-WITH_EDIT = PLAN.replace("undo: auto", "undo: undo.sql").replace("checks:", """\
+WITH_EDIT = PLAN.replace("undo: auto", "undo: undo.sql").replace(
+    "checks:",
+    """\
   - name: timeout
     target: routing
     edit: acquirers.yaml
     set: {acquirers.south.timeout_ms: 9000}
-checks:""")  # fmt: skip
+checks:""",
+)
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +109,13 @@ def test_an_edited_policy_voids_approvals_given_under_the_other_one(approved: Sh
     """The byte range of the policy is named, and the approval is listed as not counted."""
     with edited(approved, POLICY, "max_approval_age: 72h", "max_approval_age: 71h"):
         explained(
-            approved.okto("ana", *APPLY, expect=3), 3, "step 7 (approvals): approvers: 1 more (bruno)",
+            approved.okto("ana", *APPLY, expect=3),
+            3,
+            "step 7 (approvals): approvers: 1 more (bruno)",
             "the approval by bruno does not count: it was given under another version of the policy",
-            f"since bruno approved: {POLICY}: bytes ", "'2' -> '1'",
-        )  # fmt: skip
+            f"since bruno approved: {POLICY}: bytes ",
+            "'2' -> '1'",
+        )
 
 
 @pytest.fixture(scope="module")

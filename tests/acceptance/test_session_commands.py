@@ -133,9 +133,16 @@ def shell(shop: Shop, script: str, **variables: str) -> Answer:
     line = f'okto() {{ {shlex.join(installed_command())} "$@"; }}; {script}'
     environment = shop.world.environ() | variables
     done = subprocess.run(
-        ["bash", "-o", "pipefail", "-c", line], cwd=shop.world.clone("ana"), env=environment, capture_output=True,
-        text=True, errors="surrogateescape", stdin=subprocess.DEVNULL, timeout=100, check=False,
-    )  # fmt: skip
+        ["bash", "-o", "pipefail", "-c", line],
+        cwd=shop.world.clone("ana"),
+        env=environment,
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        stdin=subprocess.DEVNULL,
+        timeout=100,
+        check=False,
+    )
     return Answer(done.returncode, done.stdout, done.stderr)
 
 

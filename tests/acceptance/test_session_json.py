@@ -96,8 +96,9 @@ def test_who_must_still_sign_is_said_after_each_signature(session: Session) -> N
     taken = document(session["approvals"])
     assert taken["cleared"] is True
     assert [(line["signer"], line["decision"], line["counted"]) for line in taken["decisions"]] == [
-        ("ana", "submit", True), ("bruno", "approve", True),
-    ]  # fmt: skip
+        ("ana", "submit", True),
+        ("bruno", "approve", True),
+    ]
 
 
 def test_applying_twice_names_the_run_that_applied_it(session: Session) -> None:

@@ -141,9 +141,14 @@ def test_two_terminals_apply_once_and_the_second_is_told_who_works(market: Shop)
     market.okto("ana", "lock", *place)
     market.world.publish("ana", "A slow change")
     with subprocess.Popen(
-        [*installed_command(), "apply", *place], cwd=market.world.clone("ana"), env=market.world.environ(), text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    ) as first:  # fmt: skip
+        [*installed_command(), "apply", *place],
+        cwd=market.world.clone("ana"),
+        env=market.world.environ(),
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as first:
         wait_for(market, "pg_sleep")
         second = market.okto("ana", "apply", *place, expect=None)
         running = document(market.okto("ana", "status", *SANDBOX, "--json"))["changes"]

@@ -33,9 +33,10 @@ def write_version(shop: Shop, number: int, *, owners: str = "[ana, bruno]", quor
     folder = shop.world.clone("ana") / FOLDER
     last = (folder / f"{number - 1:04}.yaml").read_bytes()
     lines = [
-        line for line in last.decode().splitlines()
+        line
+        for line in last.decode().splitlines()
         if not line.startswith(("version:", "policy_quorum:", "previous_sha256:", "  policy-owners:"))
-    ]  # fmt: skip
+    ]
     at = lines.index("groups:") + 1
     lines.insert(at, f"  policy-owners: {owners}")
     head = [f"version: {number}", f"previous_sha256: {sha256(last).hexdigest()}"]

@@ -21,7 +21,7 @@ def check(shop: Shop, change: str, *words: str, code: int = 1) -> str:
 
 
 PLANS: dict[str, tuple[str, list[str]]] = {
-    "half-written": ("format: 1\ntitle: x\nreason: [a, b\nsteps:\n  - name: \"half", ["plan.yaml:4: not valid YAML"]),
+    "half-written": ('format: 1\ntitle: x\nreason: [a, b\nsteps:\n  - name: "half', ["plan.yaml:4: not valid YAML"]),
     "cut-off": ("format: 1\ntitle: Half a pl", ["3 faults", "'reason'", "'author'", "'steps'"]),
     "empty": ("", ["plan.yaml:1: expected a mapping, found an empty file"]),
     "key-twice": (
@@ -29,23 +29,26 @@ PLANS: dict[str, tuple[str, list[str]]] = {
         ["plan.yaml:3: the key 'title' stands here again, first in line 2"],
     ),
     "unknown-key": (
-        PLAN.replace("touches:", "touchs:"), ["plan.yaml:12: unknown key 'touchs'", "did you mean 'touches'?"]
+        PLAN.replace("touches:", "touchs:"),
+        ["plan.yaml:12: unknown key 'touchs'", "did you mean 'touches'?"],
     ),
     "anchor": (PLAN.replace("    undo: auto", "    undo: &a auto"), ["plan.yaml:13: the anchor '&a' is not allowed"]),
     "tab": (PLAN.replace("    rows", "\trows"), ["plan.yaml:11: a tab; indent with spaces"]),
     "format": (PLAN.replace("format: 1", "format: 2"), ["expected format 1, found '2'"]),
     "missing-file": (
-        PLAN.replace("sql: limit.sql", "sql: limits.sql"), ["no file 'limits.sql'", "did you mean 'limit.sql'?"]
+        PLAN.replace("sql: limit.sql", "sql: limits.sql"),
+        ["no file 'limits.sql'", "did you mean 'limit.sql'?"],
     ),
     "unknown-target": (
         PLAN.replace("target: ledger\n    sql: limit", "target: leger\n    sql: limit"),
         ["plan.yaml:8: target 'leger' is not in production, which has ledger, routing"],
     ),
     "nobody": (
-        PLAN.replace("author: ana", "author: carol"), ["plan.yaml:4", "author 'carol' is nobody in the policy", "ana, bruno"]
+        PLAN.replace("author: ana", "author: carol"),
+        ["plan.yaml:4", "author 'carol' is nobody in the policy", "ana, bruno"],
     ),
     "value": (PLAN.replace("value: 7}", "value: seven}"), ["plan.yaml:6", "bigint", "'seven'"]),
-}  # fmt: skip
+}
 FILES: dict[str, tuple[str | bytes, list[str]]] = {
     "binary": (bytes(range(256)), ["limit.sql", "expected UTF-8 text, found binary content"]),
     "open-quote": ("UPDATE merchants SET name = 'x WHERE id = 1;", ["limit.sql:1", "string is never closed"]),
@@ -140,11 +143,19 @@ def test_a_folder_whose_name_is_no_id_is_told_how_to_be_named(market: Shop) -> N
     [
         (f"BEGIN;\n{SQL}COMMIT;\n", PLAN, {"OC401"}),
         (f"{SQL}SELECT setval('audit_log_id_seq', 1);\n", PLAN, {"OC301"}),
-        (SQL, PLAN.replace("    rows: 1\n", "").replace("    touches: [merchants, audit_log]\n", ""), {"OC603", "OC604"}),
-        ("ALTER TABLE settlement DROP COLUMN note, ADD COLUMN memo text;\n", PLAN.replace("rows: 1", "rows: 0"), {"OC602"}),
+        (
+            SQL,
+            PLAN.replace("    rows: 1\n", "").replace("    touches: [merchants, audit_log]\n", ""),
+            {"OC603", "OC604"},
+        ),
+        (
+            "ALTER TABLE settlement DROP COLUMN note, ADD COLUMN memo text;\n",
+            PLAN.replace("rows: 1", "rows: 0"),
+            {"OC602"},
+        ),
     ],
     ids=["transaction control", "setval", "no bounds", "ddl"],
-)  # fmt: skip
+)
 def test_a_finding_stops_check_and_lock_with_a_remedy(market: Shop, sql: str, plan: str, codes: set[str]) -> None:
     """The page for people, and the same as data."""
     write_change(market, "with-findings", files={"limit.sql": sql}, plan=plan)

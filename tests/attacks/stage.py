@@ -43,8 +43,10 @@ steps:
 """
 SQL = "UPDATE settlements SET status = 'SETTLED' WHERE id = {{ settlement }};\n"
 UNDO = "UPDATE settlements SET status = 'PENDING' WHERE id = {{ settlement }};\n"
-TABLE = "CREATE TABLE settlements (id bigint PRIMARY KEY, status text NOT NULL);" \
-        "INSERT INTO settlements SELECT n, 'PENDING' FROM generate_series(1, 9) AS n"  # fmt: skip
+TABLE = (
+    "CREATE TABLE settlements (id bigint PRIMARY KEY, status text NOT NULL);"
+    "INSERT INTO settlements SELECT n, 'PENDING' FROM generate_series(1, 9) AS n"
+)
 POLICY_TEXT = """\
 version: 1
 repo: {repo}
@@ -121,9 +123,15 @@ class Stage:
         """Run the installed command, with a person's key."""
         variables = {"OKTO_CHANGE_KEY": str(self.people[person].key)} if person else {}
         done = subprocess.run(
-            [*installed_command(), *arguments], cwd=cwd or self.work, env=self.environ() | variables, text=True,
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=100, check=False,
-        )  # fmt: skip
+            [*installed_command(), *arguments],
+            cwd=cwd or self.work,
+            env=self.environ() | variables,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=100,
+            check=False,
+        )
         return Answer(done.returncode, done.stdout, done.stderr)
 
     # ------------------------------------------------------------------------------------------------- what is asked
@@ -229,11 +237,18 @@ class Stage:
         environment = fields.get("environment", "prod")
         issued = datetime.now(UTC).replace(microsecond=0) - timedelta(seconds=age)
         values: dict[str, Any] = {
-            "repo": REPO, "change": CHANGE, "environment": environment, "plan_digest": self.digest(environment),
-            "decision": decision, "signer": signer, "role": role, "issued_at": issued,
-            "expires_at": issued + timedelta(hours=8), "comment": "because",
+            "repo": REPO,
+            "change": CHANGE,
+            "environment": environment,
+            "plan_digest": self.digest(environment),
+            "decision": decision,
+            "signer": signer,
+            "role": role,
+            "issued_at": issued,
+            "expires_at": issued + timedelta(hours=8),
+            "comment": "because",
             "policy_sha256": sha256((self.work / POLICY).read_bytes()).hexdigest(),
-        } | fields  # fmt: skip
+        } | fields
         return statement.build(**values)
 
     def sign(self, content: bytes, person: str, namespace: str = NAMESPACE) -> bytes:

@@ -48,10 +48,11 @@ def test_row_02_sql_is_edited_and_locked_again(approved: Stage) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [
-        ("fix.undo.sql", "'PENDING'", "'LOST'"), ("plan.yaml", "value: 1}", "value: 2}"),
+        ("fix.undo.sql", "'PENDING'", "'LOST'"),
+        ("plan.yaml", "value: 1}", "value: 2}"),
         ("plan.yaml", "staging: {settlement: 7}", "prod: {settlement: 7}"),
     ],
-)  # fmt: skip
+)
 def test_row_03_only_the_undo_or_a_parameter_is_edited(approved: Stage, file: str, old: str, new: str) -> None:
     """Both are inside the lock."""
     before = approved.digest()
@@ -129,10 +130,16 @@ def test_row_35_a_plan_reaches_into_another_change(stage: Stage) -> None:
 
 
 TEMPLATES = (
-    "{% include '../../.okto-change/policy/0001.yaml' %}", "{% import 'os' as os %}", "{{ now() }}", "{{ environ }}",
-    "{{ range(9) | random }}", "{{ ''.__class__.__mro__ }}", "{{ settlement.__class__ }}",
-    "{{ cycler.__init__.__globals__ }}", "{{ lipsum.__globals__.os.popen('id').read() }}",
-)  # fmt: skip
+    "{% include '../../.okto-change/policy/0001.yaml' %}",
+    "{% import 'os' as os %}",
+    "{{ now() }}",
+    "{{ environ }}",
+    "{{ range(9) | random }}",
+    "{{ ''.__class__.__mro__ }}",
+    "{{ settlement.__class__ }}",
+    "{{ cycler.__init__.__globals__ }}",
+    "{{ lipsum.__globals__.os.popen('id').read() }}",
+)
 
 
 def test_row_36_a_template_reaches_outside(stage: Stage) -> None:
@@ -161,9 +168,16 @@ def test_row_36_an_innocent_template_renders(stage: Stage) -> None:
 
 
 ODD = (
-    b"\r", b"\xef\xbb\xbf", b"\0", "\u202e".encode(), "\u200b".encode(), b"\x1b[2K", "e\u0301".encode(),
-    "\u2028".encode(), b"\xff",
-)  # fmt: skip
+    b"\r",
+    b"\xef\xbb\xbf",
+    b"\0",
+    "\u202e".encode(),
+    "\u200b".encode(),
+    b"\x1b[2K",
+    "e\u0301".encode(),
+    "\u2028".encode(),
+    b"\xff",
+)
 """CR, BOM, NUL, a bidi control, a zero-width space, an escape, no NFC, a line separator, no UTF-8"""
 
 
@@ -180,10 +194,11 @@ def test_row_37_innocent_accents_pass(stage: Stage) -> None:
 
 
 LOOKALIKES = (
-    "UPDATE settlements SET status = 'X' WHERE \u0456d = 1;", "UPDATE settlements\u00a0SET status = 'X';",
+    "UPDATE settlements SET status = 'X' WHERE \u0456d = 1;",
+    "UPDATE settlements\u00a0SET status = 'X';",
     "UPDATE settlements SET status = 'X'\uff1b",
     "UPDATE settlements\ufe0f SET status = 'X';",
-)  # fmt: skip
+)
 """a Cyrillic letter, a no-break space, a full-width semicolon, a variation selector"""
 
 
@@ -228,10 +243,15 @@ def test_row_46_two_plans_have_one_digest(stage: Stage) -> None:
     honest = (stage.work / LOCK).read_bytes()
     stage.commit("Move", {LOCK: moved})
     stage.refused("the lock is of another environment")
-    stage.commit("Copy", {LOCK: honest} | {
-        f"changes/second-fix/{path.relative_to(stage.work / FOLDER)}": path.read_bytes()
-        for path in (stage.work / FOLDER).rglob("*") if path.is_file()
-    })  # fmt: skip
+    stage.commit(
+        "Copy",
+        {LOCK: honest}
+        | {
+            f"changes/second-fix/{path.relative_to(stage.work / FOLDER)}": path.read_bytes()
+            for path in (stage.work / FOLDER).rglob("*")
+            if path.is_file()
+        },
+    )
     stage.refused("the lock is of another change", command=("verify", "second-fix", "--env", "prod"))
     stage.approve("bruno")
     stage.cleared()

@@ -107,10 +107,20 @@ def test_row_43_the_clone_has_evil_settings_and_hooks(stage: Stage) -> None:
     """Nothing of them runs when decisions are judged, nor when one is signed and published."""
     script, fired = alarm(stage.folder)
     for name in (
-        "core.fsmonitor", "core.sshCommand", "core.pager", "core.editor", "gpg.ssh.program", "gpg.program", "diff.external",
-        "core.alternateRefsCommand", "remote.origin.uploadpack", "remote.origin.receivepack", "credential.helper",
-        "core.gitProxy", "uploadpack.packObjectsHook",
-    ):  # fmt: skip
+        "core.fsmonitor",
+        "core.sshCommand",
+        "core.pager",
+        "core.editor",
+        "gpg.ssh.program",
+        "gpg.program",
+        "diff.external",
+        "core.alternateRefsCommand",
+        "remote.origin.uploadpack",
+        "remote.origin.receivepack",
+        "credential.helper",
+        "core.gitProxy",
+        "uploadpack.packObjectsHook",
+    ):
         stage.git("config", name, str(script))
     hooks = stage.work / ".git/hooks"
     hooks.mkdir(exist_ok=True)

@@ -107,13 +107,15 @@ def test_row_11_an_approval_is_copied_to_another_environment(stage: Stage) -> No
 def test_row_12_an_approval_is_replayed(stage: Stage, what: str) -> None:
     """To another change, to the same id with other content, from a fork with another UUID."""
     fields = {
-        "change": {"change": "fix-other"}, "version": {"plan_digest": "0" * 64},
+        "change": {"change": "fix-other"},
+        "version": {"plan_digest": "0" * 64},
         "repository": {"repo": "00000000-0c54-4e0e-9d5e-1b7b9c1d2e3f"},
-    }[what]  # fmt: skip
+    }[what]
     reason = {
-        "change": "it is for another change, fix-other", "version": "it is for another version of the plan, 0000 0000 0000",
+        "change": "it is for another change, fix-other",
+        "version": "it is for another version of the plan, 0000 0000 0000",
         "repository": "it is for another repository",
-    }[what]  # fmt: skip
+    }[what]
     stage.approve("bruno", **fields)
     stage.refused(LACKING, reason)
     stage.approve("bruno", repo=REPO)

@@ -78,7 +78,7 @@ def test_row_28_a_known_person_signs_what_this_version_cannot_read(stage: Stage,
         "kind": honest.replace(b'"decision": "reject"', b'"decision": "veto"'),
         "duplicate key": honest.replace(b'"decision": "reject"', b'"decision": "approve",\n    "decision": "reject"'),
         "newer version": honest.replace(b"decision/v1", b"decision/v2"),
-    }[what]  # fmt: skip
+    }[what]
     assert odd != honest
     stage.publish(stage.sign(odd, "mallory"))
     stage.cleared()

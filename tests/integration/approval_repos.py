@@ -44,9 +44,20 @@ rules:
 def lock_for(environment: str = "prod", content: bytes = b"{}\n", change: str = CHANGE) -> Lock:
     """Return a lock; only its identity and digest matter here."""
     return Lock(
-        content=content, digest=digest.sha256(content), repo=REPO, change=change, environment=environment, title="Fix",
-        author="ana", steps=(), statements=(), checks=(), risk=Risk.LOW, risk_reasons=(), objects=(),
-    )  # fmt: skip
+        content=content,
+        digest=digest.sha256(content),
+        repo=REPO,
+        change=change,
+        environment=environment,
+        title="Fix",
+        author="ana",
+        steps=(),
+        statements=(),
+        checks=(),
+        risk=Risk.LOW,
+        risk_reasons=(),
+        objects=(),
+    )
 
 
 @dataclass
@@ -71,10 +82,17 @@ class Scene:
         who = identity.whoami(policy, person.key)
         issued = datetime.now(UTC) - timedelta(seconds=age)
         content = statement.build(
-            repo=lock.repo, change=lock.change, environment=lock.environment, plan_digest=lock.digest,
-            decision=decision, signer=who.person, role=role, issued_at=issued, expires_at=issued + timedelta(hours=8),
+            repo=lock.repo,
+            change=lock.change,
+            environment=lock.environment,
+            plan_digest=lock.digest,
+            decision=decision,
+            signer=who.person,
+            role=role,
+            issued_at=issued,
+            expires_at=issued + timedelta(hours=8),
             policy_sha256=policy.sha256,
-        )  # fmt: skip
+        )
         name = statement.file_name(statement.parse(content))
         path = f"{statement.folder(lock.change, lock.environment)}/{name}"
         file = statement.join(content, identity.sign(content, who))

@@ -103,10 +103,25 @@ def test_without_a_policy_the_hint_says_how_to_begin(git_repo: GitRepo) -> None:
 def harm(scene: Scene, folder: Path) -> Path:
     """Fill the clone's configuration and hooks with commands; return the file that any of them would leave."""
     script, fired = alarm(folder)
-    for name in ("core.fsmonitor", "core.sshCommand", "core.alternateRefsCommand", "core.editor", "core.pager",
-                 "core.askPass", "credential.helper", "diff.external", "gpg.ssh.program", "gpg.program",
-                 "remote.origin.uploadpack", "remote.origin.receivepack", "remote.origin.proxy", "filter.evil.clean",
-                 "filter.evil.smudge", "uploadpack.packObjectsHook", "diff.evil.textconv"):  # fmt: skip
+    for name in (
+        "core.fsmonitor",
+        "core.sshCommand",
+        "core.alternateRefsCommand",
+        "core.editor",
+        "core.pager",
+        "core.askPass",
+        "credential.helper",
+        "diff.external",
+        "gpg.ssh.program",
+        "gpg.program",
+        "remote.origin.uploadpack",
+        "remote.origin.receivepack",
+        "remote.origin.proxy",
+        "filter.evil.clean",
+        "filter.evil.smudge",
+        "uploadpack.packObjectsHook",
+        "diff.evil.textconv",
+    ):
         scene.repo.git("config", name, str(script))
     scene.repo.git("config", "protocol.ext.allow", "always")
     scene.repo.git("config", "core.attributesFile", str(folder / "attributes"))
@@ -115,8 +130,19 @@ def harm(scene: Scene, folder: Path) -> Path:
     scene.repo.git("config", "include.path", str(folder / "included"))
     hooks = scene.repo.path / ".git" / "hooks"
     hooks.mkdir(exist_ok=True)
-    for name in ("post-checkout", "reference-transaction", "pre-push", "pre-receive", "update", "post-update",
-                 "post-receive", "pre-auto-gc", "post-index-change", "push-to-checkout", "proc-receive"):  # fmt: skip
+    for name in (
+        "post-checkout",
+        "reference-transaction",
+        "pre-push",
+        "pre-receive",
+        "update",
+        "post-update",
+        "post-receive",
+        "pre-auto-gc",
+        "post-index-change",
+        "push-to-checkout",
+        "proc-receive",
+    ):
         shutil.copy(script, hooks / name)
     return fired
 

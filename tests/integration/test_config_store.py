@@ -83,10 +83,25 @@ def test_a_file_that_somebody_changed_is_not_replaced(store: FileStore, root: Pa
 
 @pytest.mark.parametrize(
     "file",
-    ["", "/", "/etc/passwd", "..", "../secret.yaml", "conf/../../secret.yaml", "conf/../conf/a.yaml", "./conf/a.yaml",
-     "conf//a.yaml", "conf/", "conf/.", "conf/a.yaml/..", "conf/a.yaml\x00", "conf/a\n.yaml", "conf/\u202ea.yaml",
-     "conf/\udcff.yaml"],
-)  # fmt: skip
+    [
+        "",
+        "/",
+        "/etc/passwd",
+        "..",
+        "../secret.yaml",
+        "conf/../../secret.yaml",
+        "conf/../conf/a.yaml",
+        "./conf/a.yaml",
+        "conf//a.yaml",
+        "conf/",
+        "conf/.",
+        "conf/a.yaml/..",
+        "conf/a.yaml\x00",
+        "conf/a\n.yaml",
+        "conf/\u202ea.yaml",
+        "conf/\udcff.yaml",
+    ],
+)
 def test_a_path_that_could_leave_the_root_is_refused(store: FileStore, root: Path, file: str) -> None:
     """Before anything is opened."""
     for act in (lambda: store.read(file), lambda: store.replace(file, sha256(OLD), NEW)):
@@ -161,11 +176,19 @@ def long_name(root: Path) -> str:
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (link_file, "symbolic link"), (link_inside, "symbolic link"), (link_folder, "symbolic link"),
-        (dangling, "symbolic link"), (fifo, "no regular file"), (hard, "2 names"), (folder, "no regular file"),
-        (gone, "not there"), (under_a_file, "no folder"), (large, "8,388,608"), (long_name, "too long"),
+        (link_file, "symbolic link"),
+        (link_inside, "symbolic link"),
+        (link_folder, "symbolic link"),
+        (dangling, "symbolic link"),
+        (fifo, "no regular file"),
+        (hard, "2 names"),
+        (folder, "no regular file"),
+        (gone, "not there"),
+        (under_a_file, "no folder"),
+        (large, "8,388,608"),
+        (long_name, "too long"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_plain_file_is_refused(
     store: FileStore, root: Path, make: Callable[[Path], str], problem: str
 ) -> None:

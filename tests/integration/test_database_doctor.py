@@ -83,9 +83,13 @@ def test_left_capture_triggers_are_found(session: Session) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("track_counts", "off"), ("synchronous_commit", "off"), ("session_replication_role", "replica"),
-     ("default_transaction_read_only", "on")],
-)  # fmt: skip
+    [
+        ("track_counts", "off"),
+        ("synchronous_commit", "off"),
+        ("session_replication_role", "replica"),
+        ("default_transaction_read_only", "on"),
+    ],
+)
 def test_settings_that_would_break_a_promise_are_found(session: Session, setting: str, value: str) -> None:
     """Each with what to do."""
     session.run(f"SET {setting} = {value}")

@@ -24,9 +24,14 @@ Open = Callable[[], Session]
 def record(session: Session, run: str = "r-1", unit: str = "1") -> None:
     """Write that a unit of the one change of these tests is applied."""
     state.record_applied(
-        session, run=run, unit=unit, change="2026-11-22-fix", environment="production", digest="sha256:00",
+        session,
+        run=run,
+        unit=unit,
+        change="2026-11-22-fix",
+        environment="production",
+        digest="sha256:00",
         executor="ana",
-    )  # fmt: skip
+    )
 
 
 def standing(session: Session) -> list[str]:
@@ -43,9 +48,10 @@ def test_the_schema_is_installed_once(session: Session) -> None:
     before = session.execute("SELECT oid, xmin::text FROM pg_class WHERE relnamespace = 'okto_change'::regnamespace")
     state.ensure_schema(session)
     assert before
-    assert session.execute(
-        "SELECT oid, xmin::text FROM pg_class WHERE relnamespace = 'okto_change'::regnamespace"
-    ) == before  # fmt: skip
+    assert (
+        session.execute("SELECT oid, xmin::text FROM pg_class WHERE relnamespace = 'okto_change'::regnamespace")
+        == before
+    )
 
 
 def test_an_older_schema_is_brought_up_to_date_and_keeps_its_rows(session: Session) -> None:
@@ -89,15 +95,21 @@ def test_many_first_runs_at_once_all_find_the_schema(open_session: Open) -> None
 def test_everything_in_the_schema_has_a_comment_and_nobody_else_a_privilege(session: Session) -> None:
     """Tables, columns, and functions explain themselves; PUBLIC may not even look into the schema."""
     state.ensure_schema(session)
-    assert session.execute(
-        "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum >= 0"
-        " WHERE c.relnamespace = 'okto_change'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT a.attisdropped"
-        " AND col_description(c.oid, a.attnum) IS NULL"
-    ) == []  # fmt: skip
-    assert session.execute(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'okto_change'::regnamespace AND relkind IN ('r', 'p', 'v')"
-        " AND obj_description(oid, 'pg_class') IS NULL"
-    ) == []  # fmt: skip
+    assert (
+        session.execute(
+            "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum >= 0"
+            " WHERE c.relnamespace = 'okto_change'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND NOT a.attisdropped"
+            " AND col_description(c.oid, a.attnum) IS NULL"
+        )
+        == []
+    )
+    assert (
+        session.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'okto_change'::regnamespace AND relkind IN ('r', 'p', 'v')"
+            " AND obj_description(oid, 'pg_class') IS NULL"
+        )
+        == []
+    )
     assert session.execute("SELECT has_schema_privilege('pg_monitor', 'okto_change', 'USAGE')") == [(False,)]
 
 

@@ -118,8 +118,9 @@ def test_only_clean_leaves_the_rows_that_others_changed(
     with pytest.raises(Conflict) as caught:
         undo(session)
     assert set(caught.value.faults) == {
-        "public.c (id=3): another row has this key now", "public.p (id=2): changed since: email",
-    }  # fmt: skip
+        "public.c (id=3): another row has this key now",
+        "public.p (id=2): changed since: email",
+    }
     restored = undo(session, only_clean=True)
     assert (restored.rows, len(restored.conflicts)) == (4 + 2, 2)
     assert other.execute("SELECT id, n FROM p WHERE n = 0").fetchall() == [(2, 0)]
@@ -203,16 +204,22 @@ def test_twenty_thousand_rows_come_back(session: Session, other: psycopg.Connect
 def test_the_net_change_is_shown_row_by_row_with_its_key(session: Session) -> None:
     """A row that was changed twice is one change, one that is back as it was is none; at most the asked number a table."""
     apply(
-        session, "UPDATE p SET n = n + 1 WHERE id <= 3", "UPDATE p SET n = n - 1 WHERE id = 2", "DELETE FROM c WHERE id = 7",
+        session,
+        "UPDATE p SET n = n + 1 WHERE id <= 3",
+        "UPDATE p SET n = n - 1 WHERE id = 2",
+        "DELETE FROM c WHERE id = 7",
         "INSERT INTO p VALUES (11, NULL, 5)",
-    )  # fmt: skip
+    )
     session.begin()
     changes = images.sample(session, "r1")
     assert len(images.sample(session, "r1", limit=1)) == 2
     session.rollback()
     assert [(change.table, dict(change.key)) for change in changes] == [
-        ("public.c", {"id": "7"}), ("public.p", {"id": "1"}), ("public.p", {"id": "3"}), ("public.p", {"id": "11"}),
-    ]  # fmt: skip
+        ("public.c", {"id": "7"}),
+        ("public.p", {"id": "1"}),
+        ("public.p", {"id": "3"}),
+        ("public.p", {"id": "11"}),
+    ]
     deleted, first, _, inserted = changes
     assert deleted.after is None and deleted.before == "(7,8,c7)"
     assert dict(first.columns) == {"n": ("1", "2")}

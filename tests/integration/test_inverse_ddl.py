@@ -152,7 +152,7 @@ REVERSIBLE = [
     "ALTER TABLE app.p RENAME COLUMN name TO x; ALTER TABLE app.p RENAME COLUMN note TO name; ALTER TABLE app.p RENAME COLUMN x TO note",
     "ALTER TABLE app.child ALTER y TYPE bigint",
     "ALTER TABLE app.p ALTER v TYPE varchar(20)",
-    "ALTER TABLE app.p ALTER v TYPE text COLLATE \"C\"",
+    'ALTER TABLE app.p ALTER v TYPE text COLLATE "C"',
     "ALTER TABLE app.child ALTER y TYPE text USING y::text",
     "ALTER TABLE app.p ALTER name SET DEFAULT 'other'",
     "ALTER TABLE app.p ALTER name DROP DEFAULT, ALTER how DROP DEFAULT",
@@ -224,7 +224,7 @@ REVERSIBLE = [
     "CREATE FUNCTION app.n1() RETURNS integer LANGUAGE sql AS 'SELECT 7'; ALTER TABLE app.c ALTER a SET DEFAULT app.n1()",
     "ALTER TABLE app.c ADD COLUMN z integer; CREATE INDEX ON app.c (z); ALTER TABLE app.c ADD CHECK (z > a); CREATE VIEW app.cz AS SELECT z FROM app.c",
     'CREATE TABLE app."Odd ""name" ("col; DROP" integer); COMMENT ON TABLE app."Odd ""name" IS \'x\'',
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("change", REVERSIBLE)
@@ -268,29 +268,56 @@ def test_what_has_no_inverse_is_refused_before_commit_and_named(
 @pytest.mark.parametrize(
     ("change", "since", "told"),
     [
-        ("CREATE TABLE app.n1 (id integer)", "INSERT INTO app.n1 VALUES (1)", "table app.n1 holds rows written since: 1"),
-        ("CREATE TABLE app.n1 AS SELECT id FROM app.p", "UPDATE app.n1 SET id = 7 WHERE id = 1", "rows written since: 1"),
+        (
+            "CREATE TABLE app.n1 (id integer)",
+            "INSERT INTO app.n1 VALUES (1)",
+            "table app.n1 holds rows written since: 1",
+        ),
+        (
+            "CREATE TABLE app.n1 AS SELECT id FROM app.p",
+            "UPDATE app.n1 SET id = 7 WHERE id = 1",
+            "rows written since: 1",
+        ),
         ("CREATE TABLE app.n1 (id integer)", "CREATE VIEW app.v9 AS SELECT * FROM app.n1", "view app.v9 depends on"),
         ("CREATE TABLE app.n1 (id integer)", "ALTER TABLE app.n1 ADD COLUMN x integer", "column app.n1.x"),
-        ("ALTER TABLE app.p ADD COLUMN z text", "UPDATE app.p SET z = 'x' WHERE id = 1", "app.p.z holds values written since: 1"),
+        (
+            "ALTER TABLE app.p ADD COLUMN z text",
+            "UPDATE app.p SET z = 'x' WHERE id = 1",
+            "app.p.z holds values written since: 1",
+        ),
         ("ALTER TABLE app.p ADD COLUMN z integer DEFAULT 5", "UPDATE app.p SET z = 6", "holds values written since: 2"),
-        ("ALTER TABLE app.p ADD COLUMN z uuid DEFAULT gen_random_uuid()", "INSERT INTO app.p (name) VALUES ('new')", "values written since: 1"),
+        (
+            "ALTER TABLE app.p ADD COLUMN z uuid DEFAULT gen_random_uuid()",
+            "INSERT INTO app.p (name) VALUES ('new')",
+            "values written since: 1",
+        ),
         ("ALTER TABLE app.p ADD COLUMN z text", "CREATE INDEX iz ON app.p (z)", "index app.iz would not be as it was"),
-        ("ALTER TABLE app.p ADD COLUMN z text", "COMMENT ON COLUMN app.p.z IS 'x'", "column app.p.z is not as the change left it"),
+        (
+            "ALTER TABLE app.p ADD COLUMN z text",
+            "COMMENT ON COLUMN app.p.z IS 'x'",
+            "column app.p.z is not as the change left it",
+        ),
         ("ALTER TABLE app.child ALTER y TYPE bigint", "UPDATE app.child SET y = 5000000000", "out of range"),
         ("ALTER TABLE app.p ALTER v TYPE text", "UPDATE app.p SET v = 'longer than ten'", "cannot hold: 2"),
         ("ALTER TABLE app.p ALTER name DROP NOT NULL", "UPDATE app.p SET name = NULL", "contains null values"),
         ("ALTER TABLE app.c DROP CONSTRAINT c_p_fk", "INSERT INTO app.c (p) VALUES (99)", "c_p_fk"),
         ("DROP VIEW app.vw2", "CREATE VIEW app.vw2 AS SELECT 1 AS one", "view app.vw2 was made since"),
         ("DROP INDEX app.p_name", "CREATE TABLE app.p_name (id integer)", "p_name"),
-        ("GRANT SELECT ON app.c TO okto_r1", "GRANT SELECT ON app.c TO okto_r2", "table app.c is not as the change left it"),
+        (
+            "GRANT SELECT ON app.c TO okto_r1",
+            "GRANT SELECT ON app.c TO okto_r2",
+            "table app.c is not as the change left it",
+        ),
         ("ALTER SEQUENCE app.s RESTART WITH 300", "SELECT nextval('app.s')", "sequence app.s gave numbers since"),
         ("ALTER TABLE app.p RENAME TO q", "CREATE TABLE app.p (id integer)", "table app.p was made since"),
-        ("CREATE OR REPLACE FUNCTION app.f(i integer, j text DEFAULT 'x') RETURNS text LANGUAGE sql AS 'SELECT 1::text'",
-         "DROP FUNCTION app.f(integer, text)", "is gone"),
+        (
+            "CREATE OR REPLACE FUNCTION app.f(i integer, j text DEFAULT 'x') RETURNS text LANGUAGE sql AS 'SELECT 1::text'",
+            "DROP FUNCTION app.f(integer, text)",
+            "is gone",
+        ),
         ("CREATE SCHEMA n1", "CREATE TABLE n1.t (id integer)", "depends on schema n1"),
     ],
-)  # fmt: skip
+)
 def test_later_work_of_others_is_a_conflict_that_is_named(
     session: Session, world: str, change: str, since: str, told: str
 ) -> None:

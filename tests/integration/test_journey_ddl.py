@@ -34,22 +34,27 @@ def reason(bank: Bank, change: str, undo: str) -> str | None:
         pytest.param("GRANT SELECT ON accounts TO PUBLIC;\n", "REVOKE SELECT ON accounts FROM PUBLIC;\n", id="grant"),
         pytest.param(
             "CREATE SCHEMA trash; ALTER TABLE accounts SET SCHEMA trash;\n",
-            "ALTER TABLE trash.accounts SET SCHEMA public; DROP SCHEMA trash;\n", id="moved aside",
+            "ALTER TABLE trash.accounts SET SCHEMA public; DROP SCHEMA trash;\n",
+            id="moved aside",
         ),
         pytest.param(
             "ALTER TABLE accounts ALTER balance TYPE numeric(20,2);\n",
-            "ALTER TABLE accounts ALTER balance TYPE numeric(12,2);\n", id="type",
+            "ALTER TABLE accounts ALTER balance TYPE numeric(12,2);\n",
+            id="type",
         ),
         pytest.param(
             "CREATE TABLE kept AS SELECT id, note FROM accounts;\nALTER TABLE accounts DROP COLUMN note;\n",
             "ALTER TABLE accounts ADD COLUMN note text;\nUPDATE accounts AS a SET note = k.note FROM kept AS k WHERE k.id = a.id;\n"
-            "DROP TABLE kept;\n", id="column kept elsewhere",
+            "DROP TABLE kept;\n",
+            id="column kept elsewhere",
         ),
         pytest.param(
-            "CREATE VIEW rich AS SELECT id FROM accounts WHERE balance > 300;\n", "DROP VIEW rich;\n", id="view",
+            "CREATE VIEW rich AS SELECT id FROM accounts WHERE balance > 300;\n",
+            "DROP VIEW rich;\n",
+            id="view",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_right_undo_script_is_proven(bank: Bank, change: str, undo: str) -> None:
     """Definitions, privileges and the rows that were moved are the same before the change and after its undo."""
     assert reason(bank, change, undo) is None
@@ -58,44 +63,64 @@ def test_a_right_undo_script_is_proven(bank: Bank, change: str, undo: str) -> No
 @pytest.mark.parametrize(
     ("change", "undo", "told"),
     [
-        pytest.param("CREATE TABLE t (id int);\n", "SELECT 1;\n", "table public.t was left behind", id="forgotten table"),
         pytest.param(
-            "CREATE INDEX i ON accounts (note); CREATE INDEX j ON accounts (balance);\n", "DROP INDEX i;\n",
-            "index public.j was left behind", id="forgotten index",
+            "CREATE TABLE t (id int);\n", "SELECT 1;\n", "table public.t was left behind", id="forgotten table"
         ),
-        pytest.param("GRANT SELECT ON accounts TO PUBLIC;\n", "SELECT 1;\n", "table public.accounts is not as it was", id="grant"),
         pytest.param(
-            "GRANT UPDATE (note) ON accounts TO PUBLIC;\n", "SELECT 1;\n", "column public.accounts.note is not as it was",
+            "CREATE INDEX i ON accounts (note); CREATE INDEX j ON accounts (balance);\n",
+            "DROP INDEX i;\n",
+            "index public.j was left behind",
+            id="forgotten index",
+        ),
+        pytest.param(
+            "GRANT SELECT ON accounts TO PUBLIC;\n", "SELECT 1;\n", "table public.accounts is not as it was", id="grant"
+        ),
+        pytest.param(
+            "GRANT UPDATE (note) ON accounts TO PUBLIC;\n",
+            "SELECT 1;\n",
+            "column public.accounts.note is not as it was",
             id="column grant",
         ),
-        pytest.param("COMMENT ON TABLE accounts IS 'x';\n", "SELECT 1;\n", "public.accounts is not as it was", id="comment"),
+        pytest.param(
+            "COMMENT ON TABLE accounts IS 'x';\n", "SELECT 1;\n", "public.accounts is not as it was", id="comment"
+        ),
         pytest.param(
             "ALTER TABLE accounts ADD CONSTRAINT small CHECK (balance < 9000);\n",
             "ALTER TABLE accounts ALTER balance DROP NOT NULL;\n",
-            "constraint small on public.accounts was left behind", id="forgotten constraint",
+            "constraint small on public.accounts was left behind",
+            id="forgotten constraint",
         ),
         pytest.param(
-            "ALTER TABLE accounts ALTER note SET DEFAULT 'x';\n", "SELECT 1;\n", "column public.accounts.note", id="default"
+            "ALTER TABLE accounts ALTER note SET DEFAULT 'x';\n",
+            "SELECT 1;\n",
+            "column public.accounts.note",
+            id="default",
         ),
-        pytest.param("CREATE POLICY p ON accounts;\n", "SELECT 1;\n", "policy p on public.accounts was left behind", id="policy"),
+        pytest.param(
+            "CREATE POLICY p ON accounts;\n", "SELECT 1;\n", "policy p on public.accounts was left behind", id="policy"
+        ),
         pytest.param("CREATE SCHEMA s;\n", "SELECT 1;\n", "schema s was left behind", id="schema"),
         pytest.param("DROP TABLE audit;\n", "SELECT 1;\n", "table public.audit is gone", id="dropped table"),
         pytest.param(
             "DROP TABLE accounts;\n",
             "CREATE TABLE accounts (id integer PRIMARY KEY, balance numeric(12,2) NOT NULL CHECK (balance >= 0), note text);\n",
-            "public.accounts has 0 rows, it had 5", id="rows of a dropped table",
+            "public.accounts has 0 rows, it had 5",
+            id="rows of a dropped table",
         ),
         pytest.param(
-            "ALTER TABLE accounts DROP COLUMN note;\n", "ALTER TABLE accounts ADD COLUMN note text;\n",
-            "rows of public.accounts have other values than before", id="values of a dropped column",
+            "ALTER TABLE accounts DROP COLUMN note;\n",
+            "ALTER TABLE accounts ADD COLUMN note text;\n",
+            "rows of public.accounts have other values than before",
+            id="values of a dropped column",
         ),
         pytest.param(
             "UPDATE accounts SET note = note;\nALTER TABLE accounts ALTER balance TYPE integer USING balance / 7;\n",
             "ALTER TABLE accounts ALTER balance TYPE numeric(12,2) USING balance * 7;\n",
-            "rows of public.accounts have other values than before", id="lossy type",
+            "rows of public.accounts have other values than before",
+            id="lossy type",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_undo_script_is_not_proven_and_what_differs_is_named(
     bank: Bank, change: str, undo: str, told: str
 ) -> None:

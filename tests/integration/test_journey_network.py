@@ -167,8 +167,14 @@ def _when_back(command: Callable[[], Outcome]) -> Outcome:
 
 
 BEFORE_COMMIT = (
-    "run started", "check passed", "step started", "statement started", "statement done", "images kept", "committing",
-)  # fmt: skip
+    "run started",
+    "check passed",
+    "step started",
+    "statement started",
+    "statement done",
+    "images kept",
+    "committing",
+)
 
 
 def test_an_entry_that_is_refused_before_commit_rolls_the_transaction_back(bank: Bank) -> None:

@@ -122,8 +122,9 @@ def test_a_preview_shows_what_would_come_back_and_changes_nothing(bank: Bank) ->
     assert (shown.run, shown.steps, shown.conflicts) == (run, ("wait longer", "pay"), ())
     assert [(one.table, one.updated) for one in shown.writes] == [("public.accounts", 2)]
     assert [(row.key, row.columns["balance"]) for row in shown.rows] == [
-        ({"id": "1"}, ("101.00", "100.00")), ({"id": "2"}, ("201.00", "200.00"))
-    ]  # fmt: skip
+        ({"id": "1"}, ("101.00", "100.00")),
+        ({"id": "2"}, ("201.00", "200.00")),
+    ]
     assert "-    timeout_ms: 8000" in shown.edits[0][1] and [check.passed for check in shown.checks] == [True]
     bank.sql("UPDATE accounts SET balance = 7 WHERE id = 2")
     shown = bank.journey.rollback_preview()

@@ -108,16 +108,22 @@ def test_a_check_before_the_change_refuses_with_nothing_run(bank: Bank, target: 
     [
         pytest.param({"pay": "UPDATE accounts SET note = 'x';\n"}, "", "changed 5 rows, the plan allows 2", id="rows"),
         pytest.param(
-            {"pay": "WITH a AS (INSERT INTO audit VALUES (1)) UPDATE accounts SET note = 'x' WHERE id <= 2;\n"}, "",
-            "public.audit: 1 rows", id="touches",
+            {"pay": "WITH a AS (INSERT INTO audit VALUES (1)) UPDATE accounts SET note = 'x' WHERE id <= 2;\n"},
+            "",
+            "public.audit: 1 rows",
+            id="touches",
         ),
         pytest.param(
-            {}, "checks:\n  invariant:\n    - {name: sum, target: ledger, statement: SELECT sum(balance) FROM accounts}\n",
-            "the invariant 'sum' failed: expected 1500.00, found 1502.00", id="invariant",
+            {},
+            "checks:\n  invariant:\n    - {name: sum, target: ledger, statement: SELECT sum(balance) FROM accounts}\n",
+            "the invariant 'sum' failed: expected 1500.00, found 1502.00",
+            id="invariant",
         ),
-        pytest.param({}, checks("inside", "ledger", 4), "the check 'the check' failed: expected 4, found 5", id="inside"),
+        pytest.param(
+            {}, checks("inside", "ledger", 4), "the check 'the check' failed: expected 4, found 5", id="inside"
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_broken_promise_rolls_the_only_unit_back(bank: Bank, files: dict[str, str], check: str, told: str) -> None:
     """Rows, touches, invariant, check inside: nothing is committed, exit code 4, and the journal tells why."""
     bank.plan(FIRST, checks=check, **files)

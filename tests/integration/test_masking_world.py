@@ -140,9 +140,7 @@ def test_rows_that_are_inserted_or_deleted_tell_nothing(vault: Journey, capfd: p
 
 
 @pytest.mark.parametrize("cause", FAILING)
-def test_an_error_of_the_server_quotes_no_row(
-    vault: Journey, capfd: pytest.CaptureFixture[str], cause: str
-) -> None:  # fmt: skip
+def test_an_error_of_the_server_quotes_no_row(vault: Journey, capfd: pytest.CaptureFixture[str], cause: str) -> None:
     """Details, messages, hints and context carry row contents; notices are not even listened to."""
     write(vault, FAILING[cause] + "\n", touches="[customers, contacts, payments, tokens]")
     told = everything(vault, capfd, DRY, APPLY)
@@ -168,7 +166,7 @@ def test_figures_of_a_sensitive_target_are_still_shown(vault: Journey, capfd: py
 
 def test_conflicts_name_rows_without_sensitive_keys(
     vault: Journey, database: str, capfd: pytest.CaptureFixture[str]
-) -> None:  # fmt: skip
+) -> None:
     """Rows are named by their key, which may be an address."""
     write(vault, "UPDATE contacts SET city = 'Faro';\n", touches="[contacts]")
     assert vault.apply().run
@@ -181,7 +179,7 @@ def test_conflicts_name_rows_without_sensitive_keys(
 
 def test_a_bug_of_ours_leaves_no_row_in_its_log(
     vault: Journey, home: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+) -> None:
     """Its traceback is written to a file that people send around."""
     write(vault, HARMLESS)
 

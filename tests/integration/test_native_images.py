@@ -126,8 +126,11 @@ def test_a_row_changed_since_is_a_conflict_and_the_rest_can_be_undone(
     assert refused.conflicts == (named,)
     assert content(database) == now
     assert journey.rollback(only_clean=True).conflicts == (named,)
-    execute(database, "DELETE FROM t WHERE id = 12; INSERT INTO t (id, a, b, c, d)"
-            " SELECT 12, 12, 'row 12', 12 / 7.0, '2026-01-01'::timestamptz + 12 * interval '1 s'")  # fmt: skip
+    execute(
+        database,
+        "DELETE FROM t WHERE id = 12; INSERT INTO t (id, a, b, c, d)"
+        " SELECT 12, 12, 'row 12', 12 / 7.0, '2026-01-01'::timestamptz + 12 * interval '1 s'",
+    )
     assert content(database) == before
 
 
@@ -156,9 +159,10 @@ def test_a_trigger_made_since_does_not_fire_on_the_way_back(journey: Journey, da
     before = content(database)
     apply(journey, CHANGES["update"])
     execute(
-        database, "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.b := 'stamped'; RETURN NEW; END$$;"
+        database,
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.b := 'stamped'; RETURN NEW; END$$;"
         "CREATE TRIGGER stamp BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f()",
-    )  # fmt: skip
+    )
     assert journey.rollback().result is Result.DONE
     assert content(database) == before
     assert execute(database, "SELECT tgenabled FROM pg_trigger WHERE tgname = 'stamp'") == [("O",)]

@@ -109,7 +109,7 @@ AHEAD_OF_TIME = {
     "a view": ("UPDATE v SET a = 0 WHERE id < 3;", "CREATE VIEW v AS SELECT * FROM t;", "public.v is no table"),
     "on conflict": ("INSERT INTO t VALUES (1, 2) ON CONFLICT (id) DO UPDATE SET a = 2;", "", "may update on conflict"),
     "a block": ("DO $$BEGIN UPDATE t SET a = 0; END$$;", "", "is neither UPDATE, DELETE nor INSERT"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("text", "schema", "reason"), AHEAD_OF_TIME.values(), ids=AHEAD_OF_TIME.keys())
@@ -130,17 +130,23 @@ WRITES = """
 CREATE FUNCTION note(int) RETURNS int LANGUAGE sql AS 'INSERT INTO log VALUES ($1) RETURNING $1';
 """
 LATE = {
-    "the same row twice": ("UPDATE t SET a = 0 WHERE id = 1; UPDATE t SET a = 1 WHERE id < 3;", "", "changed by two statements"),
+    "the same row twice": (
+        "UPDATE t SET a = 0 WHERE id = 1; UPDATE t SET a = 1 WHERE id < 3;",
+        "",
+        "changed by two statements",
+    ),
     "an answer of chance behind a view": (
         "UPDATE t SET a = 0 WHERE id = 1 OR (SELECT r FROM chance WHERE t.id > 0) < 0.5;",
-        HIDDEN + "INSERT INTO t SELECT g, g, '' FROM generate_series(100, 160) g;", "public.t: "),
+        HIDDEN + "INSERT INTO t SELECT g, g, '' FROM generate_series(100, 160) g;",
+        "public.t: ",
+    ),
     "a function that empties the table": (
         "SELECT sweep(); DELETE FROM t WHERE id = 1;",
         "CREATE FUNCTION sweep() RETURNS void LANGUAGE sql AS 'TRUNCATE t';",
         "the system catalogue is written too",
     ),
     "a SET clause that writes": ("UPDATE t SET a = note(id) WHERE id < 3;", WRITES, "public.log is written too"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("text", "schema", "reason"), LATE.values(), ids=LATE.keys())

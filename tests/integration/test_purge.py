@@ -188,8 +188,10 @@ def test_audit_verify_notices_digests_that_were_changed(vault: Bank) -> None:
 
 def test_native_images_go_too(vault: Bank) -> None:
     """Their tables are dropped; count and digest of each stay."""
-    vault.sql("CREATE TABLE many (id int PRIMARY KEY, n int, pad text); "
-              "INSERT INTO many SELECT g, g, repeat('x', 100) FROM generate_series(1, 30000) AS g")  # fmt: skip
+    vault.sql(
+        "CREATE TABLE many (id int PRIMARY KEY, n int, pad text); "
+        "INSERT INTO many SELECT g, g, repeat('x', 100) FROM generate_series(1, 30000) AS g"
+    )
     step = "  - {name: all, target: ledger, sql: all.sql, touches: [many]}\n"
     vault.journey.write(step, {"all.sql": "UPDATE many SET n = n + 1 WHERE n > 0;\n"})
     vault.journey.apply()
@@ -218,7 +220,7 @@ def test_the_command_tells_what_goes_and_what_stays(vault: Bank, capfd: pytest.C
 
 def test_a_target_out_of_reach_is_told_and_the_others_are_purged(
     vault: Bank, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:  # fmt: skip
+) -> None:
     """The exit code says that something is left to do."""
     vault.plan(FIRST)
     vault.journey.apply()
@@ -234,8 +236,10 @@ def test_nobody_else_may_read_images_whatever_default_privileges_say(vault: Bank
     vault.sql(f"CREATE ROLE {role}")
     try:
         vault.sql("DROP SCHEMA okto_change CASCADE")
-        vault.sql(f"ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {role}; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC;"
-                  f"ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO {role}; ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO {role}")  # fmt: skip
+        vault.sql(
+            f"ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {role}; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC;"
+            f"ALTER DEFAULT PRIVILEGES GRANT ALL ON SCHEMAS TO {role}; ALTER DEFAULT PRIVILEGES GRANT ALL ON SEQUENCES TO {role}"
+        )
         vault.sql(
             "CREATE TABLE many (id int PRIMARY KEY, n int); INSERT INTO many SELECT g, g FROM generate_series(1, 30000) AS g"
         )

@@ -53,9 +53,35 @@ def edits(draw: st.DrawFn, seeds: tuple[bytes, ...]) -> bytes:
 
 
 PIECES = (
-    b'"', b"\\", b"\n", b"\r\n", b"{", b"}", b"[", b": ", b"- ", b"&a ", b"*a", b"!!int ", b"<<: ", b"\xff", b"\x00", b"\xe2\x80\xae",
-    b"1e999", b"NaN", b"-0", b"0x10", b"true", b"null", b'\\ud800', b"9" * 40, b"=", b"AAAA", sshsig.BEGIN.encode(), sshsig.END.encode(),
-)  # fmt: skip
+    b'"',
+    b"\\",
+    b"\n",
+    b"\r\n",
+    b"{",
+    b"}",
+    b"[",
+    b": ",
+    b"- ",
+    b"&a ",
+    b"*a",
+    b"!!int ",
+    b"<<: ",
+    b"\xff",
+    b"\x00",
+    b"\xe2\x80\xae",
+    b"1e999",
+    b"NaN",
+    b"-0",
+    b"0x10",
+    b"true",
+    b"null",
+    b"\\ud800",
+    b"9" * 40,
+    b"=",
+    b"AAAA",
+    sshsig.BEGIN.encode(),
+    sshsig.END.encode(),
+)
 
 
 def hunt(strategy: st.SearchStrategy[bytes], judge: Callable[[bytes], bool], share: float) -> tuple[int, int]:
@@ -140,9 +166,17 @@ def test_no_bytes_break_a_reader(reader: str, capsys: pytest.CaptureFixture[str]
 def test_ssh_keygen_accepts_what_is_valid_here(capsys: pytest.CaptureFixture[str]) -> None:
     """Signatures with edits in their armor and in their bytes, over edited texts."""
     content = statement.build(
-        repo="7d1f2f9a-0c54-4e0e-9d5e-1b7b9c1d2e3f", change="fix-it", environment="prod", plan_digest="0" * 64, decision="submit",
-        signer="ana", role="", issued_at=NOW, expires_at=NOW + timedelta(hours=1), policy_sha256="0" * 64,
-    )  # fmt: skip
+        repo="7d1f2f9a-0c54-4e0e-9d5e-1b7b9c1d2e3f",
+        change="fix-it",
+        environment="prod",
+        plan_digest="0" * 64,
+        decision="submit",
+        signer="ana",
+        role="",
+        issued_at=NOW,
+        expires_at=NOW + timedelta(hours=1),
+        policy_sha256="0" * 64,
+    )
     honest = [(key, key.sign(content)) for key in SOFT]
     compared: dict[str, int] = {"valid here": 0, "valid for ssh-keygen alone": 0}
 

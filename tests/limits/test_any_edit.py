@@ -14,10 +14,13 @@ from tests.unit.config.test_undo import edited, undo
 NAMES = st.sampled_from(["a", "b", "key", "8080", "on", "x y", "é", "a.b"])
 
 SCALARS = st.one_of(
-    st.none(), st.booleans(), st.integers(-(10**20), 10**20), st.floats(allow_nan=False, allow_infinity=False),
+    st.none(),
+    st.booleans(),
+    st.integers(-(10**20), 10**20),
+    st.floats(allow_nan=False, allow_infinity=False),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=12),
     st.sampled_from(["yes", "~", "0x1", "12:30", "- a", "#c", "a: b", "'", '"', "\n", "a\n\nb\n", " ", "<<", "1e3"]),
-)  # fmt: skip
+)
 
 VALUES = st.recursive(
     SCALARS,

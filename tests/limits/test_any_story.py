@@ -35,17 +35,14 @@ ATTACKS: dict[str, Callable[[list[Row], int, int], list[Row]]] = {
     "change and rehash": lambda made, i, j: [*made[:i], rehashed(flip(made[i], j)), *made[i + 1 :]],
     "remove": lambda made, i, j: [*made[:i], *made[i + 1 :]],
     "remove and renumber": lambda made, i, j: [
-        *made[:i], *(replace(row, number=row.number - 1) for row in made[i + 1 :])
+        *made[:i],
+        *(replace(row, number=row.number - 1) for row in made[i + 1 :]),
     ],
     "swap": lambda made, i, j: [made[{i: j, j: i}.get(k, k)] for k in range(len(made))],
-    "swap in place": lambda made, i, j: [
-        replace(made[{i: j, j: i}.get(k, k)], number=k + 1) for k in range(len(made))
-    ],
+    "swap in place": lambda made, i, j: [replace(made[{i: j, j: i}.get(k, k)], number=k + 1) for k in range(len(made))],
     "repeat": lambda made, i, j: [*made[:i], made[i], *made[i:]],
-    "insert a copy": lambda made, i, j: [
-        *made[: i + 1], *(replace(row, number=row.number + 1) for row in made[i:])
-    ],
-}  # fmt: skip
+    "insert a copy": lambda made, i, j: [*made[: i + 1], *(replace(row, number=row.number + 1) for row in made[i:])],
+}
 
 
 @settings(max_examples=60, deadline=None)

@@ -66,9 +66,11 @@ class Cluster:
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add ``--postgres``."""
     parser.addoption(
-        "--postgres", default="auto", metavar="auto|installed|embedded|container[:17]",
+        "--postgres",
+        default="auto",
+        metavar="auto|installed|embedded|container[:17]",
         help=f"the PostgreSQL to test with; auto: {VARIABLE}, else one found on the machine, else the embedded one",
-    )  # fmt: skip
+    )
 
 
 def pytest_report_header(config: pytest.Config) -> str:

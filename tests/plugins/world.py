@@ -40,9 +40,15 @@ class Shop:
     def okto(self, person: str, *arguments: str, expect: int | None = 0, **variables: str) -> Answer:
         """Run okto-change in a person's clone; ``expect`` None takes any exit code. ``variables`` are set for it."""
         done = subprocess.run(
-            [*installed_command(), *arguments], cwd=self.world.clone(person), text=True, check=False, timeout=100,
-            env=self.world.environ() | {"COLUMNS": "100"} | variables, stdin=subprocess.DEVNULL, capture_output=True,
-        )  # fmt: skip
+            [*installed_command(), *arguments],
+            cwd=self.world.clone(person),
+            text=True,
+            check=False,
+            timeout=100,
+            env=self.world.environ() | {"COLUMNS": "100"} | variables,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+        )
         answer = Answer(done.returncode, done.stdout, done.stderr)
         assert expect is None or answer.code == expect, f"{arguments} ended with {answer.code}:\n{answer.said}"
         return answer

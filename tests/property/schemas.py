@@ -11,19 +11,40 @@ from tests.property import values
 
 NAMES = ("t", "u", '"Odd, one"', "w")
 KEYS = (
-    "none", "pk", "pk", "pk", "pk2", "unique", "unique_not_null", "pk_deferrable", "always", "by_default", "pk_numeric", "pk_text",
-    "exclude", "partial", "expression", "nulls_not_distinct",
-)  # fmt: skip
+    "none",
+    "pk",
+    "pk",
+    "pk",
+    "pk2",
+    "unique",
+    "unique_not_null",
+    "pk_deferrable",
+    "always",
+    "by_default",
+    "pk_numeric",
+    "pk_text",
+    "exclude",
+    "partial",
+    "expression",
+    "nulls_not_distinct",
+)
 REFERABLE = frozenset({"pk", "unique", "unique_not_null", "always", "by_default"})
 ACTIONS = ("NO ACTION", "RESTRICT", "CASCADE", "SET NULL", "SET DEFAULT")
 DEFERRING = ("", "", "DEFERRABLE", "DEFERRABLE INITIALLY DEFERRED")
 SHAPES = ("plain", "plain", "plain", "range", "list", "hash", "sub", "child", "unlogged")
 KEY_DDL = {
-    "pk": "PRIMARY KEY (id)", "pk2": "PRIMARY KEY (id, a)", "unique": "UNIQUE (id)", "unique_not_null": "UNIQUE (id)",
-    "pk_deferrable": "PRIMARY KEY (id) DEFERRABLE", "always": "PRIMARY KEY (id)", "by_default": "PRIMARY KEY (id)",
-    "pk_numeric": "PRIMARY KEY (n)", "pk_text": "PRIMARY KEY (b)", "exclude": "EXCLUDE USING btree (id WITH =)",
+    "pk": "PRIMARY KEY (id)",
+    "pk2": "PRIMARY KEY (id, a)",
+    "unique": "UNIQUE (id)",
+    "unique_not_null": "UNIQUE (id)",
+    "pk_deferrable": "PRIMARY KEY (id) DEFERRABLE",
+    "always": "PRIMARY KEY (id)",
+    "by_default": "PRIMARY KEY (id)",
+    "pk_numeric": "PRIMARY KEY (n)",
+    "pk_text": "PRIMARY KEY (b)",
+    "exclude": "EXCLUDE USING btree (id WITH =)",
     "nulls_not_distinct": "UNIQUE NULLS NOT DISTINCT (id, a)",
-}  # fmt: skip
+}
 PARTITIONS = {
     "range": ("RANGE (id)", ("FOR VALUES FROM (MINVALUE) TO (3)", "FOR VALUES FROM (3) TO (6)", "DEFAULT")),
     "list": ("LIST (id)", ("FOR VALUES IN (1, 2, 3, 4)", "DEFAULT")),
@@ -183,18 +204,39 @@ def _seeds(draw: DrawFn, schema: Schema, table: Table) -> None:
 
 BODIES = {
     "stamp": ("BEFORE INSERT OR UPDATE", "NEW.b := coalesce(NEW.b, '') || '!'; RETURN NEW;"),
-    "swallow": ("BEFORE INSERT OR UPDATE OR DELETE", "IF coalesce(NEW.id, OLD.id) = 3 THEN RETURN NULL; END IF; RETURN coalesce(NEW, OLD);"),
-    "redirect": ("BEFORE INSERT", "IF NEW.a > 5 THEN INSERT INTO {log} VALUES ('r', NEW.id, NEW.a); RETURN NULL; END IF; RETURN NEW;"),
-    "log": ("AFTER INSERT OR UPDATE OR DELETE", "INSERT INTO {log} VALUES (TG_OP, coalesce(NEW.id, OLD.id), coalesce(NEW.a, OLD.a)); RETURN NULL;"),
-    "soft": ("BEFORE DELETE", "IF OLD.a <> 9 THEN UPDATE {self} SET a = 9 WHERE id = OLD.id; RETURN NULL; END IF; RETURN OLD;"),
-    "ripple": ("AFTER UPDATE", "IF pg_trigger_depth() < 3 THEN UPDATE {self} SET a = a + 1 WHERE id = NEW.id + 1; END IF; RETURN NULL;"),
-    "reach": ("AFTER INSERT OR UPDATE OR DELETE", "UPDATE {other} SET a = coalesce(a, 0) + 1 WHERE id = coalesce(NEW.id, OLD.id); RETURN NULL;"),
+    "swallow": (
+        "BEFORE INSERT OR UPDATE OR DELETE",
+        "IF coalesce(NEW.id, OLD.id) = 3 THEN RETURN NULL; END IF; RETURN coalesce(NEW, OLD);",
+    ),
+    "redirect": (
+        "BEFORE INSERT",
+        "IF NEW.a > 5 THEN INSERT INTO {log} VALUES ('r', NEW.id, NEW.a); RETURN NULL; END IF; RETURN NEW;",
+    ),
+    "log": (
+        "AFTER INSERT OR UPDATE OR DELETE",
+        "INSERT INTO {log} VALUES (TG_OP, coalesce(NEW.id, OLD.id), coalesce(NEW.a, OLD.a)); RETURN NULL;",
+    ),
+    "soft": (
+        "BEFORE DELETE",
+        "IF OLD.a <> 9 THEN UPDATE {self} SET a = 9 WHERE id = OLD.id; RETURN NULL; END IF; RETURN OLD;",
+    ),
+    "ripple": (
+        "AFTER UPDATE",
+        "IF pg_trigger_depth() < 3 THEN UPDATE {self} SET a = a + 1 WHERE id = NEW.id + 1; END IF; RETURN NULL;",
+    ),
+    "reach": (
+        "AFTER INSERT OR UPDATE OR DELETE",
+        "UPDATE {other} SET a = coalesce(a, 0) + 1 WHERE id = coalesce(NEW.id, OLD.id); RETURN NULL;",
+    ),
     "kill": ("AFTER UPDATE", "DELETE FROM {other} WHERE id = NEW.id AND a = NEW.a; RETURN NULL;"),
-    "retry": ("AFTER UPDATE", "BEGIN INSERT INTO {log} VALUES ('try', NEW.id, NEW.a); IF NEW.a % 2 = 0 THEN RAISE 'odd only'; END IF;"
-              " EXCEPTION WHEN OTHERS THEN INSERT INTO {log} VALUES ('failed', NEW.id, NULL); END; RETURN NULL;"),
+    "retry": (
+        "AFTER UPDATE",
+        "BEGIN INSERT INTO {log} VALUES ('try', NEW.id, NEW.a); IF NEW.a % 2 = 0 THEN RAISE 'odd only'; END IF;"
+        " EXCEPTION WHEN OTHERS THEN INSERT INTO {log} VALUES ('failed', NEW.id, NULL); END; RETURN NULL;",
+    ),
     "truncated": ("BEFORE TRUNCATE", "INSERT INTO {log} SELECT 'gone', count(*), 0 FROM {self}; RETURN NULL;"),
     "summed": ("AFTER UPDATE", "INSERT INTO {log} SELECT 'sum', count(*), sum(a) FROM {self}; RETURN NULL;"),
-}  # fmt: skip
+}
 CALM = ("stamp", "swallow", "redirect", "log")
 PER_STATEMENT = {"truncated", "summed"}
 RULES = (

@@ -73,8 +73,18 @@ def insert(draw: DrawFn, table: Table) -> str:
     found = row(draw, table)
     head = f"INSERT INTO {table.name} ({', '.join(found)}) OVERRIDING SYSTEM VALUE"
     tuples = ", ".join(f"({', '.join(row(draw, table).values())})" for _ in range(draw(st.integers(1, 2))))
-    tail = draw(st.sampled_from(("", "", " ON CONFLICT DO NOTHING", " ON CONFLICT (id) DO UPDATE SET a = 5, b = 'up'",
-                                 " ON CONFLICT (id) DO UPDATE SET id = excluded.id + 20", " RETURNING *")))  # fmt: skip
+    tail = draw(
+        st.sampled_from(
+            (
+                "",
+                "",
+                " ON CONFLICT DO NOTHING",
+                " ON CONFLICT (id) DO UPDATE SET a = 5, b = 'up'",
+                " ON CONFLICT (id) DO UPDATE SET id = excluded.id + 20",
+                " RETURNING *",
+            )
+        )
+    )
     return f"{head} VALUES {tuples}{tail}"
 
 
@@ -90,7 +100,10 @@ def special(draw: DrawFn, table: Table, schema: Schema) -> str:
         f"INSERT INTO {name} (id, p, a, b, n) OVERRIDING SYSTEM VALUE SELECT id + 50, p, a, b, n + 100 FROM {name}",
         f"INSERT INTO {name} (id, p, a, b, n) OVERRIDING SYSTEM VALUE SELECT id, p, a, b, n FROM {name} ON CONFLICT DO NOTHING",
         f"INSERT INTO {name} DEFAULT VALUES",
-        f"TRUNCATE {name}", f"TRUNCATE {name} CASCADE", f"TRUNCATE ONLY {name} RESTART IDENTITY CASCADE", f"TRUNCATE {name}, log",
+        f"TRUNCATE {name}",
+        f"TRUNCATE {name} CASCADE",
+        f"TRUNCATE ONLY {name} RESTART IDENTITY CASCADE",
+        f"TRUNCATE {name}, log",
         f"WITH d AS (DELETE FROM {name} WHERE id > {k} RETURNING id, a) INSERT INTO log SELECT 'cte', id, a FROM d",
         f"WITH d AS (DELETE FROM {name} WHERE id = {k}), e AS (UPDATE {other} SET a = 4 WHERE id <> {low}) SELECT 1",
         f"MERGE INTO {name} AS x USING {other} AS y ON x.id = y.id WHEN MATCHED AND y.a > {k} THEN DELETE"
@@ -105,21 +118,30 @@ def special(draw: DrawFn, table: Table, schema: Schema) -> str:
         f"DO $do$BEGIN TRUNCATE {name}; RAISE 'no'; EXCEPTION WHEN OTHERS THEN NULL; END$do$",
         f"DO $do$BEGIN EXECUTE 'UPDATE {name} SET n = n + 1 WHERE id < {k}'; END$do$",
         f"DO $do$BEGIN ALTER TABLE {name} DISABLE TRIGGER USER; UPDATE {name} SET a = 6; ALTER TABLE {name} ENABLE TRIGGER USER; END$do$",
-        f"SELECT id FROM {name} FOR UPDATE", f"LOCK TABLE {name}",
+        f"SELECT id FROM {name} FOR UPDATE",
+        f"LOCK TABLE {name}",
         f"CREATE TEMP TABLE IF NOT EXISTS kept ON COMMIT DROP AS SELECT id, a FROM {name}",
         f"COPY {name} (id, a, b) FROM STDIN\0{k + 20}\t1\tcopied\n{k + 40}\t\\N\t\\N\n",
         f"DELETE FROM {name} USING {other} WHERE {name}.id = {other}.p",
         f"UPDATE {name} SET a = (SELECT count(*) FROM {other})",
-    )  # fmt: skip
+    )
     return draw(st.sampled_from(forms))
 
 
 SETTINGS = (
-    "SET CONSTRAINTS ALL DEFERRED", "SET CONSTRAINTS ALL IMMEDIATE", "SET LOCAL datestyle = 'SQL, DMY'", "SET LOCAL timezone = 'Asia/Kathmandu'",
-    "SET LOCAL extra_float_digits = -5", "SET LOCAL bytea_output = 'escape'", "SET LOCAL session_replication_role = replica",
-    "SET LOCAL session_replication_role = origin", "SET LOCAL intervalstyle = 'sql_standard'", "SET LOCAL array_nulls = off",
-    "SET LOCAL quote_all_identifiers = on", "RESET ALL",
-)  # fmt: skip
+    "SET CONSTRAINTS ALL DEFERRED",
+    "SET CONSTRAINTS ALL IMMEDIATE",
+    "SET LOCAL datestyle = 'SQL, DMY'",
+    "SET LOCAL timezone = 'Asia/Kathmandu'",
+    "SET LOCAL extra_float_digits = -5",
+    "SET LOCAL bytea_output = 'escape'",
+    "SET LOCAL session_replication_role = replica",
+    "SET LOCAL session_replication_role = origin",
+    "SET LOCAL intervalstyle = 'sql_standard'",
+    "SET LOCAL array_nulls = off",
+    "SET LOCAL quote_all_identifiers = on",
+    "RESET ALL",
+)
 
 
 def statement(draw: DrawFn, schema: Schema) -> str:
@@ -154,14 +176,29 @@ def scripts(draw: DrawFn, schema: Schema, *, most: int = 6) -> list[Item]:
 # ------------------------------------------------------------------------------ work of others
 
 QUIET_DDL = (
-    "CREATE INDEX ON {t} (a)", "CLUSTER {t} USING {i}", "VACUUM FULL {t}", "VACUUM FREEZE {t}", "ANALYZE {t}", "ALTER TABLE {t} ADD COLUMN late int DEFAULT 7",
-    "ALTER TABLE {t} DROP COLUMN n", "ALTER TABLE {t} RENAME COLUMN a TO a2", "ALTER TABLE {t} RENAME TO renamed", "ALTER TABLE {t} ALTER a TYPE bigint",
-    "CREATE UNIQUE INDEX ON {t} (b)", "ALTER TABLE {t} ADD CHECK (a < 8) NOT VALID", "ALTER TYPE mood ADD VALUE 'new'",
-    "ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'", "ALTER TYPE pair ADD ATTRIBUTE z int", "ALTER TYPE pair DROP ATTRIBUTE x",
-    "ALTER TABLE {t} ALTER b SET NOT NULL", "ALTER TABLE {t} DISABLE TRIGGER ALL", "ALTER TABLE {t} SET UNLOGGED",
+    "CREATE INDEX ON {t} (a)",
+    "CLUSTER {t} USING {i}",
+    "VACUUM FULL {t}",
+    "VACUUM FREEZE {t}",
+    "ANALYZE {t}",
+    "ALTER TABLE {t} ADD COLUMN late int DEFAULT 7",
+    "ALTER TABLE {t} DROP COLUMN n",
+    "ALTER TABLE {t} RENAME COLUMN a TO a2",
+    "ALTER TABLE {t} RENAME TO renamed",
+    "ALTER TABLE {t} ALTER a TYPE bigint",
+    "CREATE UNIQUE INDEX ON {t} (b)",
+    "ALTER TABLE {t} ADD CHECK (a < 8) NOT VALID",
+    "ALTER TYPE mood ADD VALUE 'new'",
+    "ALTER TYPE mood RENAME VALUE 'ok' TO 'fine'",
+    "ALTER TYPE pair ADD ATTRIBUTE z int",
+    "ALTER TYPE pair DROP ATTRIBUTE x",
+    "ALTER TABLE {t} ALTER b SET NOT NULL",
+    "ALTER TABLE {t} DISABLE TRIGGER ALL",
+    "ALTER TABLE {t} SET UNLOGGED",
     "CREATE TRIGGER others BEFORE UPDATE ON {t} FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()",
-    "CREATE RULE others AS ON INSERT TO {t} DO INSTEAD NOTHING", "ALTER TABLE {t} ENABLE ROW LEVEL SECURITY",
-)  # fmt: skip
+    "CREATE RULE others AS ON INSERT TO {t} DO INSTEAD NOTHING",
+    "ALTER TABLE {t} ENABLE ROW LEVEL SECURITY",
+)
 
 
 def _constants(draw: DrawFn, table: Table) -> dict[str, str]:

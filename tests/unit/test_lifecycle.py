@@ -44,11 +44,16 @@ def story(run: str, told: Sequence[Told], *, first: int = 1, actor: str = "ana")
     """Return journal entries of one run, a second apart."""
     return [
         Entry(
-            number=number, at=START + timedelta(seconds=number), actor=actor, content=b"", previous="", hash="",
+            number=number,
+            at=START + timedelta(seconds=number),
+            actor=actor,
+            content=b"",
+            previous="",
+            hash="",
             event=Event(kind=kind, run=run, change="c", environment="e", data=data),
         )
         for number, (kind, data) in enumerate(told, first)
-    ]  # fmt: skip
+    ]
 
 
 def change(*stories: list[Entry]) -> ChangeState:
@@ -240,9 +245,18 @@ def test_a_run_belongs_to_one_change() -> None:
 def run_in(state: State) -> Run:
     """Return a run that is just in ``state``, with nothing pending."""
     return Run(
-        id="a", change="c", environment="e", state=state, reason="", started_by="ana", started_at=START, last_at=START,
-        origin=None, digest=None, decisions=(),
-    )  # fmt: skip
+        id="a",
+        change="c",
+        environment="e",
+        state=state,
+        reason="",
+        started_by="ana",
+        started_at=START,
+        last_at=START,
+        origin=None,
+        digest=None,
+        decisions=(),
+    )
 
 
 @pytest.mark.parametrize("state", State)

@@ -14,8 +14,19 @@ from okto_change.model.base import type_
 
 Tokens = tuple[Token, ...]
 _AFTER_TARGET = {
-    "SET", "USING", "WHERE", "RETURNING", "VALUES", "SELECT", "DEFAULT", "OVERRIDING", "WITH", "FROM", "TO", "TABLE",
-}  # fmt: skip
+    "SET",
+    "USING",
+    "WHERE",
+    "RETURNING",
+    "VALUES",
+    "SELECT",
+    "DEFAULT",
+    "OVERRIDING",
+    "WITH",
+    "FROM",
+    "TO",
+    "TABLE",
+}
 _CLAUSES = {"UPDATE": ("SET", "FROM", "WHERE", "RETURNING"), "DELETE": ("USING", "WHERE", "RETURNING")}
 
 
@@ -74,9 +85,13 @@ def dissect(tokens: Sequence[Token]) -> Anatomy | None:
     if items is None:
         return None
     return Anatomy(
-        verb=verb, prefix=tuple(tokens[:start]), target=found, items=items,
-        source=_part(tokens, marks, "FROM" if verb == "UPDATE" else "USING"), where=_part(tokens, marks, "WHERE"),
-    )  # fmt: skip
+        verb=verb,
+        prefix=tuple(tokens[:start]),
+        target=found,
+        items=items,
+        source=_part(tokens, marks, "FROM" if verb == "UPDATE" else "USING"),
+        where=_part(tokens, marks, "WHERE"),
+    )
 
 
 def target(tokens: Sequence[Token]) -> Target | None:

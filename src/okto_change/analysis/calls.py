@@ -10,60 +10,219 @@ from collections.abc import Iterator, Mapping, Sequence
 from okto_change.analysis.lexer import OPERATOR, QUOTED, STRING, WORD, Token, Unterminated, content, folded, significant
 
 SETVAL = frozenset({"setval"})
-LARGE_OBJECTS = frozenset({
-    "lo_creat", "lo_create", "lo_from_bytea", "lo_put", "lo_import", "lo_export", "lo_open", "lo_unlink", "lo_truncate",
-    "lo_truncate64", "lowrite",
-})  # fmt: skip
-OTHER_DATABASES = frozenset({
-    "dblink", "dblink_exec", "dblink_open", "dblink_connect", "dblink_connect_u", "dblink_send_query", "dblink_fetch",
-    "postgres_fdw_disconnect", "postgres_fdw_disconnect_all",
-})  # fmt: skip
+LARGE_OBJECTS = frozenset(
+    {
+        "lo_creat",
+        "lo_create",
+        "lo_from_bytea",
+        "lo_put",
+        "lo_import",
+        "lo_export",
+        "lo_open",
+        "lo_unlink",
+        "lo_truncate",
+        "lo_truncate64",
+        "lowrite",
+    }
+)
+OTHER_DATABASES = frozenset(
+    {
+        "dblink",
+        "dblink_exec",
+        "dblink_open",
+        "dblink_connect",
+        "dblink_connect_u",
+        "dblink_send_query",
+        "dblink_fetch",
+        "postgres_fdw_disconnect",
+        "postgres_fdw_disconnect_all",
+    }
+)
 MESSAGES = frozenset({"pg_logical_emit_message"})
-SESSION_LOCKS = frozenset({
-    "pg_advisory_lock", "pg_advisory_lock_shared", "pg_try_advisory_lock", "pg_try_advisory_lock_shared",
-    "pg_advisory_unlock", "pg_advisory_unlock_shared", "pg_advisory_unlock_all",
-})  # fmt: skip
+SESSION_LOCKS = frozenset(
+    {
+        "pg_advisory_lock",
+        "pg_advisory_lock_shared",
+        "pg_try_advisory_lock",
+        "pg_try_advisory_lock_shared",
+        "pg_advisory_unlock",
+        "pg_advisory_unlock_shared",
+        "pg_advisory_unlock_all",
+    }
+)
 NOTIFICATIONS = frozenset({"pg_notify"})
-SERVER_CONTROL = frozenset({
-    "pg_terminate_backend", "pg_cancel_backend", "pg_reload_conf", "pg_rotate_logfile", "pg_switch_wal", "pg_promote",
-    "pg_create_restore_point", "pg_wal_replay_pause", "pg_wal_replay_resume", "pg_drop_replication_slot",
-    "pg_create_logical_replication_slot", "pg_create_physical_replication_slot", "pg_replication_slot_advance",
-    "pg_logical_slot_get_changes", "pg_logical_slot_get_binary_changes", "pg_replication_origin_create",
-    "pg_replication_origin_drop", "pg_replication_origin_advance", "pg_stat_reset", "pg_stat_reset_shared",
-    "pg_stat_reset_single_table_counters", "pg_file_write", "pg_file_unlink", "pg_file_rename", "pg_read_file",
-    "pg_read_binary_file", "pg_backup_start", "pg_backup_stop", "pg_start_backup", "pg_stop_backup",
-})  # fmt: skip
+SERVER_CONTROL = frozenset(
+    {
+        "pg_terminate_backend",
+        "pg_cancel_backend",
+        "pg_reload_conf",
+        "pg_rotate_logfile",
+        "pg_switch_wal",
+        "pg_promote",
+        "pg_create_restore_point",
+        "pg_wal_replay_pause",
+        "pg_wal_replay_resume",
+        "pg_drop_replication_slot",
+        "pg_create_logical_replication_slot",
+        "pg_create_physical_replication_slot",
+        "pg_replication_slot_advance",
+        "pg_logical_slot_get_changes",
+        "pg_logical_slot_get_binary_changes",
+        "pg_replication_origin_create",
+        "pg_replication_origin_drop",
+        "pg_replication_origin_advance",
+        "pg_stat_reset",
+        "pg_stat_reset_shared",
+        "pg_stat_reset_single_table_counters",
+        "pg_file_write",
+        "pg_file_unlink",
+        "pg_file_rename",
+        "pg_read_file",
+        "pg_read_binary_file",
+        "pg_backup_start",
+        "pg_backup_stop",
+        "pg_start_backup",
+        "pg_stop_backup",
+    }
+)
 SEQUENCES = frozenset({"nextval", "currval", "lastval"})
 SETTINGS = frozenset({"set_config"})
 
-VOLATILE = SEQUENCES | SETVAL | SETTINGS | frozenset({
-    "random", "random_normal", "clock_timestamp", "timeofday", "gen_random_uuid", "gen_random_bytes", "uuidv4",
-    "uuidv7", "uuid_generate_v1", "uuid_generate_v1mc", "uuid_generate_v4", "setseed", "pg_sleep", "pg_sleep_for",
-    "pg_sleep_until", "txid_current", "pg_current_xact_id", "gen_salt",
-})  # fmt: skip
+VOLATILE = (
+    SEQUENCES
+    | SETVAL
+    | SETTINGS
+    | frozenset(
+        {
+            "random",
+            "random_normal",
+            "clock_timestamp",
+            "timeofday",
+            "gen_random_uuid",
+            "gen_random_bytes",
+            "uuidv4",
+            "uuidv7",
+            "uuid_generate_v1",
+            "uuid_generate_v1mc",
+            "uuid_generate_v4",
+            "setseed",
+            "pg_sleep",
+            "pg_sleep_for",
+            "pg_sleep_until",
+            "txid_current",
+            "pg_current_xact_id",
+            "gen_salt",
+        }
+    )
+)
 """Functions of PostgreSQL and its common extensions that give another value at every call"""
 
-CLOCK = frozenset({
-    "now", "transaction_timestamp", "statement_timestamp", "current_timestamp", "current_date", "current_time",
-    "localtimestamp", "localtime", "age",
-})  # fmt: skip
+CLOCK = frozenset(
+    {
+        "now",
+        "transaction_timestamp",
+        "statement_timestamp",
+        "current_timestamp",
+        "current_date",
+        "current_time",
+        "localtimestamp",
+        "localtime",
+        "age",
+    }
+)
 
 _EFFECTS = frozenset({"nextval", "pg_sleep", "pg_sleep_for", "pg_sleep_until"}).union(
     SETVAL, LARGE_OBJECTS, OTHER_DATABASES, MESSAGES, SESSION_LOCKS, NOTIFICATIONS, SERVER_CONTROL, SETTINGS
 )
 _CLOCK_WORDS = {"CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME", "LOCALTIMESTAMP", "LOCALTIME"}
 _NOT_CALLED = {
-    "IN", "AND", "OR", "NOT", "VALUES", "SELECT", "WHERE", "ON", "USING", "ANY", "SOME", "ALL", "EXISTS", "AS", "BY",
-    "OVER", "FILTER", "GROUP", "FROM", "JOIN", "LATERAL", "WITH", "THEN", "WHEN", "ELSE", "CASE", "RETURNING", "SET",
-    "DISTINCT", "UNION", "INTERSECT", "EXCEPT", "MATERIALIZED", "HAVING", "LIMIT", "OFFSET", "BETWEEN", "LIKE", "ILIKE",
-    "IS", "ROW", "ARRAY", "CHECK", "KEY", "UNIQUE", "REFERENCES", "DEFAULT", "CONFLICT", "TABLE", "INTO", "IF",
-    "NUMERIC", "DECIMAL", "VARCHAR", "CHAR", "CHARACTER", "BIT", "VARYING", "TIMESTAMP", "TIMESTAMPTZ", "TIME",
-    "INTERVAL", "RETURN", "FLOAT", "COPY", "PERFORM", "EXECUTE", "CAST", "COALESCE", "NULLIF", "GREATEST", "LEAST",
+    "IN",
+    "AND",
+    "OR",
+    "NOT",
+    "VALUES",
+    "SELECT",
+    "WHERE",
+    "ON",
+    "USING",
+    "ANY",
+    "SOME",
+    "ALL",
+    "EXISTS",
+    "AS",
+    "BY",
+    "OVER",
+    "FILTER",
+    "GROUP",
+    "FROM",
+    "JOIN",
+    "LATERAL",
+    "WITH",
+    "THEN",
+    "WHEN",
+    "ELSE",
+    "CASE",
+    "RETURNING",
+    "SET",
+    "DISTINCT",
+    "UNION",
+    "INTERSECT",
+    "EXCEPT",
+    "MATERIALIZED",
+    "HAVING",
+    "LIMIT",
+    "OFFSET",
+    "BETWEEN",
+    "LIKE",
+    "ILIKE",
+    "IS",
+    "ROW",
+    "ARRAY",
+    "CHECK",
+    "KEY",
+    "UNIQUE",
+    "REFERENCES",
+    "DEFAULT",
+    "CONFLICT",
+    "TABLE",
+    "INTO",
+    "IF",
+    "NUMERIC",
+    "DECIMAL",
+    "VARCHAR",
+    "CHAR",
+    "CHARACTER",
+    "BIT",
+    "VARYING",
+    "TIMESTAMP",
+    "TIMESTAMPTZ",
+    "TIME",
+    "INTERVAL",
+    "RETURN",
+    "FLOAT",
+    "COPY",
+    "PERFORM",
+    "EXECUTE",
+    "CAST",
+    "COALESCE",
+    "NULLIF",
+    "GREATEST",
+    "LEAST",
     "EXTRACT",
-}  # fmt: skip
+}
 _BEFORE_NAME = {
-    "INTO", "TABLE", "AS", "UPDATE", "RECURSIVE", "COPY", "FUNCTION", "PROCEDURE", "INDEX", "ON", "REFERENCES",
-}  # fmt: skip
+    "INTO",
+    "TABLE",
+    "AS",
+    "UPDATE",
+    "RECURSIVE",
+    "COPY",
+    "FUNCTION",
+    "PROCEDURE",
+    "INDEX",
+    "ON",
+    "REFERENCES",
+}
 
 
 def called(tokens: Sequence[Token]) -> tuple[str, ...]:

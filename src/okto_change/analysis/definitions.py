@@ -10,13 +10,35 @@ from okto_change.analysis.lexer import Token, significant
 from okto_change.analysis.subject import Reading
 
 _MODIFIERS = {
-    "OR", "REPLACE", "UNIQUE", "RECURSIVE", "UNLOGGED", "GLOBAL", "LOCAL", "CONSTRAINT", "MATERIALIZED", "FOREIGN",
-    "TEMP", "TEMPORARY",
-}  # fmt: skip
+    "OR",
+    "REPLACE",
+    "UNIQUE",
+    "RECURSIVE",
+    "UNLOGGED",
+    "GLOBAL",
+    "LOCAL",
+    "CONSTRAINT",
+    "MATERIALIZED",
+    "FOREIGN",
+    "TEMP",
+    "TEMPORARY",
+}
 _INVERTIBLE = {
-    "TABLE", "INDEX", "VIEW", "SEQUENCE", "FUNCTION", "PROCEDURE", "ROUTINE", "TRIGGER", "POLICY", "RULE", "TYPE", "DOMAIN",
-    "SCHEMA", "STATISTICS",
-}  # fmt: skip
+    "TABLE",
+    "INDEX",
+    "VIEW",
+    "SEQUENCE",
+    "FUNCTION",
+    "PROCEDURE",
+    "ROUTINE",
+    "TRIGGER",
+    "POLICY",
+    "RULE",
+    "TYPE",
+    "DOMAIN",
+    "SCHEMA",
+    "STATISTICS",
+}
 _WHOLE = {"COMMENT", "REINDEX", "CLUSTER", "REFRESH", "IMPORT", "REASSIGN", "SELECT", "WITH", "VALUES", "TABLE"}
 """Commands of which every form has an inverse, or changes no definition"""
 _NO_COLUMN = {"CONSTRAINT", "NOT", "DEFAULT", "IDENTITY", "EXPRESSION"}

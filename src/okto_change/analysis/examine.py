@@ -34,8 +34,12 @@ def examine(plan: ChangePlan, found: Found | None, *, demand_rows: bool, demand_
     """Return statements, findings and risk of a rendered plan. Raises PlanError when a file cannot be split."""
     parts = _Parts(plan, found)
     context = Context(
-        plan=plan, found=found, demand_rows=demand_rows, demand_touches=demand_touches, readings=tuple(parts.all()),
-    )  # fmt: skip
+        plan=plan,
+        found=found,
+        demand_rows=demand_rows,
+        demand_touches=demand_touches,
+        readings=tuple(parts.all()),
+    )
     findings = tuple(sorted(_judge(context, parts), key=lambda finding: _ORDER.index(finding.severity)))
     risk, reasons = assess(plan, context.readings, findings)
     forward = [reading for reading in context.readings if not reading.script]

@@ -38,10 +38,13 @@ def preview(text: str, anatomy: Anatomy | None, table: Table | None = None) -> P
         columns=tuple(item.column or "" for item in shown),
         select=f"{prefix}SELECT {columns} {rows}",
         count=f"{prefix}SELECT {_count(anatomy, rows)}",
-        prefix=prefix, alias=anatomy.target.alias, rows=rows, joined=bool(anatomy.source),
+        prefix=prefix,
+        alias=anatomy.target.alias,
+        rows=rows,
+        joined=bool(anatomy.source),
         sets=tuple(column for item in anatomy.items for column in item.columns),
         calls=calls.called((*anatomy.prefix, *anatomy.source, *anatomy.where)),
-    )  # fmt: skip
+    )
 
 
 def _rows(text: str, anatomy: Anatomy) -> str:
@@ -68,11 +71,7 @@ def _value(text: str, item: SetItem, table: Table | None) -> str:
 def _unreadable(anatomy: Anatomy) -> bool:
     everything: tuple[Token, ...] = (*anatomy.prefix, *anatomy.source, *anatomy.where)
     values = tuple(token for item in anatomy.items for token in item.value)
-    return (
-        bool(inner_writes(anatomy.prefix))
-        or _locks_rows((*everything, *values))
-        or calls.with_effects(everything)
-    )  # fmt: skip
+    return bool(inner_writes(anatomy.prefix)) or _locks_rows((*everything, *values)) or calls.with_effects(everything)
 
 
 def _locks_rows(tokens: Sequence[Token]) -> bool:

@@ -11,18 +11,28 @@ MANY_ROWS = 10_000
 """From this declared number of rows on, a change is of medium risk at least"""
 
 _HIGH = {
-    "OC101": "a statement changes every row of its table", "OC102": "a WHERE holds for every row",
-    "OC111": "a table is truncated", "OC405": "foreign keys and triggers are switched off",
-    "OC209": "a foreign table is written", "OC302": "large objects are changed",
+    "OC101": "a statement changes every row of its table",
+    "OC102": "a WHERE holds for every row",
+    "OC111": "a table is truncated",
+    "OC405": "foreign keys and triggers are switched off",
+    "OC209": "a foreign table is written",
+    "OC302": "large objects are changed",
     "OC308": "a system catalogue is written",
-}  # fmt: skip
+}
 _MEDIUM = {
-    "OC104": "a key is changed", "OC106": "which rows change differs from run to run", "OC108": "a row may match twice",
-    "OC109": "which rows change differs from run to run", "OC203": "a table without a key is written",
-    "OC206": "row security hides rows", "OC310": "listeners are notified", "OC406": "a procedure is called",
-    "OC501": "a statement is not analysed", "OC502": "a statement is not analysed", "OC505": "a function may write",
+    "OC104": "a key is changed",
+    "OC106": "which rows change differs from run to run",
+    "OC108": "a row may match twice",
+    "OC109": "which rows change differs from run to run",
+    "OC203": "a table without a key is written",
+    "OC206": "row security hides rows",
+    "OC310": "listeners are notified",
+    "OC406": "a procedure is called",
+    "OC501": "a statement is not analysed",
+    "OC502": "a statement is not analysed",
+    "OC505": "a function may write",
     "OC601": "DDL and data in one step",
-}  # fmt: skip
+}
 
 
 def assess(plan: ChangePlan, readings: Sequence[Reading], findings: Sequence[Finding]) -> tuple[Risk, tuple[str, ...]]:

@@ -55,8 +55,10 @@ class _Splitter:
         if self._faults:
             raise PlanError(
                 f"{len(self._faults)} psql command(s) in {self._file}",
-                where=self._faults[0].split(": ")[0], hint=_PSQL_HINT, faults=tuple(self._faults),
-            )  # fmt: skip
+                where=self._faults[0].split(": ")[0],
+                hint=_PSQL_HINT,
+                faults=tuple(self._faults),
+            )
         return tuple(self._statements)
 
     def _begin(self) -> None:
@@ -131,10 +133,16 @@ class _Splitter:
         kind = verbs.classify(tokens)
         self._statements.append(
             Statement(
-                step=self._step, index=len(self._statements), start=first, end=first + len(text.encode()), text=text,
-                where=Where(file=self._file, line=self._line_at(tokens[0].start)), kind=kind, data=data,
+                step=self._step,
+                index=len(self._statements),
+                start=first,
+                end=first + len(text.encode()),
+                text=text,
+                where=Where(file=self._file, line=self._line_at(tokens[0].start)),
+                kind=kind,
+                data=data,
             )
-        )  # fmt: skip
+        )
 
     def _data(self, command: Token, terminated: bool) -> str:
         """Return the lines after ``COPY ... FROM STDIN;`` up to ``\\.``, which must stand alone on its line."""

@@ -21,9 +21,21 @@ from okto_change.analysis.truth import always_true, null_comparisons
 logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 
 _ROOTS = (
-    exp.Query, exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.Create, exp.Alter, exp.Drop, exp.TruncateTable,
-    exp.Comment, exp.Grant, exp.Revoke, exp.Copy, exp.Set,
-)  # fmt: skip
+    exp.Query,
+    exp.Insert,
+    exp.Update,
+    exp.Delete,
+    exp.Merge,
+    exp.Create,
+    exp.Alter,
+    exp.Drop,
+    exp.TruncateTable,
+    exp.Comment,
+    exp.Grant,
+    exp.Revoke,
+    exp.Copy,
+    exp.Set,
+)
 Nodes = Sequence[Tree]
 """Every node of a tree, the root first; walked once, since walking is what costs"""
 

@@ -11,9 +11,13 @@ from sqlglot import exp
 from okto_change.analysis.facts import Tree
 
 _COMPARE: dict[type[Tree], Callable[[Decimal, Decimal], bool]] = {
-    exp.EQ: operator.eq, exp.NEQ: operator.ne, exp.GT: operator.gt, exp.GTE: operator.ge,
-    exp.LT: operator.lt, exp.LTE: operator.le,
-}  # fmt: skip
+    exp.EQ: operator.eq,
+    exp.NEQ: operator.ne,
+    exp.GT: operator.gt,
+    exp.GTE: operator.ge,
+    exp.LT: operator.lt,
+    exp.LTE: operator.le,
+}
 _REFLEXIVE = (exp.EQ, exp.GTE, exp.LTE, exp.NullSafeEQ)
 _NULL_TESTS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
 _DEEPEST = 200

@@ -140,8 +140,9 @@ def _demand_no_gap(found: Versions) -> None:
     if missing:
         raise NotAuthorised(
             f"version {missing[0]} of the policy is missing, though {max(found)} is there",
-            where=found[max(found)][0], hint="versions stay where they are and are numbered without a gap; put it back",
-        )  # fmt: skip
+            where=found[max(found)][0],
+            hint="versions stay where they are and are numbered without a gap; put it back",
+        )
 
 
 def _demand_not_behind(newest: int, mark: Mark) -> None:
@@ -149,7 +150,7 @@ def _demand_not_behind(newest: int, mark: Mark) -> None:
         raise NotAuthorised(
             f"the policy went back to version {newest}; version {mark.version} was there before",
             hint="find out who removed the newer one; to go back to old rules, write them as a new version",
-        )  # fmt: skip
+        )
 
 
 def _demand_unchanged(found: Versions, mark: Mark) -> None:
@@ -159,7 +160,7 @@ def _demand_unchanged(found: Versions, mark: Mark) -> None:
             where=found[mark.version][0] if mark.version in found else None,
             hint=f"put it back as it was, and write what is to change as version {max(found) + 1}; "
             "if it was rightly replaced, compare fingerprints again: okto-change trust init",
-        )  # fmt: skip
+        )
 
 
 def _demand_link(old: Policy, new: Policy, armors: tuple[bytes, ...], now: datetime) -> None:
@@ -170,8 +171,9 @@ def _demand_link(old: Policy, new: Policy, armors: tuple[bytes, ...], now: datet
     if (strong or new.previous_sha256) and new.previous_sha256 != expected:
         raise NotAuthorised(
             f"version {new.version} of the policy does not follow on the version {old.version} that is here",
-            where=new.file, hint=f"it must say: previous_sha256: {expected}",
-        )  # fmt: skip
+            where=new.file,
+            hint=f"it must say: previous_sha256: {expected}",
+        )
     _demand_quorum(old, new, armors, now)
 
 
@@ -179,6 +181,8 @@ def _demand_quorum(old: Policy, new: Policy, armors: tuple[bytes, ...], now: dat
     faults = lacking(old, new, armors, now)
     if faults:
         raise NotAuthorised(
-            f"version {new.version} of the policy is not signed by its owners", where=new.file, faults=faults,
+            f"version {new.version} of the policy is not signed by its owners",
+            where=new.file,
+            faults=faults,
             hint="an owner signs with `okto-change policy sign`, and the signature is merged beside the policy",
-        )  # fmt: skip
+        )

@@ -37,8 +37,17 @@ from okto_change.model import Ballot, BallotLine, Lock, Need, Risk
 from okto_change.model.clearance import SEAL, Clearance
 
 STEPS = (
-    "policy", "lock", "decisions", "rules", "submission", "veto", "approvals", "executor", "reviews", "window",
-)  # fmt: skip
+    "policy",
+    "lock",
+    "decisions",
+    "rules",
+    "submission",
+    "veto",
+    "approvals",
+    "executor",
+    "reviews",
+    "window",
+)
 
 
 class Seen(TypedDict, total=False):
@@ -58,9 +67,16 @@ class Seen(TypedDict, total=False):
 
 
 def clear(
-    policy: Policy, lock: Lock, decisions: Sequence[Decision], *, executor: str | None, now: datetime,
-    commit: str = "", emergency: bool = False, **seen: Unpack[Seen],
-) -> Clearance:  # fmt: skip
+    policy: Policy,
+    lock: Lock,
+    decisions: Sequence[Decision],
+    *,
+    executor: str | None,
+    now: datetime,
+    commit: str = "",
+    emergency: bool = False,
+    **seen: Unpack[Seen],
+) -> Clearance:
     """Return the clearance of ``lock``, or raise NotAuthorised whose ``faults`` give every reason with its step.
 
     ``executor`` is the person who will run it (None: nobody known), ``emergency`` breaks the glass.
@@ -75,20 +91,29 @@ def clear(
     if faults:
         faults += _uncounted(situation, counted, decisions)
         raise NotAuthorised(
-            f"{lock.change} is not cleared for {lock.environment}", faults=faults,
+            f"{lock.change} is not cleared for {lock.environment}",
+            faults=faults,
             hint=f"see who is missing: okto-change approvals {lock.change} --env {lock.environment}",
-        )  # fmt: skip
+        )
     return Clearance(
-        lock=lock, policy_sha256=policy.sha256, policy_version=policy.version, commit=commit, statements=counted.used,
+        lock=lock,
+        policy_sha256=policy.sha256,
+        policy_version=policy.version,
+        commit=commit,
+        statements=counted.used,
         spent=counted.spent,
-        counted=counted.counted, submitters=counted.submitters, executor=executor, at=now,
-        broken=counted.broken.get(executor or "") if emergency else None, seal=SEAL,
-    )  # fmt: skip
+        counted=counted.counted,
+        submitters=counted.submitters,
+        executor=executor,
+        at=now,
+        broken=counted.broken.get(executor or "") if emergency else None,
+        seal=SEAL,
+    )
 
 
 def take_ballot(
     policy: Policy, lock: Lock, decisions: Sequence[Decision], now: datetime, **seen: Unpack[Seen]
-) -> Ballot:  # fmt: skip
+) -> Ballot:
     """Return the ballot on ``lock``: every decision, every need, and what blocks (all but the executor and the window)."""
     situation = _situation(policy, lock, now, False, seen)
     counted = count(situation, decisions)
@@ -121,14 +146,21 @@ def _situation(policy: Policy, lock: Lock, now: datetime, emergency: bool, seen:
     if emergency and environment.break_glass is None:
         raise NotAuthorised(
             f"the policy has no break_glass for {lock.environment}: there is no way round its rules",
-            where=policy.file, hint=f"see who is missing: okto-change approvals {lock.change} --env {lock.environment}",
-        )  # fmt: skip
+            where=policy.file,
+            hint=f"see who is missing: okto-change approvals {lock.change} --env {lock.environment}",
+        )
     return Situation(
-        policy=policy, environment=environment, lock=lock, now=now, emergency=emergency,
-        facts_sha256=seen.get("facts_sha256"), report_sha256=seen.get("report_sha256"),
-        consumed=seen.get("consumed", frozenset()), contributors=seen.get("contributors", {}),
+        policy=policy,
+        environment=environment,
+        lock=lock,
+        now=now,
+        emergency=emergency,
+        facts_sha256=seen.get("facts_sha256"),
+        report_sha256=seen.get("report_sha256"),
+        consumed=seen.get("consumed", frozenset()),
+        contributors=seen.get("contributors", {}),
         risk=max(seen.get("risk", lock.risk), lock.risk, key=lambda risk: risk.rank),
-    )  # fmt: skip
+    )
 
 
 def _faults(situation: Situation, counted: Count) -> tuple[str, ...]:
@@ -184,8 +216,9 @@ def _uncounted(situation: Situation, counted: Count, decisions: Sequence[Decisio
             )
     return tuple(
         f"the approval by {line.signer} does not count: {line.reason}"
-        for _, line in latest.values() if not line.counted
-    )  # fmt: skip
+        for _, line in latest.values()
+        if not line.counted
+    )
 
 
 def _executor(situation: Situation, counted: Count, executor: str | None) -> tuple[str, ...]:

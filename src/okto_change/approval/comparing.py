@@ -50,7 +50,7 @@ def _groups(old: Mapping[str, tuple[str, ...]], new: Mapping[str, tuple[str, ...
 
 def _parts(
     what: str, before: Environment | Rule | PersonKey | None, after: Environment | Rule | PersonKey | None
-) -> Iterator[str]:  # fmt: skip
+) -> Iterator[str]:
     if before is None or after is None:
         yield _presence(what, after)
         return

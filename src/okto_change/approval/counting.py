@@ -57,10 +57,19 @@ def ballot(situation: Situation, counted: Count, blocks: tuple[str, ...], notes:
     """Return a count as the ballot that people read."""
     lock = situation.lock
     return Ballot(
-        change=lock.change, environment=lock.environment, digest=lock.digest, decisions=counted.lines,
-        needs=counted.needs, cleared=not blocks, blocks=blocks, notes=notes, excluded=counted.excluded,
-        rules=tuple(rule.id for rule in counted.rules), risk=situation.risk, risk_reasons=lock.risk_reasons,
-    )  # fmt: skip
+        change=lock.change,
+        environment=lock.environment,
+        digest=lock.digest,
+        decisions=counted.lines,
+        needs=counted.needs,
+        cleared=not blocks,
+        blocks=blocks,
+        notes=notes,
+        excluded=counted.excluded,
+        rules=tuple(rule.id for rule in counted.rules),
+        risk=situation.risk,
+        risk_reasons=lock.risk_reasons,
+    )
 
 
 class _Counting:
@@ -89,13 +98,18 @@ class _Counting:
         roles = {self._person(index): self._statement(index).role for index in counted.values()}
         return Count(
             lines=tuple(self._line(index, index in standing) for index in range(len(self._decisions))),
-            rules=self._rules, needs=self._needs(roles, excluded), counted=roles, excluded=excluded,
-            writers=self._writers(), submitters=tuple(dict.fromkeys(self._person(index) for index in submits)),
-            used=self._ids(positive), spent=self._ids((*counted.values(), *broken.values())),
+            rules=self._rules,
+            needs=self._needs(roles, excluded),
+            counted=roles,
+            excluded=excluded,
+            writers=self._writers(),
+            submitters=tuple(dict.fromkeys(self._person(index) for index in submits)),
+            used=self._ids(positive),
+            spent=self._ids((*counted.values(), *broken.values())),
             not_understood=self._not_understood(),
             vetoes=tuple(f"{self._person(i)}: {self._statement(i).comment or 'no reason given'}" for i in vetoes),
             broken={person: self._decisions[index].id for person, index in broken.items()},
-        )  # fmt: skip
+        )
 
     def _ids(self, indices: Iterable[int]) -> tuple[str, ...]:
         return tuple(sorted({self._decisions[index].id for index in indices}))
@@ -160,10 +174,13 @@ class _Counting:
         """Return the author, and whoever ever signed a submission of this lock, deleted or not."""
         lock = self._situation.lock
         submitted = {
-            decision.person for decision in self._decisions
-            if decision.person and decision.statement and decision.statement.decision == "submit"
+            decision.person
+            for decision in self._decisions
+            if decision.person
+            and decision.statement
+            and decision.statement.decision == "submit"
             and foreign(lock, decision.statement) is None
-        }  # fmt: skip
+        }
         return frozenset(submitted | ({lock.author} & self._situation.policy.people.keys()))
 
     def _excluded(self, revoked: Mapping[str, int]) -> dict[str, str]:
@@ -192,9 +209,7 @@ class _Counting:
                 found.append(index)
         return found
 
-    def _broken(
-        self, eligible: list[int], latest: Mapping[str, int], revoked: Mapping[str, int]
-    ) -> dict[str, int]:  # fmt: skip
+    def _broken(self, eligible: list[int], latest: Mapping[str, int], revoked: Mapping[str, int]) -> dict[str, int]:
         """Return who broke the glass for this lock, each by the latest statement."""
         found: dict[str, int] = {}
         for index in sorted(eligible, key=self._order):
@@ -216,9 +231,7 @@ class _Counting:
             return None
         return f"{person} withdrew it later"
 
-    def _approvals(
-        self, eligible: list[int], latest: Mapping[str, int], excluded: Mapping[str, str]
-    ) -> dict[str, int]:  # fmt: skip
+    def _approvals(self, eligible: list[int], latest: Mapping[str, int], excluded: Mapping[str, str]) -> dict[str, int]:
         counted: dict[str, int] = {}
         for index in eligible:
             statement, person = self._statement(index), self._person(index)
@@ -275,22 +288,29 @@ class _Counting:
         free = {name for name, person in policy.people.items() if person.can_sign(now)} - excluded.keys() - roles.keys()
         return tuple(
             Need(
-                group=group, need=need, have=sum(role == group for role in roles.values()),
+                group=group,
+                need=need,
+                have=sum(role == group for role in roles.values()),
                 candidates=tuple(
-                    name for name in policy.groups[group]
+                    name
+                    for name in policy.groups[group]
                     if name in free and policy.people[name].can_sign(now, touching=bool(asked.get(group)))
                 ),
             )
             for group, need in self._need.items()
-        )  # fmt: skip
+        )
 
     def _line(self, index: int, counted: bool) -> BallotLine:
         decision, statement = self._decisions[index], self._decisions[index].statement
         return BallotLine(
-            file=decision.file, signer=decision.person or "unknown", counted=counted, issued_at=decision.issued_at,
-            decision=statement.decision if statement else "unreadable", comment=statement.comment if statement else "",
+            file=decision.file,
+            signer=decision.person or "unknown",
+            counted=counted,
+            issued_at=decision.issued_at,
+            decision=statement.decision if statement else "unreadable",
+            comment=statement.comment if statement else "",
             reason=self._reasons.get(index) or self._why(index),
-        )  # fmt: skip
+        )
 
     def _why(self, index: int) -> str:
         statement = self._statement(index)

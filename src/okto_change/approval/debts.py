@@ -19,7 +19,7 @@ from okto_change.model import Need, ReviewDebt
 
 def owed(
     mirror: Mirror, policy: Policy, environment: Environment, changes: Iterable[str] = ()
-) -> tuple[ReviewDebt, ...]:  # fmt: skip
+) -> tuple[ReviewDebt, ...]:
     """Return every broken glass of an environment, reviewed or not, oldest first.
 
     Looks at the changes whose statements stand at the branch's tip, and at ``changes``, which somebody knows of.
@@ -39,10 +39,12 @@ def debts(
     """Return what ``decisions`` on a change say of broken glass and of its reviews."""
     mine = [decision for decision in decisions if _about(policy, change, environment, decision)]
     broken = {
-        decision.id: decision for decision in mine
-        if decision.statement and decision.statement.decision == "break-glass"
+        decision.id: decision
+        for decision in mine
+        if decision.statement
+        and decision.statement.decision == "break-glass"
         and decision.person in policy.members(glass.execute)
-    }  # fmt: skip
+    }
     return [_debt(policy, glass, decision, mine) for decision in broken.values()]
 
 
@@ -55,11 +57,14 @@ def describe(debt: ReviewDebt, now: datetime) -> str:
     """Say in a line what is owed and by when."""
     lacking = "; ".join(
         f"{need.group}: {need.need - need.have} more ({' or '.join(need.candidates) or 'nobody left can give it'})"
-        for need in debt.needs if not need.met
-    )  # fmt: skip
+        for need in debt.needs
+        if not need.met
+    )
     late = "is overdue since" if now >= debt.due else "is due by"
-    return f"{debt.change}: the review of the glass that {debt.signer} broke for {debt.incident} {late} " \
-           f"{debt.due:%Y-%m-%d %H:%MZ}: {lacking}"  # fmt: skip
+    return (
+        f"{debt.change}: the review of the glass that {debt.signer} broke for {debt.incident} {late} "
+        f"{debt.due:%Y-%m-%d %H:%MZ}: {lacking}"
+    )
 
 
 def _about(policy: Policy, change: str, environment: str, decision: Decision) -> bool:
@@ -75,23 +80,33 @@ def _debt(policy: Policy, glass: BreakGlass, broken: Decision, decisions: Sequen
     said = broken.statement
     assert said is not None and broken.person is not None
     barred = {broken.person} | {
-        d.person for d in decisions
+        d.person
+        for d in decisions
         if d.statement and d.person and d.statement.decision == "submit" and d.statement.digest == said.digest
-    }  # fmt: skip
+    }
     roles = _reviewers(policy, glass, broken.id, said, barred, decisions)
     free = {name for name, who in policy.people.items() if who.can_sign(said.issued_at)} - barred - roles.keys()
     needs = tuple(
         Need(
-            group=group, need=need, have=sum(role == group for role in roles.values()),
+            group=group,
+            need=need,
+            have=sum(role == group for role in roles.values()),
             candidates=tuple(name for name in policy.groups[group] if name in free),
         )
         for group, need in glass.review.items()
-    )  # fmt: skip
+    )
     return ReviewDebt(
-        change=said.change, environment=said.environment, statement=broken.id, digest=said.digest, signer=broken.person,
-        incident=said.incident, reason=said.comment, at=said.issued_at, due=said.issued_at + timedelta(seconds=glass.within),
+        change=said.change,
+        environment=said.environment,
+        statement=broken.id,
+        digest=said.digest,
+        signer=broken.person,
+        incident=said.incident,
+        reason=said.comment,
+        at=said.issued_at,
+        due=said.issued_at + timedelta(seconds=glass.within),
         needs=needs,
-    )  # fmt: skip
+    )
 
 
 def _reviewers(
@@ -115,6 +130,7 @@ def _reviewers(
         if given or taken:
             latest[person] = max(latest.get(person, said), said, key=lambda one: one.issued_at)
     return {
-        person: said.role for person, said in latest.items()
+        person: said.role
+        for person, said in latest.items()
         if said.decision == "review" and said.role in glass.review and said.role in policy.groups_of(person)
-    }  # fmt: skip
+    }

@@ -132,8 +132,10 @@ class Fields:
             return ZoneInfo(name).key if name else ""
         except (KeyError, ValueError, OSError):
             if node is not None:
-                self._faults.add(node.where, f"this machine knows no time zone {name!r}; write it as in the IANA "
-                                             "database, or install tzdata")  # fmt: skip
+                self._faults.add(
+                    node.where,
+                    f"this machine knows no time zone {name!r}; write it as in the IANA database, or install tzdata",
+                )
             return ""
 
     def numbers(self, node: Node | None, names: Iterable[str]) -> dict[str, int]:

@@ -29,7 +29,7 @@ class Identity:
 
 def whoami(
     policy: Policy, key: str | Path | None = None, *, configured: str | None = None, now: datetime | None = None
-) -> Identity:  # fmt: skip
+) -> Identity:
     """Return who may sign here.
 
     ``key`` (a file or a public key line) alone counts if given; else ``configured`` (git's ``user.signingkey``), then
@@ -45,9 +45,10 @@ def whoami(
     people = list(dict.fromkeys(identity.person for identity in found))
     if not found:
         raise KeyUnusable(
-            "no key of yours is in the policy", where=policy.file,
+            "no key of yours is in the policy",
+            where=policy.file,
             hint="name one with --key FILE, or make one with ssh-keygen -t ed25519 and have it enrolled",
-        )  # fmt: skip
+        )
     if len(people) > 1:
         raise KeyUnusable(f"keys of several people are at hand: {', '.join(people)}", hint="choose one with --key FILE")
     return found[0]
@@ -92,9 +93,10 @@ def _named(policy: Policy, key: str, moment: datetime) -> Identity:
     owner = policy.owner(public)
     if owner is None:
         raise KeyUnusable(
-            f"the key {_shown(key)} ({public.fingerprint}) belongs to nobody in the policy", where=policy.file,
+            f"the key {_shown(key)} ({public.fingerprint}) belongs to nobody in the policy",
+            where=policy.file,
             hint="have these lines put under `people:` on the protected branch:\n" + enroll_snippet("your-name", key),
-        )  # fmt: skip
+        )
     person, entry = owner
     fault = entry.fault(moment)
     if fault:

@@ -107,10 +107,11 @@ def _parts(name: str) -> list[str]:
 def _edits(patterns: tuple[str, ...], environment: Environment, lock: Lock) -> bool:
     return any(
         _glob(pattern).fullmatch(path)
-        for step in lock.steps if isinstance(step, EditStep)
+        for step in lock.steps
+        if isinstance(step, EditStep)
         for path in _spellings(environment, step)
         for pattern in patterns
-    )  # fmt: skip
+    )
 
 
 def _spellings(environment: Environment, step: EditStep) -> tuple[str, ...]:

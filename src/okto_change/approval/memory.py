@@ -49,9 +49,10 @@ def load(folder: Path) -> Memory:
         return _memory(digest.parse(content))
     except (ValueError, KeyError, TypeError) as error:
         raise WorkspaceError(
-            "what okto-change remembers of the repository cannot be read", where=folder / FILE,
+            "what okto-change remembers of the repository cannot be read",
+            where=folder / FILE,
             hint=f"remove {folder}; it is made again by the next command",
-        ) from error  # fmt: skip
+        ) from error
 
 
 def save(folder: Path, memory: Memory) -> None:

@@ -40,8 +40,16 @@ _CONFIG = b"""\
 [log]
 \tshowRoot = true
 """
-_FOREIGN = ("shallow", "commondir", "config.worktree", "info/grafts", "info/attributes", "objects/info/alternates",
-            "objects/info/http-alternates", "hooks")  # fmt: skip
+_FOREIGN = (
+    "shallow",
+    "commondir",
+    "config.worktree",
+    "info/grafts",
+    "info/attributes",
+    "objects/info/alternates",
+    "objects/info/http-alternates",
+    "hooks",
+)
 """files by which git would borrow, cut off, reinterpret or run something; ours has none"""
 _ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # The other side of a fetch from the user's own clone runs there. Whose clone it is, git has judged when we found it.
@@ -146,9 +154,7 @@ class Mirror:
         """Return the names of the folders right under ``prefix`` (ending in ``/``) at ``commit``, whatever is in them."""
         return tuple(sorted(tree.names(self.git, _commit(commit), prefix)))
 
-    def decision_files(
-        self, change: str, environment: str, *, commit: str | None = None
-    ) -> list[DecisionFile]:  # fmt: skip
+    def decision_files(self, change: str, environment: str, *, commit: str | None = None) -> list[DecisionFile]:
         """Return every decision file of a change in an environment: those that stand, then those that once stood.
 
         They are read from the branches of decisions and, with ``commit``, from the change's own folder there.
@@ -224,13 +230,15 @@ class Mirror:
             return
         if "couldn't find remote ref" in ran.err:
             raise GitFailed(
-                f"{self.source.shown} has no branch {self.protected_ref.removeprefix('refs/heads/')} yet", said=ran.err,
+                f"{self.source.shown} has no branch {self.protected_ref.removeprefix('refs/heads/')} yet",
+                said=ran.err,
                 hint="commit and push the policy to the protected branch",
-            )  # fmt: skip
+            )
         raise failure(
-            f"{self.source.shown} cannot be read", ran.err,
+            f"{self.source.shown} cannot be read",
+            ran.err,
             hint="check the network and your access: git ls-remote origin",
-        )  # fmt: skip
+        )
 
     def _accept(self, refs: Sequence[str]) -> None:
         """Take what was fetched as seen, unless a branch of a remote went backwards or vanished."""
@@ -279,9 +287,11 @@ def demand_ours(folder: Path) -> None:
     odd += [path.name for path in (folder / "objects" / "pack").glob("*.promisor")]
     if odd or (folder / "config").read_bytes() != _CONFIG or folder.lstat().st_uid != os.geteuid():
         raise WorkspaceError(
-            "our copy of the repository was changed by somebody else", where=folder, faults=tuple(odd),
+            "our copy of the repository was changed by somebody else",
+            where=folder,
+            faults=tuple(odd),
             hint=f"remove {folder}; it is made again by the next command",
-        )  # fmt: skip
+        )
 
 
 def _fetching(*, local: bool) -> tuple[str, ...]:

@@ -46,8 +46,14 @@ class Objects:
 
     def __init__(self, command: Sequence[str], environment: dict[str, str], patience: int) -> None:
         self._process = subprocess.Popen(
-            [*command, "cat-file", "--batch-command"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, env=environment, cwd="/", start_new_session=True)  # fmt: skip
+            [*command, "cat-file", "--batch-command"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            cwd="/",
+            start_new_session=True,
+        )
         self._patience = patience
         self._held = b""
         self._stop = weakref.finalize(self, _stop, self._process)

@@ -75,7 +75,8 @@ def _local_branch(origin: Source) -> str:
     found = [name for name in names if name in ran.lines()]
     if not found:
         raise WorkspaceError(
-            "there is neither a remote nor a branch main or master", where=origin.root,
+            "there is neither a remote nor a branch main or master",
+            where=origin.root,
             hint="commit the policy to the branch main",
-        )  # fmt: skip
+        )
     return found[0]

@@ -95,21 +95,25 @@ def choose(pins: Pins, origin: Source) -> Pin | None:
     known = ", ".join(without_credentials(pin.url) for pin in pins.pins) or "none"
     option = " --system, as root" if pins.system else ""
     raise NotAuthorised(
-        f"{origin.shown} is not among the repositories that are trusted here", where=pins.file,
+        f"{origin.shown} is not among the repositories that are trusted here",
+        where=pins.file,
         faults=(f"trusted: {known}",),
         hint=f"git remote set-url origin to one of them, or add it: okto-change trust init{option}",
-    )  # fmt: skip
+    )
 
 
 def text(pins: tuple[Pin, ...]) -> str:
     """Return the pin file with these pins in it."""
     return _HEAD + "".join(
         _ENTRY.format(
-            repo=pin.repo, url=pin.url, protected_ref=pin.protected_ref, version=pin.version,
+            repo=pin.repo,
+            url=pin.url,
+            protected_ref=pin.protected_ref,
+            version=pin.version,
             sha256=pin.sha256.removeprefix("sha256:"),
         )
         for pin in pins
-    )  # fmt: skip
+    )
 
 
 def save(file: Path, pin: Pin) -> None:
@@ -120,7 +124,7 @@ def save(file: Path, pin: Pin) -> None:
         raise WorkspaceError(
             f"{without_credentials(pin.url)} has a user or password in its URL, which has no place in a pin file",
             hint="use a credential helper, and a URL without them",
-        )  # fmt: skip
+        )
     from okto_change.approval.pinfile import read
 
     held = read(file.read_bytes(), str(file)) if file.exists() else ()
@@ -144,6 +148,7 @@ def _demand_owned(file: Path, owners: set[int]) -> None:
         if not kind(found.st_mode) or found.st_uid not in owners or found.st_mode & 0o022:
             whom = "root" if owners == {0} else "you"
             raise NotAuthorised(
-                "the pin file says whom to trust, and somebody else may change it", where=place,
+                "the pin file says whom to trust, and somebody else may change it",
+                where=place,
                 hint=f"see who did; it must be a plain file of {whom}: chown, and chmod go-w {place}",
-            )  # fmt: skip
+            )

@@ -12,14 +12,20 @@ from okto_change.approval.safegit import GitFailed, failure
 from okto_change.errors import WorkspaceError
 
 TRIES = 25
-_RACES = ("stale info", "fetch first", "non-fast-forward", "cannot lock ref", "failed to update ref",
-          "incorrect old value", "reference already exists", "failed to lock")  # fmt: skip
+_RACES = (
+    "stale info",
+    "fetch first",
+    "non-fast-forward",
+    "cannot lock ref",
+    "failed to update ref",
+    "incorrect old value",
+    "reference already exists",
+    "failed to lock",
+)
 """what git calls a push that somebody else's push came before"""
 
 
-def publish(
-    mirror: Mirror, path: str, content: bytes, *, name: str, email: str, message: str
-) -> str:  # fmt: skip
+def publish(mirror: Mirror, path: str, content: bytes, *, name: str, email: str, message: str) -> str:
     """Commit ``content`` as ``path`` on the (first) branch of decisions and push it; return the commit's id.
 
     Tries again while others push first. A file that is there already, with the same bytes, is left as it is. ``name``
@@ -34,19 +40,21 @@ def publish(
             return commit
         time.sleep(random.uniform(0.01, 0.05) * min(attempt + 1, 10))  # noqa: S311
     raise GitFailed(
-        f"the decision could not be pushed in {TRIES} tries: others pushed first every time", hint="run it again",
+        f"the decision could not be pushed in {TRIES} tries: others pushed first every time",
+        hint="run it again",
         where=mirror.source.shown,
-    )  # fmt: skip
+    )
 
 
 def _identity(name: str, email: str) -> dict[str, str]:
-    return {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
-            for what, value in (("NAME", name), ("EMAIL", email))}  # fmt: skip
+    return {
+        f"GIT_{role}_{what}": value
+        for role in ("AUTHOR", "COMMITTER")
+        for what, value in (("NAME", name), ("EMAIL", email))
+    }
 
 
-def _commit(
-    mirror: Mirror, tip: str | None, path: str, content: bytes, identity: dict[str, str], message: str
-) -> str:  # fmt: skip
+def _commit(mirror: Mirror, tip: str | None, path: str, content: bytes, identity: dict[str, str], message: str) -> str:
     """Return a commit on top of ``tip`` that adds the file; ``tip`` itself if it is there already."""
     git = mirror.git
     blob = git.run("hash-object", "-w", "--stdin", feed=content).decode("ascii").strip()
@@ -71,9 +79,18 @@ def _push(mirror: Mirror, ref: str, tip: str | None, commit: str) -> bool:
     receive = () if mirror.source.url else (f"--receive-pack={RECEIVE}",)
     lease = f"--force-with-lease={ref}:{tip or ''}"
     ran = mirror.network.attempt(
-        "push", "--porcelain", "--no-verify", "--no-follow-tags", "--no-signed", "--no-recurse-submodules", *receive,
-        lease, "--", mirror.source.place, f"{commit}:{ref}",
-    )  # fmt: skip
+        "push",
+        "--porcelain",
+        "--no-verify",
+        "--no-follow-tags",
+        "--no-signed",
+        "--no-recurse-submodules",
+        *receive,
+        lease,
+        "--",
+        mirror.source.place,
+        f"{commit}:{ref}",
+    )
     if ran.code == 0:
         mirror.moved(ref, commit)
         return True
@@ -82,6 +99,7 @@ def _push(mirror: Mirror, ref: str, tip: str | None, commit: str) -> bool:
         return False
     rejected = [line.split("\t")[-1] for line in ran.lines() if line.startswith("!")]
     raise failure(
-        f"the decision was signed, but {mirror.source.shown} did not take it", rejected[0] if rejected else ran.err,
+        f"the decision was signed, but {mirror.source.shown} did not take it",
+        rejected[0] if rejected else ran.err,
         hint=f"you need the right to push to {ref.removeprefix('refs/heads/')}; then run the command again",
-    )  # fmt: skip
+    )

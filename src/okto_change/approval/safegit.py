@@ -25,8 +25,15 @@ PATIENCE = 60
 """seconds for a command on our own mirror"""
 NETWORK_PATIENCE = 180
 """seconds for a fetch or a push"""
-_SETTINGS = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "core.alternateRefsCommand=true", "log.showRoot=true",
-             "gc.autoDetach=false", "gc.pruneExpire=never", "credential.interactive=false")  # fmt: skip
+_SETTINGS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.alternateRefsCommand=true",
+    "log.showRoot=true",
+    "gc.autoDetach=false",
+    "gc.pruneExpire=never",
+    "credential.interactive=false",
+)
 _FIXED = {
     "LC_ALL": "C",
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -48,9 +55,23 @@ _NETWORK = {
 _PADDING = ("hint:", "warning:", "Please make sure", "and the repository exists")
 _KEPT = ("PATH", "TMPDIR")
 _KEPT_ONLINE = (
-    "HOME", "USER", "LOGNAME", "SUDO_UID", "XDG_CONFIG_HOME", "GIT_CONFIG_GLOBAL", "SSH_AUTH_SOCK", "SSL_CERT_FILE",
-    "SSL_CERT_DIR", "GIT_SSL_CAINFO", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY",
-)  # fmt: skip
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SUDO_UID",
+    "XDG_CONFIG_HOME",
+    "GIT_CONFIG_GLOBAL",
+    "SSH_AUTH_SOCK",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
+    "https_proxy",
+    "HTTPS_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
+)
 
 
 @record
@@ -140,9 +161,11 @@ def failure(message: str, said: str, *, where: object | None = None, hint: str |
     owner = re.search(r"dubious ownership in repository at '([^'\n]+)'", said)
     if owner:
         return GitFailed(
-            "the repository belongs to another user, and git refuses to read it", said=said, where=owner[1],
+            "the repository belongs to another user, and git refuses to read it",
+            said=said,
+            where=owner[1],
             hint=f"run as its owner, or trust it: git config --global --add safe.directory {owner[1]}",
-        )  # fmt: skip
+        )
     words = [line for line in said.splitlines() if line.strip() and not line.startswith(_PADDING)]
     reason = f": {words[0].removeprefix('fatal: ').removeprefix('error: ')}" if words else ""
     return GitFailed(message + reason, said=said, where=where, hint=hint)
@@ -160,8 +183,14 @@ class Running:
         self._patience = patience
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment,
-                cwd="/", start_new_session=True)  # fmt: skip
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=environment,
+                cwd="/",
+                start_new_session=True,
+            )
         except FileNotFoundError as error:
             raise GitFailed("git is not installed", hint="install git 2.36 or newer") from error
 

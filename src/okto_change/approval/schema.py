@@ -65,8 +65,10 @@ class _Reader(Fields):
         """Return the whole policy."""
         self.refuse_secrets(root)
         part = self.fields(
-            root, "version repo protected_ref approvals_refs people groups environments rules",
-            "expires previous_sha256 policy_quorum")  # fmt: skip
+            root,
+            "version repo protected_ref approvals_refs people groups environments rules",
+            "expires previous_sha256 policy_quorum",
+        )
         people = {name: self._person(name, node) for name, node in self.named(part.get("people"), NAME, "a person")}
         groups = {
             name: self.known(node, people, "person") for name, node in self.named(part.get("groups"), NAME, "a group")
@@ -76,15 +78,23 @@ class _Reader(Fields):
             for name, node in self.named(part.get("environments"), ENVIRONMENT, "an environment")
         }
         return Policy(
-            previous_sha256=self.text(part.get("previous_sha256"), HEX, "64 hexadecimal digits, as sha256sum prints them"),
-            policy_quorum=self._quorum(part.get("policy_quorum"), groups), file=file,
-            content=content, sha256=digest.sha256(content), people=people, groups=groups,
-            environments=environments, rules=self._rules(part.get("rules"), groups, environments),
+            previous_sha256=self.text(
+                part.get("previous_sha256"), HEX, "64 hexadecimal digits, as sha256sum prints them"
+            ),
+            policy_quorum=self._quorum(part.get("policy_quorum"), groups),
+            file=file,
+            content=content,
+            sha256=digest.sha256(content),
+            people=people,
+            groups=groups,
+            environments=environments,
+            rules=self._rules(part.get("rules"), groups, environments),
             version=self.number(part.get("version"), 1, 9999, "the version, a number from 1 on", 1),
             repo=self.text(part.get("repo"), UUID, "the repository's UUID, in lower case"),
             protected_ref=self.text(part.get("protected_ref"), BRANCH, "a branch such as refs/heads/main"),
-            approvals_refs=self._branches(part.get("approvals_refs")), expires=self.moment(part.get("expires")),
-        )  # fmt: skip
+            approvals_refs=self._branches(part.get("approvals_refs")),
+            expires=self.moment(part.get("expires")),
+        )
 
     def _quorum(self, node: Node | None, groups: Mapping[str, tuple[str, ...]]) -> int | None:
         if node is None:
@@ -114,8 +124,11 @@ class _Reader(Fields):
             self._faults.add(line.where, f"expected an SSH public key: {error}")
             return None
         if key in self._owners:
-            self._faults.add(line.where, f"this key stands here for {person} and already for {self._owners[key]}; "
-                                         "a key belongs to one person and stands once")  # fmt: skip
+            self._faults.add(
+                line.where,
+                f"this key stands here for {person} and already for {self._owners[key]}; "
+                "a key belongs to one person and stands once",
+            )
         self._owners[key] = person
         epoch = datetime(1970, 1, 1, tzinfo=UTC)
         since, until = self.moment(part.get("valid_from")) or epoch, self.moment(part.get("valid_until"))
@@ -131,22 +144,28 @@ class _Reader(Fields):
 
     def _environment(self, name: str, node: Node, groups: Mapping[str, Any]) -> Environment:
         part = self.fields(
-            node, "targets",
+            node,
+            "targets",
             "journal from_head max_approval_age dry_run demand submit execute veto single_use policy_change "
-            "revoke exclude_contributors windows freezes break_glass images")  # fmt: skip
+            "revoke exclude_contributors windows freezes break_glass images",
+        )
         targets = {key: self._target(key, item) for key, item in self.named(part.get("targets"), NAME, "a target")}
         demand = self.fields(part.get("demand"), "", "rows touches")
         images = self.fields(part.get("images"), "", "keep")
         dry_run = self.choice(part.get("dry_run"), ("required", "optional"), "required")
         policy_change = self.choice(part.get("policy_change"), ("void", "keep"), "void")
         return Environment(
-            name=name, targets=targets, journal=self._journal(node, part.get("journal"), targets),
-            from_head=self.boolean(part.get("from_head"), False), demand_rows=self.boolean(demand.get("rows"), False),
+            name=name,
+            targets=targets,
+            journal=self._journal(node, part.get("journal"), targets),
+            from_head=self.boolean(part.get("from_head"), False),
+            demand_rows=self.boolean(demand.get("rows"), False),
             demand_touches=self.boolean(demand.get("touches"), False),
             max_approval_age=self.duration(part.get("max_approval_age"), 72 * 3600),
             dry_run="optional" if dry_run == "optional" else "required",
             execute=self._execute(part.get("execute"), groups),
-            submit=self.known(part.get("submit"), groups, "group"), veto=self.known(part.get("veto"), groups, "group"),
+            submit=self.known(part.get("submit"), groups, "group"),
+            veto=self.known(part.get("veto"), groups, "group"),
             single_use=self.boolean(part.get("single_use"), True),
             policy_change="keep" if policy_change == "keep" else "void",
             keep_images=self.duration(images.get("keep"), 90 * 86400),
@@ -155,7 +174,7 @@ class _Reader(Fields):
             windows=tuple(self._window(item) for item in self.items(part.get("windows"), "windows")),
             freezes=tuple(self._freeze(item) for item in self.items(part.get("freezes"), "freezes")),
             break_glass=self._break_glass(part.get("break_glass"), groups),
-        )  # fmt: skip
+        )
 
     def _contributors(self, node: Node | None) -> Literal["off", "authors", "committers"]:
         chosen = self.choice(node, ("off", "authors", "committers"), "off")
@@ -190,9 +209,12 @@ class _Reader(Fields):
                     part[key], "at least one group: a broken glass is somebody's, and is looked at afterwards"
                 )
         return BreakGlass(
-            execute=execute, require=self.numbers(part.get("require"), groups), review=after,
-            valid=self.duration(part.get("valid"), 3600), within=self.duration(review.get("within"), 48 * 3600),
-        )  # fmt: skip
+            execute=execute,
+            require=self.numbers(part.get("require"), groups),
+            review=after,
+            valid=self.duration(part.get("valid"), 3600),
+            within=self.duration(review.get("within"), 48 * 3600),
+        )
 
     def _execute(self, node: Node | None, groups: Mapping[str, Any], *, author: bool = False) -> Execute:
         """Return who may execute; ``author`` is whether the author may where nothing is said."""
@@ -213,14 +235,18 @@ class _Reader(Fields):
         place = self.fields(part.get("postgres"), "", "service dsn_env")
         self.one_of(node, place, "service", "dsn_env")
         return PostgresTarget(
-            name=name, service=self.text(place.get("service"), SERVICE, "the name of a libpq service") or None,
+            name=name,
+            service=self.text(place.get("service"), SERVICE, "the name of a libpq service") or None,
             dsn_env=self.variable(place.get("dsn_env")),
             database=self.text(part.get("database"), re.compile(r".{1,63}"), "a database's name") or None,
             system_identifier=self.text(
-                part.get("system_identifier"), re.compile(r"[0-9]{1,20}"), "digits, as SELECT system_identifier "
-                "FROM pg_control_system() gives them") or None,
+                part.get("system_identifier"),
+                re.compile(r"[0-9]{1,20}"),
+                "digits, as SELECT system_identifier FROM pg_control_system() gives them",
+            )
+            or None,
             sensitive=self.texts(part.get("sensitive"), COLUMN, "a column such as public.cards.pan or cards.pan"),
-        )  # fmt: skip
+        )
 
     def _journal(self, node: Node, journal: Node | None, targets: Mapping[str, Target]) -> str:
         databases = [name for name, target in targets.items() if isinstance(target, PostgresTarget)]

@@ -70,9 +70,10 @@ def _usable(url: str, top: Path) -> str:
         if _SCP.fullmatch(url):
             return url
     raise WorkspaceError(
-        f"the remote origin has a URL that is not used here: {without_credentials(url)[:100]}", where=top,
+        f"the remote origin has a URL that is not used here: {without_credentials(url)[:100]}",
+        where=top,
         hint="okto-change fetches over https, ssh or from a folder",
-    )  # fmt: skip
+    )
 
 
 def state_folder() -> Path:

@@ -21,9 +21,17 @@ LONGEST = 30
 AT_ONCE = 8
 """signatures that are asked about at once"""
 _KEPT = (
-    "PATH", "HOME", "USER", "TERM", "TMPDIR",
-    "SSH_AUTH_SOCK", "SSH_SK_PROVIDER", "SSH_ASKPASS", "DISPLAY", "WAYLAND_DISPLAY",
-)  # fmt: skip
+    "PATH",
+    "HOME",
+    "USER",
+    "TERM",
+    "TMPDIR",
+    "SSH_AUTH_SOCK",
+    "SSH_SK_PROVIDER",
+    "SSH_ASKPASS",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+)
 
 
 def sign(statement: bytes, key: Path | str, *, namespace: str = NAMESPACE, interactive: bool | None = None) -> bytes:
@@ -39,8 +47,15 @@ def sign(statement: bytes, key: Path | str, *, namespace: str = NAMESPACE, inter
         asks = sys.stdin.isatty() and sys.stderr.isatty() if interactive is None else interactive
         try:
             done = subprocess.run(
-                command, input=statement, stdout=subprocess.PIPE, stderr=None if asks else subprocess.PIPE,
-                env=_environment(asks), start_new_session=not asks, timeout=PATIENCE, check=False)  # fmt: skip
+                command,
+                input=statement,
+                stdout=subprocess.PIPE,
+                stderr=None if asks else subprocess.PIPE,
+                env=_environment(asks),
+                start_new_session=not asks,
+                timeout=PATIENCE,
+                check=False,
+            )
         except subprocess.TimeoutExpired as error:
             raise _unusable(key, "the key gave no answer", "touch it when it blinks, then try again") from error
     if done.returncode != 0 or not done.stdout:
@@ -82,8 +97,12 @@ class Opinions:
         command = [self._tool, "-Y", "verify", "-q", "-f", str(signers), "-I", "signer", "-n", namespace]
         with content.open("rb") as stdin:
             process = subprocess.Popen(
-                [*command, "-s", str(signature)], stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                env=_environment(False))  # fmt: skip
+                [*command, "-s", str(signature)],
+                stdin=stdin,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=_environment(False),
+            )
         self._asked.append((name, process))
 
     def refused(self) -> tuple[str, ...]:

@@ -96,22 +96,49 @@ _PREDICATE = tuple(name for name in Statement.__annotations__ if name != "digest
 
 
 def build(
-    *, repo: str, change: str, environment: str, plan_digest: str, decision: str, signer: str, role: str,
-    issued_at: datetime, expires_at: datetime, policy_sha256: str, comment: str = "",
-    dry_run_facts_sha256: str = "", dry_run_report_sha256: str = "", nonce: str | None = None, of: str = "",
-    about: str = "", incident: str = "",
-) -> bytes:  # fmt: skip
+    *,
+    repo: str,
+    change: str,
+    environment: str,
+    plan_digest: str,
+    decision: str,
+    signer: str,
+    role: str,
+    issued_at: datetime,
+    expires_at: datetime,
+    policy_sha256: str,
+    comment: str = "",
+    dry_run_facts_sha256: str = "",
+    dry_run_report_sha256: str = "",
+    nonce: str | None = None,
+    of: str = "",
+    about: str = "",
+    incident: str = "",
+) -> bytes:
     """Return the canonical bytes to sign; digests are taken with or without ``sha256:``. Raises BadStatement.
 
     A card number in the comment is masked: the statement is kept in git for good.
     """
     content = Statement(
-        change=change, comment=mask(comment), decision=decision, digest=plan_digest, environment=environment,
-        dry_run_facts_sha256=bare(dry_run_facts_sha256), dry_run_report_sha256=bare(dry_run_report_sha256),
-        expires_at=expires_at, issued_at=issued_at, max_runs=1, nonce=nonce or secrets.token_hex(16),
-        policy_sha256=bare(policy_sha256), repo=repo, role=role, signer=signer, of=of, about=bare(about),
+        change=change,
+        comment=mask(comment),
+        decision=decision,
+        digest=plan_digest,
+        environment=environment,
+        dry_run_facts_sha256=bare(dry_run_facts_sha256),
+        dry_run_report_sha256=bare(dry_run_report_sha256),
+        expires_at=expires_at,
+        issued_at=issued_at,
+        max_runs=1,
+        nonce=nonce or secrets.token_hex(16),
+        policy_sha256=bare(policy_sha256),
+        repo=repo,
+        role=role,
+        signer=signer,
+        of=of,
+        about=bare(about),
         incident=incident,
-    ).content()  # fmt: skip
+    ).content()
     parse(content)
     return content
 

@@ -59,15 +59,26 @@ _KEY_LIFE = timedelta(days=365)
 
 
 def template(
-    *, repo: str, person: str, key: str, email: str | None = None, now: datetime | None = None, sandbox: bool = True,
-    protected_ref: str = "refs/heads/main", target: str = "main",
-) -> str:  # fmt: skip
+    *,
+    repo: str,
+    person: str,
+    key: str,
+    email: str | None = None,
+    now: datetime | None = None,
+    sandbox: bool = True,
+    protected_ref: str = "refs/heads/main",
+    target: str = "main",
+) -> str:
     """Return the text of a first policy: ``repo`` a UUID, ``key`` a public key line, ``target`` the database's name."""
     return _POLICY.format(
-        repo=repo, protected_ref=protected_ref, person=person, target=target,
+        repo=repo,
+        protected_ref=protected_ref,
+        person=person,
+        target=target,
         people=snippet(person=person, key=key, email=email, now=now).rstrip(),
-        sandbox=_SANDBOX.format(target=target) if sandbox else "", sandbox_rule=_SANDBOX_RULE if sandbox else "",
-    )  # fmt: skip
+        sandbox=_SANDBOX.format(target=target) if sandbox else "",
+        sandbox_rule=_SANDBOX_RULE if sandbox else "",
+    )
 
 
 def snippet(*, person: str, key: str, email: str | None = None, now: datetime | None = None) -> str:

@@ -118,9 +118,10 @@ def policy_files(mirror: Mirror, commit: str) -> dict[str, bytes]:
     found = mirror.files(commit, POLICIES)
     if not chain.versions(found):
         raise WorkspaceError(
-            f"there is no policy {POLICIES}0001.yaml", where=mirror.protected_ref,
+            f"there is no policy {POLICIES}0001.yaml",
+            where=mirror.protected_ref,
             hint="run okto-change init, then commit and push to the protected branch",
-        )  # fmt: skip
+        )
     return found
 
 
@@ -128,13 +129,15 @@ def _demand_ours(mirror: Mirror, policy: Policy) -> None:
     if policy.protected_ref != mirror.protected_ref:
         raise NotAuthorised(
             f"the policy says that {policy.protected_ref} is protected, but stands on {mirror.protected_ref}",
-            where=policy.file, hint="make it the default branch of the remote, or correct the policy",
-        )  # fmt: skip
+            where=policy.file,
+            hint="make it the default branch of the remote, or correct the policy",
+        )
     if mirror.pin and policy.repo != mirror.pin.repo:
         raise NotAuthorised(
             f"{mirror.source.shown} has the policy of another repository than the one trusted under that address",
-            where=policy.file, hint="find out who put it there; to trust it after all: okto-change trust init",
-        )  # fmt: skip
+            where=policy.file,
+            hint="find out who put it there; to trust it after all: okto-change trust init",
+        )
 
 
 def _remember(mirror: Mirror, policy: Policy, commit: str) -> None:

@@ -111,9 +111,11 @@ def _full(error: OSError) -> OktoError:
     """Say that there is no room to write to, stdout or a file of ours: nobody's bug."""
     silence()
     return OktoError(
-        f"could not write: {error.strerror}", where=error.filename, state=_left(error),
+        f"could not write: {error.strerror}",
+        where=error.filename,
+        state=_left(error),
         hint="make room where stdout, the change repository or the temporary folder lie, then run the command again",
-    )  # fmt: skip
+    )
 
 
 def _left(error: BaseException) -> str:

@@ -118,7 +118,7 @@ class Journey(click.Group):
 
 @click.command(
     cls=Journey, invoke_without_command=True, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
-)  # fmt: skip
+)
 @click.version_option(__version__, "--version", prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.option("-C", "directory", metavar="DIR", type=click.Path(), help="Work in the change repository at DIR.")
 @click.option("--key", metavar="FILE", type=click.Path(), help="The SSH key that says who you are.")

@@ -74,9 +74,10 @@ def contents(handle: int, file: str) -> bytes:
         raise EditError("it is no regular file", where=file)
     if facts.st_nlink > 1:
         raise EditError(
-            f"it has {facts.st_nlink} names (hard links), and replacing it would part them", where=file,
+            f"it has {facts.st_nlink} names (hard links), and replacing it would part them",
+            where=file,
             hint="copy it, so that it has one name",
-        )  # fmt: skip
+        )
     os.lseek(handle, 0, os.SEEK_SET)
     content = bytearray()
     while chunk := os.read(handle, min(1 << 20, LARGEST + 1 - len(content))):
@@ -95,9 +96,10 @@ def demand(content: bytes, expected: str, file: str) -> None:
 def overtaken(file: str) -> EditError:
     """Return the error for a file that is no longer what an edit was made from."""
     return EditError(
-        "somebody changed the file meanwhile: it is not the content that this edit was made from", where=file,
+        "somebody changed the file meanwhile: it is not the content that this edit was made from",
+        where=file,
         hint="run the command again; it works on the file as it is then",
-    )  # fmt: skip
+    )
 
 
 @contextmanager
@@ -111,9 +113,10 @@ def locked(folder: int, file: str) -> Iterator[None]:
         except BlockingIOError as error:
             if time.monotonic() >= deadline:
                 raise EditError(
-                    "another okto-change is replacing a file in this folder", where=file,
+                    "another okto-change is replacing a file in this folder",
+                    where=file,
                     hint="run the command again when it has ended",
-                ) from error  # fmt: skip
+                ) from error
             time.sleep(0.05)
     try:
         yield
@@ -172,7 +175,8 @@ def settle(folder: int, file: str) -> None:
         os.fsync(folder)
     except OSError as error:
         raise Stuck(
-            f"the folder could not be written to disk: {error.strerror}", where=file,
+            f"the folder could not be written to disk: {error.strerror}",
+            where=file,
             state="the file has its new content, which a power failure could still take away",
             hint="look at the disk, then compare the file with the plan",
-        ) from error  # fmt: skip
+        ) from error

@@ -42,9 +42,10 @@ def take(now: Sheet, spot: Spot, path: Path) -> Sheet:
         raise EditError(f"{tree.say(path)} is not there")
     owner = spot.owners[-1] if spot.owners else None
     splices = (
-        flow.remove(now, spot.container, spot.index) if spot.container.flow
+        flow.remove(now, spot.container, spot.index)
+        if spot.container.flow
         else block.remove(now, spot.container, spot.index, owner)
-    )  # fmt: skip
+    )
     return checked(now, splices, tree.without_entry(tree.shape(now.root), spot.indexes, spot.index), path)
 
 

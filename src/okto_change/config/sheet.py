@@ -134,9 +134,11 @@ class Sheet:
             return yamlwrite.inline(value, style, self.quote)
         several = lines and yamlwrite.is_block(value)
         text = jsontext.write(
-            value, spaced=self.spaced, ascii_only="\\u" in self.text and self.text.isascii(),
+            value,
+            spaced=self.spaced,
+            ascii_only="\\u" in self.text and self.text.isascii(),
             indent=self.indent if several else None,
-        )  # fmt: skip
+        )
         begin = self.line(at)
         lead = self.text[begin : begin + len(self.text[begin:at]) - len(self.text[begin:at].lstrip())]
         return text.replace("\n", self.newline + lead) if several else text

@@ -240,9 +240,7 @@ def _member(container: Node, name: str, path: Path, anchors: Mapping[str, Node])
     if len(found) > 1:
         raise EditError(f"{say(path)} is there {len(found)} times, as keys of different types")
     if not found and name in set(_inherited(container, anchors, 0)):
-        raise EditError(
-            f"{say(path)} comes from a merge key (<<)", hint="edit it where it is written, or by hand"
-        )  # fmt: skip
+        raise EditError(f"{say(path)} comes from a merge key (<<)", hint="edit it where it is written, or by hand")
     return found[0] if found else None
 
 

@@ -63,9 +63,11 @@ def plan_undo(file: str, content: bytes, *, before: bytes, after: bytes, only_cl
         conflicts = tuple(f"{file}: {item}" for item in found if not item.clean and not item.back)
         if conflicts and not only_clean:
             raise Conflict(
-                f"{file} was changed since in keys that this change set", where=file, faults=conflicts,
+                f"{file} was changed since in keys that this change set",
+                where=file,
+                faults=conflicts,
                 hint="settle these keys by hand, or undo the rest with --only-clean",
-            )  # fmt: skip
+            )
         notes = [f"{tree.say(item.path)} was set back already" for item in found if item.back and not item.clean]
         for item in found:
             if item.clean:
@@ -228,6 +230,4 @@ def _old_line(was: Sheet, now: Sheet, old: Spot, spot: Spot, text: str) -> Itera
 
 def _between(was: Sheet, entries: Sequence[Entry]) -> str:
     """Return the lines between the first and the last of ``entries``, without those of the entries between them."""
-    return "".join(
-        was.text[was.next_line(one.end) : was.line(other.start)] for one, other in pairwise(entries)
-    )  # fmt: skip
+    return "".join(was.text[was.next_line(one.end) : was.line(other.start)] for one, other in pairwise(entries))

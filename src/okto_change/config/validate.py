@@ -30,9 +30,14 @@ def run(command: str, path: str, file: str, *, cwd: Path, timeout: float = TIMEO
     with tempfile.TemporaryFile() as output:
         try:
             process = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=cwd,
-                env=_environment(), start_new_session=True,
-            )  # fmt: skip
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=cwd,
+                env=_environment(),
+                start_new_session=True,
+            )
         except OSError as error:
             raise _failed(command, f"cannot be started: {error.strerror}", "", file) from error
         verdict = _wait(process, timeout)
@@ -75,6 +80,8 @@ def _wait(process: subprocess.Popen[bytes], timeout: float) -> str | None:
 
 def _failed(command: str, verdict: str, said: str, file: str) -> EditError:
     return EditError(
-        f"the validate command {verdict}: {command}", where=file, faults=tuple(said.splitlines()),
+        f"the validate command {verdict}: {command}",
+        where=file,
+        faults=tuple(said.splitlines()),
         hint="the file was not replaced; change the edit, or the command if it is wrong",
-    )  # fmt: skip
+    )

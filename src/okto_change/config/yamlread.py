@@ -28,9 +28,18 @@ from okto_change.errors import EditError
 from okto_change.model import Where
 
 WORDS: dict[str, Any] = {
-    "": None, "~": None, "null": None, "Null": None, "NULL": None,
-    "true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False,
-}  # fmt: skip
+    "": None,
+    "~": None,
+    "null": None,
+    "Null": None,
+    "NULL": None,
+    "true": True,
+    "True": True,
+    "TRUE": True,
+    "false": False,
+    "False": False,
+    "FALSE": False,
+}
 _COMMENT = re.compile(r"(^|[ \t])#.*")
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,4000})|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -101,9 +110,15 @@ class _Builder:
             end = self.block_scalar_end(start, end)
         value: Any = typed(text) if not style and event.implicit[0] else text
         return Node(
-            kind="scalar", start=start, end=end, value=value if tag is None else Tagged(tag=tag, value=text),
-            text=text, style=style, tag=tag, anchor=_anchor(event),
-        )  # fmt: skip
+            kind="scalar",
+            start=start,
+            end=end,
+            value=value if tag is None else Tagged(tag=tag, value=text),
+            text=text,
+            style=style,
+            tag=tag,
+            anchor=_anchor(event),
+        )
 
     def block_scalar_end(self, start: int, end: int) -> int:
         """Return the end of the value's last line; blank ones belong to it only if the header keeps them."""

@@ -117,11 +117,18 @@ def written(session: Session, before: Ledger) -> tuple[tuple[Relation, ...], int
     rows = session.query("account_relations", oids=oids)
     found = tuple(
         Relation(
-            oid=oid, schema=schema, name=name, kind=kind, temporary=temporary, created=oid not in before.tables,
-            above=tuple(above) or (oid,), counts=counts.get(oid, NONE), modes=locks.get(oid, frozenset()),
+            oid=oid,
+            schema=schema,
+            name=name,
+            kind=kind,
+            temporary=temporary,
+            created=oid not in before.tables,
+            above=tuple(above) or (oid,),
+            counts=counts.get(oid, NONE),
+            modes=locks.get(oid, frozenset()),
         )
         for oid, schema, name, kind, temporary, above in rows
-    )  # fmt: skip
+    )
     return found, len(locks.keys() - {relation.oid for relation in found})
 
 

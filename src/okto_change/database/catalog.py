@@ -75,13 +75,21 @@ def _table(row: tuple[Any, ...], lists: dict[str, list[tuple[Any, ...]]]) -> Tab
     oid, schema, name, kind, owner, row_security, estimate = row
     unique = lists["unique_indexes"]
     return Table(
-        oid=oid, schema=schema, name=name, kind=kind, owner=owner, row_security=row_security, estimated_rows=estimate,
+        oid=oid,
+        schema=schema,
+        name=name,
+        kind=kind,
+        owner=owner,
+        row_security=row_security,
+        estimated_rows=estimate,
         columns=tuple(_column(*column) for column in lists["columns"]),
         key=next((tuple(columns) for columns, is_key in unique if is_key), None),
         unique=tuple(tuple(columns) for columns, _ in unique),
-        children=_first(lists["children"]), referenced_by=_first(lists["referencing"]),
-        triggers=_first(lists["triggers"]), rules=_first(lists["rules"]),
-    )  # fmt: skip
+        children=_first(lists["children"]),
+        referenced_by=_first(lists["referencing"]),
+        triggers=_first(lists["triggers"]),
+        rules=_first(lists["rules"]),
+    )
 
 
 def _column(name: str, type_name: str, attnum: int, nullable: bool, generated: str, identity: str) -> Column:

@@ -14,9 +14,17 @@ from okto_change.model import Batch
 from okto_change.model.base import type_
 
 TYPES = {
-    "bigint": "int8", "integer": "int4", "smallint": "int2", "numeric": "numeric", "uuid": "uuid", "text": "text",
-    "varchar": "varchar", "date": "date", "timestamp": "timestamp", "timestamptz": "timestamptz",
-}  # fmt: skip
+    "bigint": "int8",
+    "integer": "int4",
+    "smallint": "int2",
+    "numeric": "numeric",
+    "uuid": "uuid",
+    "text": "text",
+    "varchar": "varchar",
+    "date": "date",
+    "timestamp": "timestamp",
+    "timestamptz": "timestamptz",
+}
 """type of a key as in the plan -> its name in ``pg_catalog``"""
 Rows = tuple[tuple[str | None, ...], ...]
 
@@ -68,9 +76,12 @@ def through(session: Session, batch: Batch) -> Through:
     oid = int(rows[0][1])
     schema, name = session.query("batch_name", oid=oid)[0]
     return Through(
-        oid=oid, table=identifier(schema, name), key=identifier(batch.key), size=batch.size,
+        oid=oid,
+        table=identifier(schema, name),
+        key=identifier(batch.key),
+        size=batch.size,
         type=identifier("pg_catalog", TYPES[batch.type]),
-    )  # fmt: skip
+    )
 
 
 def largest(session: Session, go: Through) -> str | None:
@@ -93,9 +104,14 @@ def following(session: Session, go: Through, after: str | None, upper: str) -> R
                     ORDER BY t.{key} LIMIT {size})
                SELECT (SELECT c.k::text FROM chunk AS c ORDER BY c.k LIMIT 1),
                       (SELECT c.k::text FROM chunk AS c ORDER BY c.k DESC LIMIT 1), (SELECT count(*) FROM chunk)""",
-            key=go.key, table=go.table, beyond=beyond, upper=literal(upper), type=go.type, size=literal(go.size),
+            key=go.key,
+            table=go.table,
+            beyond=beyond,
+            upper=literal(upper),
+            type=go.type,
+            size=literal(go.size),
         )
-    )  # fmt: skip
+    )
     first, last, count = rows[0]
     return Range(first=first, last=last, rows=count) if count else None
 
@@ -125,10 +141,15 @@ def beyond(session: Session, go: Through, found: Range, capture: int, tables: Ma
                             WHERE i.capture = {capture} AND i.relid = {relid} AND i.after IS NOT NULL) AS i
                     CROSS JOIN LATERAL (SELECT i.image::{table} AS r OFFSET 0) AS p
                     WHERE ((p.r).{key} BETWEEN {first}::{type} AND {last}::{type}) IS NOT TRUE""",
-                capture=literal(capture), relid=literal(relid), table=table, key=go.key, type=go.type,
-                first=literal(found.first), last=literal(found.last),
+                capture=literal(capture),
+                relid=literal(relid),
+                table=table,
+                key=go.key,
+                type=go.type,
+                first=literal(found.first),
+                last=literal(found.last),
             )
-        )[0][0]  # fmt: skip
+        )[0][0]
     return count
 
 
@@ -139,9 +160,13 @@ def own(session: Session, go: Through, found: Range) -> int:
             """SELECT pg_catalog.count(*) FROM {table} AS t
                 WHERE t.{key} BETWEEN {first}::{type} AND {last}::{type}
                   AND t.xmin OPERATOR(pg_catalog.=) pg_catalog.pg_current_xact_id()::pg_catalog.xid""",
-            table=go.table, key=go.key, type=go.type, first=literal(found.first), last=literal(found.last),
+            table=go.table,
+            key=go.key,
+            type=go.type,
+            first=literal(found.first),
+            last=literal(found.last),
         )
-    )  # fmt: skip
+    )
     return int(rows[0][0])
 
 
@@ -166,9 +191,13 @@ def load(session: Session, run: str, unit: str) -> Opened | None:
 def keep(session: Session, run: str, unit: str, opened: Opened) -> None:
     """Write what was fixed, in the open transaction."""
     session.query(
-        "batch_open", run=run, unit=unit, upper=opened.upper, chunks=opened.chunks,
+        "batch_open",
+        run=run,
+        unit=unit,
+        upper=opened.upper,
+        chunks=opened.chunks,
         invariants=json.dumps(opened.invariants),
-    )  # fmt: skip
+    )
 
 
 def close(session: Session, run: str, unit: str) -> None:
@@ -193,15 +222,27 @@ def written(session: Session, run: str, unit: str) -> dict[str, list[int]]:
 
 
 def record(
-    session: Session, run: str, unit: str, number: int, found: Range, *, rows: Sequence[int | None],
+    session: Session,
+    run: str,
+    unit: str,
+    number: int,
+    found: Range,
+    *,
+    rows: Sequence[int | None],
     writes: Mapping[str, Sequence[int]],
-) -> None:  # fmt: skip
+) -> None:
     """Write, in the transaction of the chunk itself, that it is done. Raises Refused when somebody has done it already."""
     try:
         session.query(
-            "chunk_record", run=run, unit=unit, number=number, first=found.first, last=found.last,
-            rows=json.dumps(list(rows)), writes=json.dumps({name: list(counts) for name, counts in writes.items()}),
-        )  # fmt: skip
+            "chunk_record",
+            run=run,
+            unit=unit,
+            number=number,
+            first=found.first,
+            last=found.last,
+            rows=json.dumps(list(rows)),
+            writes=json.dumps({name: list(counts) for name, counts in writes.items()}),
+        )
     except DatabaseError as error:
         if error.sqlstate != "23505":
             raise

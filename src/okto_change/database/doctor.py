@@ -50,24 +50,31 @@ def _server(session: Session) -> Iterator[Diagnosis]:
     version, *_, clock = session.query("doctor_settings")[0]
     after = datetime.now(UTC)
     yield Diagnosis(
-        name="server", ok=identity.server_version // 10_000 <= NEWEST,
+        name="server",
+        ok=identity.server_version // 10_000 <= NEWEST,
         message=f"PostgreSQL {version}, database {identity.database}, as {identity.user}",
         hint=f"okto-change is tested up to PostgreSQL {NEWEST}; rehearse on a copy first",
-    )  # fmt: skip
+    )
     yield Diagnosis(
-        name="primary", ok=identity.primary, message="it is the primary" if identity.primary else "it is a standby",
+        name="primary",
+        ok=identity.primary,
+        message="it is the primary" if identity.primary else "it is a standby",
         hint="changes go to the primary: give the target a service or DSN that leads there",
-    )  # fmt: skip
+    )
     system = identity.system_identifier
     yield Diagnosis(
-        name="identity", ok=bool(system), message=f"system identifier {system or 'not readable by this role'}",
+        name="identity",
+        ok=bool(system),
+        message=f"system identifier {system or 'not readable by this role'}",
         hint=f"GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO {identity.user}",
-    )  # fmt: skip
+    )
     apart = max((before - clock).total_seconds(), (clock - after).total_seconds(), 0.0)
     yield Diagnosis(
-        name="clock", ok=apart <= CLOCK, message=f"server and this machine are {apart:.1f} s apart",
+        name="clock",
+        ok=apart <= CLOCK,
+        message=f"server and this machine are {apart:.1f} s apart",
         hint="set both by NTP: approvals and the journal carry times of both",
-    )  # fmt: skip
+    )
 
 
 def _settings(session: Session) -> Iterator[Diagnosis]:
@@ -102,9 +109,11 @@ def _privacy(session: Session) -> Iterator[Diagnosis]:
     """Images are copies of rows: whoever may read them may read the tables."""
     found = [f"{role} may {what} {name}" for role, what, name in session.query("doctor_readers")]
     yield Diagnosis(
-        name="images", ok=not found, message="; ".join(found[:5]) or "nobody but their owner may read them",
+        name="images",
+        ok=not found,
+        message="; ".join(found[:5]) or "nobody but their owner may read them",
         hint="the next run takes these rights away; look for the ALTER DEFAULT PRIVILEGES that gave them",
-    )  # fmt: skip
+    )
 
 
 def _veil(session: Session) -> Iterator[Diagnosis]:
@@ -112,19 +121,21 @@ def _veil(session: Session) -> Iterator[Diagnosis]:
     if veil.asked:
         missing = ", ".join(veil.missing)
         yield Diagnosis(
-            name="sensitive columns", ok=not missing,
+            name="sensitive columns",
+            ok=not missing,
             message=f"not there: {missing}; what they should hide may be shown" if missing else "all are there",
             hint="correct `sensitive:` of this target in the policy: were they renamed?",
-        )  # fmt: skip
+        )
 
 
 def _leftovers(session: Session) -> Iterator[Diagnosis]:
     tables = ", ".join(row[0] for row in session.query("doctor_leftovers"))
     yield Diagnosis(
-        name="capture triggers", ok=not tables,
+        name="capture triggers",
+        ok=not tables,
         message=f"left on {tables}; they do nothing, but cost a little" if tables else "none left behind",
         hint="the next run on this target drops them when the tables are free",
-    )  # fmt: skip
+    )
 
 
 def _open_transactions(session: Session) -> Iterator[Diagnosis]:
@@ -133,10 +144,11 @@ def _open_transactions(session: Session) -> Iterator[Diagnosis]:
     if count:
         old.append(f"{count} prepared, since {since.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
     yield Diagnosis(
-        name="open transactions", ok=not old,
+        name="open transactions",
+        ok=not old,
         message=f"open for more than a minute: {'; '.join(old)}" if old else "none older than a minute",
         hint="they may hold locks that a change waits for, and keep dead rows alive",
-    )  # fmt: skip
+    )
 
 
 def _holder(session: Session) -> Iterator[Diagnosis]:

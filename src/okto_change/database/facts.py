@@ -79,9 +79,10 @@ def contents(session: Session, place: Place) -> tuple[int, str]:
         compose(
             "SELECT pg_catalog.count(*), coalesce(pg_catalog.sum(pg_catalog.hashtextextended(ROW({row})::text, 0)), 0)::text"
             " FROM ONLY {table}",
-            row=row, table=identifier(place.schema, place.name),
+            row=row,
+            table=identifier(place.schema, place.name),
         )
-    )[0]  # fmt: skip
+    )[0]
     return found
 
 

@@ -44,11 +44,16 @@ def read(session: Session) -> Catalogue:
     states = _states(session, {row[0]: row[4] for row in rows if row[1] == "sequence" and row[6]["readable"]})
     return {
         key: Record(
-            id=key, kind=kind, object=name, word=word, ref=ref, parent=parent,
+            id=key,
+            kind=kind,
+            object=name,
+            word=word,
+            ref=ref,
+            parent=parent,
             facets={**parts, "state": states[key]} if key in states else parts,
         )
         for key, kind, name, word, ref, parent, parts in rows
-    }  # fmt: skip
+    }
 
 
 def _states(session: Session, sequences: Mapping[str, str]) -> dict[str, tuple[str | None, ...]]:
@@ -94,13 +99,21 @@ def keep(session: Session, run: str, unit: str, lines: Iterable[Line], fingerpri
     """Write an inverse down in the transaction of the change itself."""
     lines, fingerprints = tuple(lines), tuple(fingerprints)
     session.query(
-        "inverse_keep", run=run, unit=unit, kinds=[line.kind for line in lines],
-        texts=[line.text for line in lines], messages=[line.message for line in lines],
-    )  # fmt: skip
+        "inverse_keep",
+        run=run,
+        unit=unit,
+        kinds=[line.kind for line in lines],
+        texts=[line.text for line in lines],
+        messages=[line.message for line in lines],
+    )
     session.query(
-        "inverse_keep_definitions", run=run, unit=unit, objects=[item.object for item in fingerprints],
-        before=[item.before for item in fingerprints], after=[item.after for item in fingerprints],
-    )  # fmt: skip
+        "inverse_keep_definitions",
+        run=run,
+        unit=unit,
+        objects=[item.object for item in fingerprints],
+        before=[item.before for item in fingerprints],
+        after=[item.after for item in fingerprints],
+    )
 
 
 def kept(session: Session, run: str, unit: str) -> tuple[tuple[Line, ...], tuple[Fingerprint, ...]]:

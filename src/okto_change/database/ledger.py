@@ -34,9 +34,10 @@ def take(session: Session, authority: Authority, *, run: str, change: str, envir
     others = session.query("ledger_taken_by_others", statements=statements, run=run)
     if others:
         raise Refused(
-            f"an approval of {change} was used up by run {others[0][1]} meanwhile", where=session.target,
+            f"an approval of {change} was used up by run {others[0][1]} meanwhile",
+            where=session.target,
             hint="approvals count once: have the change approved again",
-        )  # fmt: skip
+        )
     session.query("trust_note", repo=authority.repo, policy_version=authority.policy_version, commit=authority.commit)
 
 

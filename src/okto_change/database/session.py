@@ -197,8 +197,12 @@ class Session:
             )
         return Identity(
             system_identifier=self.query("system_identifier")[0][0] if readable else "",
-            database=database, server_version=version, user=user, primary=primary, superuser=superuser,
-        )  # fmt: skip
+            database=database,
+            server_version=version,
+            user=user,
+            primary=primary,
+            superuser=superuser,
+        )
 
 
 def conninfo(target: str, *, service: str | None = None, dsn_env: str | None = None, environ: Mapping[str, str]) -> str:

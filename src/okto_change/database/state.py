@@ -122,8 +122,13 @@ def record_applied(
     try:
         session.query(
             "record_applied",
-            run=run, unit=unit, change=change, environment=environment, digest=digest, executor=executor,
-        )  # fmt: skip
+            run=run,
+            unit=unit,
+            change=change,
+            environment=environment,
+            digest=digest,
+            executor=executor,
+        )
     except DatabaseError as error:
         if error.sqlstate != "23505":
             raise
@@ -161,9 +166,10 @@ def record_redone(session: Session, *, run: str, unit: str, redone_by: str) -> N
         found = []
     if not found:
         raise Refused(
-            f"{unit} of run {run} is not undone, or another run applied it since", where=session.target,
+            f"{unit} of run {run} is not undone, or another run applied it since",
+            where=session.target,
             hint="`okto-change status` tells what is applied",
-        )  # fmt: skip
+        )
 
 
 def keep_altered(session: Session, *, run: str, unit: str, objects: Mapping[str, str | None]) -> None:

@@ -46,9 +46,10 @@ def _taken(session: Session, change: str, environment: str) -> Refused:
         return Refused(f"another command has just worked on {change} in {environment}", hint="run the command again")
     pid, facts = found
     return Refused(
-        f"another command works on {change} in {environment} right now ({facts})", where=session.target,
+        f"another command works on {change} in {environment} right now ({facts})",
+        where=session.target,
         hint=f"wait until it has ended; if its machine is gone for good, end it: SELECT pg_terminate_backend({pid})",
-    )  # fmt: skip
+    )
 
 
 def _key(change: str, environment: str) -> int:

@@ -81,10 +81,12 @@ def draw(names: Sequence[str], rows: Rows) -> Veil:
         found.update(wanted)
     words |= {column.lower() for _, _, column in map(split, names) if column != "*"}
     return Veil(
-        columns={table: frozenset(numbers) for table, numbers in columns.items()}, names=frozenset(words),
-        figures=frozenset(figures), missing=tuple(name for at, name in enumerate(names, 1) if at not in found),
+        columns={table: frozenset(numbers) for table, numbers in columns.items()},
+        names=frozenset(words),
+        figures=frozenset(figures),
+        missing=tuple(name for at, name in enumerate(names, 1) if at not in found),
         asked=bool(names),
-    )  # fmt: skip
+    )
 
 
 def _folded(part: str | None) -> str:

@@ -93,9 +93,15 @@ def usable(binaries: Binaries, place: Path, account: Account | None) -> Binaries
 def _runs(program: Path, account: Account) -> bool:
     try:
         done = subprocess.run(
-            [str(program), "--version"], user=account.user, group=account.group, extra_groups=[], cwd="/",
-            capture_output=True, timeout=10, check=False,
-        )  # fmt: skip
+            [str(program), "--version"],
+            user=account.user,
+            group=account.group,
+            extra_groups=[],
+            cwd="/",
+            capture_output=True,
+            timeout=10,
+            check=False,
+        )
     except OSError:
         return False
     return done.returncode == 0

@@ -45,9 +45,12 @@ class Server:
     def parameters(self, database: str = "postgres", *, tcp: bool = False) -> dict[str, str]:
         """Return the superuser's libpq parameters, password included, over the Unix socket or loopback TCP."""
         return {
-            "host": "127.0.0.1" if tcp else str(self.sockets), "port": str(self.port), "user": self.user,
-            "password": self.password, "dbname": database,
-        }  # fmt: skip
+            "host": "127.0.0.1" if tcp else str(self.sockets),
+            "port": str(self.port),
+            "user": self.user,
+            "password": self.password,
+            "dbname": database,
+        }
 
     def conninfo(self, database: str = "postgres", *, tcp: bool = False) -> str:
         """Return the same as a connection string."""
@@ -80,9 +83,14 @@ class Server:
 
 @contextmanager
 def running(
-    kind: Kind = "auto", *, durable: bool = False, auth: Auth = "scram-sha-256", folder: Path | None = None,
-    settings: Mapping[str, str] | None = None, remove: Sequence[Path] = (),
-) -> Iterator[Server]:  # fmt: skip
+    kind: Kind = "auto",
+    *,
+    durable: bool = False,
+    auth: Auth = "scram-sha-256",
+    folder: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+    remove: Sequence[Path] = (),
+) -> Iterator[Server]:
     """Run a server for the length of the block; see ``start``."""
     server = start(kind, durable=durable, auth=auth, folder=folder, settings=settings, remove=remove)
     try:
@@ -92,9 +100,14 @@ def running(
 
 
 def start(
-    kind: Kind = "auto", *, durable: bool = False, auth: Auth = "scram-sha-256", folder: Path | None = None,
-    settings: Mapping[str, str] | None = None, remove: Sequence[Path] = (),
-) -> Server:  # fmt: skip
+    kind: Kind = "auto",
+    *,
+    durable: bool = False,
+    auth: Auth = "scram-sha-256",
+    folder: Path | None = None,
+    settings: Mapping[str, str] | None = None,
+    remove: Sequence[Path] = (),
+) -> Server:
     """Create a cluster and start it; the superuser is ``postgres``, encoding UTF8, locale C, time zone UTC.
 
     ``durable`` keeps fsync on. ``folder`` (empty or missing) holds the cluster if the server's account can reach it,
@@ -110,13 +123,15 @@ def start(
         port, sockets = _free_port(), places.socket_folder(place, account)
         options = {**SETTINGS, **({} if durable else HURRY), **(settings or {})}
         spec = {
-            "folder": str(place), "remove": [str(each) for each in (place, sockets, *remove)],
+            "folder": str(place),
+            "remove": [str(each) for each in (place, sockets, *remove)],
             "prepare": [_initdb(binaries, place, auth, secret)],
             "server": _postgres(binaries, place, port, sockets, options),
-            "user": account and account.user, "group": account and account.group,
+            "user": account and account.user,
+            "group": account and account.group,
             "environ": {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(place), "LC_ALL": "C", "TZ": "UTC"},
             "timeout": 60,
-        }  # fmt: skip
+        }
         process = _supervise(spec)
         secret.unlink()
     except BaseException:
@@ -128,8 +143,11 @@ def start(
 def _supervise(spec: Mapping[str, object]) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", str(Path(supervisor.__file__)), json.dumps(spec)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, cwd="/",
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        cwd="/",
+    )
     assert process.stdout is not None and process.stdin is not None
     with process.stdout as answers:
         answer = answers.readline().decode(errors="replace").strip()
@@ -142,15 +160,26 @@ def _supervise(spec: Mapping[str, object]) -> subprocess.Popen[bytes]:
 
 def _initdb(binaries: Binaries, place: Path, auth: Auth, secret: Path) -> list[str]:
     return [
-        str(binaries.folder / "initdb"), "--pgdata", str(place / "data"), "--username=postgres", "--encoding=UTF8",
-        "--locale=C", "--auth-local=trust", f"--auth-host={auth}", f"--pwfile={secret}", "--no-sync",
-    ]  # fmt: skip
+        str(binaries.folder / "initdb"),
+        "--pgdata",
+        str(place / "data"),
+        "--username=postgres",
+        "--encoding=UTF8",
+        "--locale=C",
+        "--auth-local=trust",
+        f"--auth-host={auth}",
+        f"--pwfile={secret}",
+        "--no-sync",
+    ]
 
 
 def _postgres(binaries: Binaries, place: Path, port: int, sockets: Path, options: Mapping[str, str]) -> list[str]:
     all_options = {
-        "listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": _listed(sockets), **options,
-    }  # fmt: skip
+        "listen_addresses": "127.0.0.1",
+        "port": str(port),
+        "unix_socket_directories": _listed(sockets),
+        **options,
+    }
     settings = [part for key, value in all_options.items() for part in ("-c", f"{key}={value}")]
     return [str(binaries.folder / "postgres"), "-D", str(place / "data"), *settings]
 

@@ -41,18 +41,28 @@ class Stage:
         self._write(f"\n{text}")
 
     def okto(
-        self, person: str, *arguments: str, expect: int = 0, lines: int | None = None, talk: bool = True,
+        self,
+        person: str,
+        *arguments: str,
+        expect: int = 0,
+        lines: int | None = None,
+        talk: bool = True,
         short: Callable[[str], str] = str,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Run okto-change as ``person`` and show ``lines`` of its answer, made ``short``; ``talk``: progress too.
 
         Raises Mishap when it does not exit with ``expect``.
         """
         self._write(f"\n{person}$ okto-change {_shown(arguments)}")
         done = subprocess.run(
-            [*self._command, *arguments], cwd=self.world.clone(person), env=self.world.environ(),
-            encoding="utf-8", stdin=subprocess.DEVNULL, capture_output=True, check=False,
-        )  # fmt: skip
+            [*self._command, *arguments],
+            cwd=self.world.clone(person),
+            env=self.world.environ(),
+            encoding="utf-8",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
         said = done.stderr + done.stdout
         if done.returncode != expect:
             ended = f"okto-change {_shown(arguments)} ended with {done.returncode}, not {expect}"

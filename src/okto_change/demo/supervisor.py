@@ -58,9 +58,16 @@ def _start(command: list[str], spec: dict[str, Any]) -> subprocess.Popen[bytes]:
         account = {"user": spec["user"], "group": spec["group"], "extra_groups": []}
     with _log(spec).open("ab") as log:
         return subprocess.Popen(
-            command, cwd=spec["folder"], env=spec["environ"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            start_new_session=True, umask=0o077, **account,
-        )  # fmt: skip
+            command,
+            cwd=spec["folder"],
+            env=spec["environ"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            umask=0o077,
+            **account,
+        )
 
 
 def _prepare(command: list[str], spec: dict[str, Any]) -> None:

@@ -131,11 +131,16 @@ def _page(server: servers.Server, world: World) -> str:
     _script(folder / "env.sh", lines)
     pid, data = server.pid_file, shlex.quote(str(server.folder))
     removed = " ".join(shlex.quote(str(folder / part)) for part in (*PARTS, "env.sh", "stop.sh"))
-    _script(folder / "stop.sh", [
-        "#!/bin/sh", f"kill -INT \"$(head -n 1 {shlex.quote(str(pid))})\"",
-        f"while [ -e {shlex.quote(str(pid))} ]; do sleep 0.1; done",
-        f"rm -rf {data} {removed}", f"rmdir {shlex.quote(str(folder))} 2>/dev/null || true",
-    ])  # fmt: skip
+    _script(
+        folder / "stop.sh",
+        [
+            "#!/bin/sh",
+            f'kill -INT "$(head -n 1 {shlex.quote(str(pid))})"',
+            f"while [ -e {shlex.quote(str(pid))} ]; do sleep 0.1; done",
+            f"rm -rf {data} {removed}",
+            f"rmdir {shlex.quote(str(folder))} 2>/dev/null || true",
+        ],
+    )
     shown = shlex.quote(str(folder))
     psql = shutil.which("psql") or str(server.binaries.folder / "psql")
     return PAGE.format(folder=shown, psql=shlex.quote(psql))

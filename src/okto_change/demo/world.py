@@ -56,12 +56,17 @@ class World:
         """Return the variables that make a command see this world and nothing else."""
         home = self.home
         return {
-            "XDG_CONFIG_HOME": str(home / ".config"), "XDG_STATE_HOME": str(home / ".local" / "state"),
-            "XDG_CACHE_HOME": str(home / ".cache"), "GIT_CONFIG_GLOBAL": str(home / ".gitconfig"),
-            "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0", "PGSERVICEFILE": str(home / ".pg_service.conf"),
-            "SANDBOX_LEDGER": self.dsn("sandbox"), "SANDBOX_ROUTING": str(self.config("sandbox").parent),
+            "XDG_CONFIG_HOME": str(home / ".config"),
+            "XDG_STATE_HOME": str(home / ".local" / "state"),
+            "XDG_CACHE_HOME": str(home / ".cache"),
+            "GIT_CONFIG_GLOBAL": str(home / ".gitconfig"),
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_TERMINAL_PROMPT": "0",
+            "PGSERVICEFILE": str(home / ".pg_service.conf"),
+            "SANDBOX_LEDGER": self.dsn("sandbox"),
+            "SANDBOX_ROUTING": str(self.config("sandbox").parent),
             "PRODUCTION_ROUTING": str(self.config("production").parent),
-        }  # fmt: skip
+        }
 
     def environ(self) -> dict[str, str]:
         """Return the whole environment of a command in this world."""

@@ -62,9 +62,13 @@ def commit(job: Job, unit: SqlUnit) -> Events:
     try:
         course = yield from _begin(job, unit, batch)
         yield job.event(
-            EventKind.STEP_STARTED, unit.name, target=unit.target, unit=unit.number, chunk=course.number + 1,
+            EventKind.STEP_STARTED,
+            unit.name,
+            target=unit.target,
+            unit=unit.number,
+            chunk=course.number + 1,
             of=course.opened.chunks,
-        )  # fmt: skip
+        )
         rest = giving_way.Rest()
         while (yield from _next(job, unit, batch, course, rest)):
             yield from giving_way.between(job, unit, batch, rest)
@@ -109,10 +113,11 @@ def _begin(job: Job, unit: SqlUnit, batch: Batch) -> Generator[Event, None, Cour
     stands = chunks.standing(session, job.run, str(unit.number))
     if stands.undone:
         raise Stuck(
-            f"{stands.undone} chunks of {unit.name} were taken back already", where=unit.target,
+            f"{stands.undone} chunks of {unit.name} were taken back already",
+            where=unit.target,
             state=f"{stands.count} chunks stand; nothing was changed now",
             hint=f"go on with: okto-change rollback {job.lock.change} --env {job.lock.environment}",
-        )  # fmt: skip
+        )
     course = Course(
         opened=opened, number=stands.latest, last=stands.last, verdicts=job.seen.checks.get(unit.number, ())
     )
@@ -236,10 +241,11 @@ def _demand_inside(this: SqlUnit, session: Session, go: Through, found: Range, c
         beyond = chunks.beyond(session, go, found, capture.id, tables)
     if beyond:
         raise Unaccounted(
-            f"{this.name}: chunk {this.chunk} changed {beyond} rows outside its range of the key", where=this.target,
+            f"{this.name}: chunk {this.chunk} changed {beyond} rows outside its range of the key",
+            where=this.target,
             state="rolled back; nothing was changed",
             hint="restrict every statement to `{{ batch }}`, and change the key nowhere",
-        )  # fmt: skip
+        )
 
 
 def _imaged_ahead(this: SqlUnit, capture: images.Capture, own: frozenset[int]) -> int | None:
@@ -274,9 +280,12 @@ def plus(one: TableWrites | None, two: TableWrites) -> TableWrites:
     if one is None:
         return two
     return replace(
-        two, inserted=one.inserted + two.inserted, updated=one.updated + two.updated, deleted=one.deleted + two.deleted,
+        two,
+        inserted=one.inserted + two.inserted,
+        updated=one.updated + two.updated,
+        deleted=one.deleted + two.deleted,
         imaged=one.imaged + two.imaged,
-    )  # fmt: skip
+    )
 
 
 def _demand_most(unit: SqlUnit, course: Course) -> None:
@@ -285,9 +294,10 @@ def _demand_most(unit: SqlUnit, course: Course) -> None:
         if rows is None or (bound.maximum is not None and rows > bound.maximum):
             changed = "does not tell how many rows it changed" if rows is None else f"would have changed {rows} rows"
             raise Unaccounted(
-                f"with chunk {course.number} the statement {changed}, the plan allows {bound}", where=statement.where,
+                f"with chunk {course.number} the statement {changed}, the plan allows {bound}",
+                where=statement.where,
                 hint="find out why, then change `rows:` or the statement, and lock again",
-            )  # fmt: skip
+            )
 
 
 def _bounds(unit: SqlUnit, course: Course) -> list[tuple[Statement, RowBound, int | None]]:
@@ -306,9 +316,14 @@ def _record(job: Job, unit: SqlUnit, session: Session, course: Course, found: Ra
 
 def _applied(job: Job, unit: SqlUnit, session: Session) -> None:
     state.record_applied(
-        session, run=job.run, unit=str(unit.number), change=job.lock.change, environment=job.lock.environment,
-        digest=job.lock.digest, executor=str(job.authority.get("person", "")),
-    )  # fmt: skip
+        session,
+        run=job.run,
+        unit=str(unit.number),
+        change=job.lock.change,
+        environment=job.lock.environment,
+        digest=job.lock.digest,
+        executor=str(job.authority.get("person", "")),
+    )
 
 
 def _writes(found: dict[str, list[int]]) -> dict[str, TableWrites]:
@@ -355,9 +370,10 @@ def judge_whole(job: Job, unit: SqlUnit, session: Session, course: Course) -> Ev
     for statement, bound, rows in _bounds(unit, course):
         if rows is None or rows not in bound:
             raise Unaccounted(
-                f"all chunks together changed {rows} rows, the plan allows {bound}", where=statement.where,
+                f"all chunks together changed {rows} rows, the plan allows {bound}",
+                where=statement.where,
                 hint="find out why, then change `rows:` or the statement, and lock again",
-            )  # fmt: skip
+            )
     for check in unit.inside:
         yield from work.verdict(job, unit, check, checks.judge(check, *work.ask(session, check)))
     for check in unit.invariants:

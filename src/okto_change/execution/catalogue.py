@@ -76,9 +76,11 @@ def prove(session: Session, before: Before, proof: UndoProof) -> UndoProof:
         return proof
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
     return UndoProof(
-        proven=False, rows=proof.rows, identical=proof.identical,
+        proven=False,
+        rows=proof.rows,
+        identical=proof.identical,
         reason=f"the undo leaves the database different: {'; '.join(found[:NAMED])}{more}",
-    )  # fmt: skip
+    )
 
 
 def decides(session: Session, before: Before, capture: Capture) -> bool:

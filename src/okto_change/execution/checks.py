@@ -31,9 +31,12 @@ def judge(check: Check, rows: Rows, hidden: frozenset[int] = frozenset()) -> Che
     if expect is None:
         raise ValueError(f"invariant {check.name!r} is compared, not judged")
     return CheckResult(
-        name=check.name, phase=check.phase, passed=_meets(expect, rows), expected=describe(expect),
+        name=check.name,
+        phase=check.phase,
+        passed=_meets(expect, rows),
+        expected=describe(expect),
         found=show(rows, hidden),
-    )  # fmt: skip
+    )
 
 
 def compare(check: Check, before: Rows, after: Rows, hidden: frozenset[int] = frozenset()) -> CheckResult:

@@ -59,16 +59,19 @@ def demand_reversible(job: Job) -> None:
         writing = [statement for statement in unit.statements if statement.kind.writes_rows]
         kinds = {statement.kind for statement in writing}
         faults = images.refusals_before(
-            job.targets.session(unit.target), {name for statement in writing for name in statement.writes},
+            job.targets.session(unit.target),
+            {name for statement in writing for name in statement.writes},
             delete=not kinds <= {StatementKind.UPDATE, StatementKind.INSERT},
             update=not kinds <= {StatementKind.DELETE, StatementKind.INSERT},
-        )  # fmt: skip
+        )
         if faults:
             raise Refused(
-                f"{unit.name}: not automatically reversible, so nothing was run", where=unit.target, faults=faults,
+                f"{unit.name}: not automatically reversible, so nothing was run",
+                where=unit.target,
+                faults=faults,
                 state="nothing was changed",
                 hint="run it as a role that may put the rows back, or give the step an undo script",
-            )  # fmt: skip
+            )
 
 
 def ahead(job: Job, session: Session, capture: images.Capture, statement: Statement) -> None:
@@ -141,10 +144,13 @@ def _catalogue(job: Job, statement: Statement, session: Session) -> Iterator[str
         yield f"{statement.writes[0]} is not known here"
         return
     yield from images.obstacles_ahead(
-        session, relid, EVENTS[statement.kind], columns=preview.sets if preview else (),
+        session,
+        relid,
+        EVENTS[statement.kind],
+        columns=preview.sets if preview else (),
         calls=preview.calls if preview else (),
         many=statement.kind is StatementKind.INSERT and images.expected(session, statement.text) > images.SMALL,
-    )  # fmt: skip
+    )
 
 
 def _target(session: Session, statement: Statement) -> int | None:

@@ -135,8 +135,14 @@ def _estimate(unit: SqlUnit, course: batches.Course, took: float, *, whole: bool
     of = course.number if whole else course.opened.chunks
     times = None if of is None or not course.number else max(of, course.number) / course.number
     return BatchRehearsal(
-        step=unit.name, size=batch.size, chunks=course.number, whole=whole,
-        of=None if of is None else max(of, course.number), rows=course.total,
+        step=unit.name,
+        size=batch.size,
+        chunks=course.number,
+        whole=whole,
+        of=None if of is None else max(of, course.number),
+        rows=course.total,
         expected_rows=None if times is None or course.total is None else round(course.total * times),
-        expected_milliseconds=None if times is None else round(took * 1000 * times + batch.pause * times * course.number),
-    )  # fmt: skip
+        expected_milliseconds=None
+        if times is None
+        else round(took * 1000 * times + batch.pause * times * course.number),
+    )

@@ -20,9 +20,14 @@ def preview(job: Job, unit: EditUnit, content: bytes) -> tuple[EditPreview, byte
     step = unit.step
     result = edit.plan_edit(step.file, content, step.set, step.remove)
     return EditPreview(
-        step=step.name, target=unit.target, file=step.file, diff=result.diff, changes=_shown(result.changes),
-        before_sha256=sha256(content), after_sha256=sha256(result.content),
-    ), result.content  # fmt: skip
+        step=step.name,
+        target=unit.target,
+        file=step.file,
+        diff=result.diff,
+        changes=_shown(result.changes),
+        before_sha256=sha256(content),
+        after_sha256=sha256(result.content),
+    ), result.content
 
 
 def do(job: Job, unit: EditUnit) -> Generator[Event, None, None]:
@@ -108,10 +113,11 @@ def _swap(job: Job, unit: EditUnit, found: str, content: bytes) -> None:
         job.targets.store(unit.target).replace(unit.step.file, found, content, validate=unit.step.validate)
     except KeyboardInterrupt as impatient:
         raise Stuck(
-            "interrupted again while the file was being swapped", where=unit.step.file,
+            "interrupted again while the file was being swapped",
+            where=unit.step.file,
             state="unknown: the file may or may not be the new one",
             hint=f"run `okto-change status --env {job.lock.environment}`; nothing is edited twice",
-        ) from impatient  # fmt: skip
+        ) from impatient
 
 
 def _use_up(job: Job) -> None:
@@ -138,9 +144,10 @@ def _demand_reviewed(job: Job, unit: EditUnit, found: str) -> None:
     ]
     if expected is not None and not earlier and found != expected:
         raise EditError(
-            "the file is not the one that was reviewed: somebody changed it since the dry run", where=unit.step.file,
+            "the file is not the one that was reviewed: somebody changed it since the dry run",
+            where=unit.step.file,
             hint="run dry-run again and have the new diff approved",
-        )  # fmt: skip
+        )
 
 
 def _mark(unit: EditUnit, before: str, after: str) -> dict[str, Any]:

@@ -37,14 +37,18 @@ def foresee(job: Job, units: Sequence[Unit], origin: str, undos: Undos | None = 
             job.targets.session(name) for name in dict.fromkeys(u.target for u in ordered if isinstance(u, SqlUnit))
         ]
         return UndoPreview(
-            change=job.lock.change, environment=job.lock.environment, run=origin, redo=undos is not None,
+            change=job.lock.change,
+            environment=job.lock.environment,
+            run=origin,
+            redo=undos is not None,
             steps=tuple(unit.name for unit in ordered),
             writes=tuple(found for session in sessions for found in images.writes(session, job.run)),
             rows=tuple(row for session in sessions for row in images.sample(session, job.run, undo=True)),
-            edits=tuple(diffs.items()), conflicts=tuple(line for back in backs for line in back.left),
+            edits=tuple(diffs.items()),
+            conflicts=tuple(line for back in backs for line in back.left),
             checks=() if undos is not None else before_again(job),
             notes=tuple(dict.fromkeys(line for back in backs for line in back.notes)),
-        )  # fmt: skip
+        )
     finally:
         job.targets.rollback()
 
@@ -82,7 +86,7 @@ def _moved(job: Job, unit: SqlUnit, origin: str, undos: Undos | None) -> Back:
 
 def _edited(
     job: Job, unit: EditUnit, origin: str, contents: dict[tuple[str, str], bytes], diffs: dict[str, str], *, redo: bool
-) -> Back:  # fmt: skip
+) -> Back:
     place = unit.target, unit.step.file
     if place not in contents:
         contents[place], _ = job.targets.store(unit.target).read(unit.step.file)

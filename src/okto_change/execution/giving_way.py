@@ -61,9 +61,10 @@ def demand_visible(batch: Batch, session: Session) -> None:
     """Raise Refused when the plan asks to wait for replicas and this role may not see how far they are behind."""
     if batch.max_lag is not None and chunks.lag(session) is None:
         raise Refused(
-            "the plan says `max_lag`, and this role may not see the lag of the replicas", where=session.target,
+            "the plan says `max_lag`, and this role may not see the lag of the replicas",
+            where=session.target,
             hint="GRANT pg_monitor to the role, or leave `max_lag` out",
-        )  # fmt: skip
+        )
 
 
 def _replicas(job: Job, unit: SqlUnit, most: int, session: Session) -> Generator[Event, None, None]:

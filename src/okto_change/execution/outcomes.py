@@ -22,20 +22,29 @@ def done(job: Job) -> Outcome:
     elif scripted:
         state = f"committed; the undo of {_names(scripted)} is its author's script"
     return Outcome(
-        result=Result.DONE, run=job.run, summary=f"applied {job.lock.change} to {job.lock.environment}", state=state,
-        writes=job.seen.all_writes(), checks=job.seen.all_checks(),
+        result=Result.DONE,
+        run=job.run,
+        summary=f"applied {job.lock.change} to {job.lock.environment}",
+        state=state,
+        writes=job.seen.all_writes(),
+        checks=job.seen.all_checks(),
         hint=None if final else f"take it back with: okto-change rollback {_place(job)}",
-    )  # fmt: skip
+    )
 
 
 def rolled_back(job: Job, error: OktoError) -> Outcome:
     """Nothing was committed: refused before anything ran, or failed inside the first transaction."""
     refused = isinstance(error, Refused | ConnectionFailed) and not isinstance(error, NotReversible)
     return Outcome(
-        result=Result.REFUSED if refused else Result.ROLLED_BACK, run=job.run, summary=_with_place(error),
-        state="nothing was changed" if refused else "rolled back; nothing was changed", hint=error.hint,
-        writes=job.seen.all_writes(), checks=job.seen.all_checks(), conflicts=error.faults,
-    )  # fmt: skip
+        result=Result.REFUSED if refused else Result.ROLLED_BACK,
+        run=job.run,
+        summary=_with_place(error),
+        state="nothing was changed" if refused else "rolled back; nothing was changed",
+        hint=error.hint,
+        writes=job.seen.all_writes(),
+        checks=job.seen.all_checks(),
+        conflicts=error.faults,
+    )
 
 
 def taken_back(job: Job, error: OktoError) -> Outcome:
@@ -46,9 +55,14 @@ def taken_back(job: Job, error: OktoError) -> Outcome:
     if scripted:
         state = f"{_names(units)} had been committed and is undone again, {_names(scripted)} by its author's script"
     return Outcome(
-        result=Result.UNDONE, run=job.run, summary=_with_place(error), state=state, hint=error.hint,
-        checks=job.seen.all_checks(), conflicts=error.faults,
-    )  # fmt: skip
+        result=Result.UNDONE,
+        run=job.run,
+        summary=_with_place(error),
+        state=state,
+        hint=error.hint,
+        checks=job.seen.all_checks(),
+        conflicts=error.faults,
+    )
 
 
 def half(job: Job, error: OktoError, second: OktoError) -> Outcome:
@@ -57,20 +71,28 @@ def half(job: Job, error: OktoError, second: OktoError) -> Outcome:
     if isinstance(second, Stuck):
         state += f"; {second.state}"
     return Outcome(
-        result=Result.STUCK, run=job.run, summary=_with_place(error), state=state,
+        result=Result.STUCK,
+        run=job.run,
+        summary=_with_place(error),
+        state=state,
         hint=f"look at `okto-change status --env {job.lock.environment}`, then run rollback"
         + (f" ({second.hint})" if second.hint else ""),
-        conflicts=(*error.faults, *second.faults), checks=job.seen.all_checks(),
-    )  # fmt: skip
+        conflicts=(*error.faults, *second.faults),
+        checks=job.seen.all_checks(),
+    )
 
 
 def stuck(job: Job, error: Stuck) -> Outcome:
     """Nobody can tell yet what became of the last effect; what was committed before it stands."""
     before = f"; {_stands(job)}" if job.seen.committed else ""
     return Outcome(
-        result=Result.STUCK, run=job.run, summary=_with_place(error), state=f"{error.state}{before}", hint=error.hint,
+        result=Result.STUCK,
+        run=job.run,
+        summary=_with_place(error),
+        state=f"{error.state}{before}",
+        hint=error.hint,
         checks=job.seen.all_checks(),
-    )  # fmt: skip
+    )
 
 
 def paused(job: Job, error: OktoError) -> Outcome:
@@ -79,21 +101,28 @@ def paused(job: Job, error: OktoError) -> Outcome:
     others = [unit for unit in job.units if unit.number in job.seen.committed and unit.number not in job.seen.batches]
     before = f"{_names(others)} is committed; " if others else ""
     return Outcome(
-        result=Result.PAUSED, run=job.run, summary=_with_place(error), writes=job.seen.all_writes(),
+        result=Result.PAUSED,
+        run=job.run,
+        summary=_with_place(error),
+        writes=job.seen.all_writes(),
         state=f"{before}committed and standing so far, {far}; the chunk under way was rolled back",
         hint=f"go on with: okto-change resume {job.run}; or take it back with: okto-change rollback {_place(job)}",
-        checks=job.seen.all_checks(), conflicts=error.faults,
-    )  # fmt: skip
+        checks=job.seen.all_checks(),
+        conflicts=error.faults,
+    )
 
 
 def undo_paused(job: Job, origin: str, error: OktoError) -> Outcome:
     """The undo of a batch stopped between two chunks."""
     far = "; ".join(f"{unit.name!r}: {job.seen.batches[unit.number]}" for unit in _batches(job))
     return Outcome(
-        result=Result.PAUSED, run=job.run, summary=f"the undo of run {origin} stopped: {_with_place(error)}",
-        state=f"{_back(job)}still standing, {far}", conflicts=error.faults,
+        result=Result.PAUSED,
+        run=job.run,
+        summary=f"the undo of run {origin} stopped: {_with_place(error)}",
+        state=f"{_back(job)}still standing, {far}",
+        conflicts=error.faults,
         hint=f"go on with: okto-change rollback {_place(job)}",
-    )  # fmt: skip
+    )
 
 
 def _batches(job: Job) -> list[Unit]:
@@ -108,9 +137,13 @@ def _back(job: Job) -> str:
 def conflict(job: Job, error: OktoError) -> Outcome:
     """The undo would destroy later work, so it did nothing."""
     return Outcome(
-        result=Result.CONFLICT, run=job.run, summary=error.message, state="nothing was changed", conflicts=error.faults,
+        result=Result.CONFLICT,
+        run=job.run,
+        summary=error.message,
+        state="nothing was changed",
+        conflicts=error.faults,
         hint=f"settle these by hand, or undo the rest with: okto-change rollback {_place(job)} --only-clean",
-    )  # fmt: skip
+    )
 
 
 def undo_failed(job: Job, origin: str, error: OktoError) -> Outcome:
@@ -130,9 +163,13 @@ def undo_failed(job: Job, origin: str, error: OktoError) -> Outcome:
     if isinstance(error, Stuck):
         result, state = Result.STUCK, f"{error.state}; {state}" if back or job.seen.batches_undone else error.state
     return Outcome(
-        result=result, run=job.run, summary=f"the undo failed: {_with_place(error)}", state=state,
-        hint=error.hint or "run rollback again when the cause is gone", conflicts=error.faults,
-    )  # fmt: skip
+        result=result,
+        run=job.run,
+        summary=f"the undo failed: {_with_place(error)}",
+        state=state,
+        hint=error.hint or "run rollback again when the cause is gone",
+        conflicts=error.faults,
+    )
 
 
 def undone(job: Job, origin: str, left: tuple[str, ...]) -> Outcome:
@@ -155,21 +192,36 @@ def undone(job: Job, origin: str, left: tuple[str, ...]) -> Outcome:
         hint = f"when they are settled, take back what is left with: okto-change rollback {_place(job)}"
         if chunked:
             hint = "put them right by hand, or by a new change: what a batch leaves is not taken back later"
-    unlike = tuple(f"the check {check.name!r} expected {check.expected} before the change, finds {check.found} now"
-                   for check in checks if not check.passed)  # fmt: skip
+    unlike = tuple(
+        f"the check {check.name!r} expected {check.expected} before the change, finds {check.found} now"
+        for check in checks
+        if not check.passed
+    )
     return Outcome(
-        result=Result.CONFLICT if left else Result.DONE, run=job.run, summary=summary, state=state, hint=hint or None,
-        conflicts=left, writes=writes, checks=checks, notes=(*dict.fromkeys(job.seen.notes), *unlike),
-    )  # fmt: skip
+        result=Result.CONFLICT if left else Result.DONE,
+        run=job.run,
+        summary=summary,
+        state=state,
+        hint=hint or None,
+        conflicts=left,
+        writes=writes,
+        checks=checks,
+        notes=(*dict.fromkeys(job.seen.notes), *unlike),
+    )
 
 
 def redone(job: Job, origin: str) -> Outcome:
     """What an undo took away is back."""
     return Outcome(
-        result=Result.DONE, run=job.run, summary=f"put back run {origin}", state="the change stands again as it was applied",
-        writes=job.seen.all_writes(), checks=job.seen.all_checks(), notes=tuple(dict.fromkeys(job.seen.notes)),
+        result=Result.DONE,
+        run=job.run,
+        summary=f"put back run {origin}",
+        state="the change stands again as it was applied",
+        writes=job.seen.all_writes(),
+        checks=job.seen.all_checks(),
+        notes=tuple(dict.fromkeys(job.seen.notes)),
         hint=f"take it back with: okto-change rollback {_place(job)}",
-    )  # fmt: skip
+    )
 
 
 def redo_taken_back(job: Job, error: OktoError, left: tuple[str, ...]) -> Outcome:
@@ -177,14 +229,19 @@ def redo_taken_back(job: Job, error: OktoError, left: tuple[str, ...]) -> Outcom
     units = [unit for unit in job.units if unit.number in job.seen.undone]
     state = f"{_names(units)} had been put back and is undone again; "
     state += (
-        "the rows and keys named were left as they are" if left
+        "the rows and keys named were left as they are"
+        if left
         else "every row and key is as it was before the redo; the change is still undone"
-    )  # fmt: skip
+    )
     return Outcome(
-        result=Result.CONFLICT if left else Result.UNDONE, run=job.run, summary=f"the redo failed: {_with_place(error)}",
-        state=state, hint=error.hint or f"settle the cause, then run: okto-change redo {_place(job)}",
-        checks=job.seen.all_checks(), conflicts=(*error.faults, *left),
-    )  # fmt: skip
+        result=Result.CONFLICT if left else Result.UNDONE,
+        run=job.run,
+        summary=f"the redo failed: {_with_place(error)}",
+        state=state,
+        hint=error.hint or f"settle the cause, then run: okto-change redo {_place(job)}",
+        checks=job.seen.all_checks(),
+        conflicts=(*error.faults, *left),
+    )
 
 
 def redo_failed(job: Job, origin: str, error: OktoError) -> Outcome:
@@ -199,12 +256,17 @@ def redo_failed(job: Job, origin: str, error: OktoError) -> Outcome:
     if isinstance(error, Stuck):
         result, state = Result.STUCK, f"{error.state}; {state}" if back else error.state
     return Outcome(
-        result=result, run=job.run, summary=f"the redo failed: {_with_place(error)}", state=state,
-        conflicts=error.faults, checks=job.seen.all_checks(),
-        hint=f"take it back again with: okto-change rollback {_place(job)}" if back
+        result=result,
+        run=job.run,
+        summary=f"the redo failed: {_with_place(error)}",
+        state=state,
+        conflicts=error.faults,
+        checks=job.seen.all_checks(),
+        hint=f"take it back again with: okto-change rollback {_place(job)}"
+        if back
         else (not isinstance(error, Conflict) and error.hint)
         or f"settle the cause, then run: okto-change redo {_place(job)}",
-    )  # fmt: skip
+    )
 
 
 def _stands(job: Job) -> str:

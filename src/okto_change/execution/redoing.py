@@ -34,8 +34,9 @@ def demand_redoable(unit: Unit) -> None:
     if (how := taken_back_by(unit)) is not None:
         raise NotReversible(
             f"{unit.name} was undone {how}: that cannot be put back from images",
-            state="nothing was changed; the change is still undone", hint="have the change approved again and apply it",
-        )  # fmt: skip
+            state="nothing was changed; the change is still undone",
+            hint="have the change approved again and apply it",
+        )
 
 
 def look(job: Job, units: Sequence[Unit], origin: str, undos: Undos) -> None:
@@ -123,6 +124,7 @@ def _verdict(job: Job, unit: SqlUnit, check: Check, result: CheckResult) -> Even
     yield work.check_event(job, result)
     if not result.passed:
         raise StepFailed(
-            f"the check {check.name!r} failed: expected {result.expected}, found {result.found}", where=check.where,
+            f"the check {check.name!r} failed: expected {result.expected}, found {result.found}",
+            where=check.where,
             state="rolled back; the change is still undone",
-        )  # fmt: skip
+        )

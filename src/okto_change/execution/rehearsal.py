@@ -85,11 +85,18 @@ def _once(job: Job, opened: Opened) -> Generator[Event, None, Rehearsal]:
         failure = error.message if error.where is None else f"{error.where}: {error.message}"
         failure = "; ".join((failure, *error.faults)) + (f" ({error.hint})" if error.hint else "")
     return Rehearsal(
-        at=at, milliseconds=round((time.monotonic() - opened.started) * 1000), statements=job.seen.all_statements(),
-        writes=job.seen.all_writes(), rows=rows, checks=job.seen.all_checks(), undo=proof,
-        left_behind=_left_behind(job, opened), failure=failure, captures=job.seen.all_captures(),
+        at=at,
+        milliseconds=round((time.monotonic() - opened.started) * 1000),
+        statements=job.seen.all_statements(),
+        writes=job.seen.all_writes(),
+        rows=rows,
+        checks=job.seen.all_checks(),
+        undo=proof,
+        left_behind=_left_behind(job, opened),
+        failure=failure,
+        captures=job.seen.all_captures(),
         batches=tuple(opened.batches),
-    )  # fmt: skip
+    )
 
 
 def _perform(job: Job, unit: SqlUnit, opened: Opened) -> Generator[Event, None, None]:

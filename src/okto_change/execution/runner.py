@@ -173,9 +173,7 @@ def _compensate(job: Job, error: OktoError) -> Generator[Event, None, Outcome]:
     return outcomes.taken_back(job, error)
 
 
-def _take_back(
-    job: Job, origin: str, error: OktoError, *, only_clean: bool
-) -> Generator[Event, None, tuple[str, ...]]:  # fmt: skip
+def _take_back(job: Job, origin: str, error: OktoError, *, only_clean: bool) -> Generator[Event, None, tuple[str, ...]]:
     committed = [unit for unit in job.units if unit.number in job.seen.committed]
     for unit in committed:
         undoing.demand_reversible(unit)

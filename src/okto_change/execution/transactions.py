@@ -138,16 +138,20 @@ def _find_out(job: Job, target: str, mark: state.Backend, lost: ConnectionLost) 
         raise _unknown(job, target, what, "is still in progress") from lost
     if fate == "aborted":
         raise StepFailed(
-            "the connection broke before COMMIT arrived", where=target, state="rolled back; nothing was changed",
+            "the connection broke before COMMIT arrived",
+            where=target,
+            state="rolled back; nothing was changed",
             hint="run the command again",
-        ) from lost  # fmt: skip
+        ) from lost
 
 
 def _unknown(job: Job, target: str, what: str, where: str) -> Stuck:
     return Stuck(
-        what, where=target, state=f"unknown: the last COMMIT {where}",
+        what,
+        where=target,
+        state=f"unknown: the last COMMIT {where}",
         hint=f"run `okto-change status --env {job.lock.environment}` in a minute; nothing is applied twice",
-    )  # fmt: skip
+    )
 
 
 def marked(mark: state.Backend) -> dict[str, int | str]:

@@ -114,9 +114,13 @@ def _attempt(
     state.record_undone(session, run=origin, unit=str(unit.number), undone_by=job.run, left=len(left))
     mark = state.backend(session)
     yield job.event(
-        EventKind.UNDO_COMMITTING, unit.name, unit=unit.number, target=unit.target, left=len(left),
+        EventKind.UNDO_COMMITTING,
+        unit.name,
+        unit=unit.number,
+        target=unit.target,
+        left=len(left),
         **transactions.marked(mark),
-    )  # fmt: skip
+    )
     transactions.commit(job, unit.target, session, mark)
     job.seen.taken_back(unit.number)
     job.seen.writes[unit.number] = writes
@@ -153,9 +157,11 @@ def _run_scripts(unit: SqlUnit, session: Session, origin: str, *, only_clean: bo
     unlike = catalogue.unlike(kept, found, facts.fingerprint(session))
     if unlike and not only_clean:
         raise Conflict(
-            "the undo script does not bring every definition back", where=unit.scripts[0].source, faults=unlike,
+            "the undo script does not bring every definition back",
+            where=unit.scripts[0].source,
+            faults=unlike,
             hint="look what changed since; --only-clean runs the script all the same",
-        )  # fmt: skip
+        )
     compared = f"{_definitions(len(kept))} that the run altered compared with those before it"
     return Back(left=unlike, notes=(f"{unit.name}: {compared}", ROWS_BY_SCRIPT))
 
@@ -172,6 +178,8 @@ def _run_script(script: ScriptUndo, session: Session) -> None:
         raise
     if not session.in_transaction:
         raise Stuck(
-            "the undo script ended the transaction", where=script.source,
-            state="what the script did up to there may be committed", hint="look at the tables and put them right by hand",
-        )  # fmt: skip
+            "the undo script ended the transaction",
+            where=script.source,
+            state="what the script did up to there may be committed",
+            hint="look at the tables and put them right by hand",
+        )

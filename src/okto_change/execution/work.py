@@ -39,9 +39,14 @@ def _attempt(job: Job, unit: SqlUnit, session: Session) -> Events:
     capture = yield from perform(job, unit, session)
     job.use_up(session)
     state.record_applied(
-        session, run=job.run, unit=str(unit.number), change=job.lock.change, environment=job.lock.environment,
-        digest=job.lock.digest, executor=str(job.authority.get("person", "")),
-    )  # fmt: skip
+        session,
+        run=job.run,
+        unit=str(unit.number),
+        change=job.lock.change,
+        environment=job.lock.environment,
+        digest=job.lock.digest,
+        executor=str(job.authority.get("person", "")),
+    )
     if unit.number in job.seen.definitions:
         changed = catalogue.altered(job.seen.definitions[unit.number], facts.fingerprint(session))
         state.keep_altered(session, run=job.run, unit=str(unit.number), objects=changed)
@@ -87,9 +92,14 @@ def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None,
         if before is not None:
             _keep_inverse(job, unit, session, before)
     yield job.event(
-        EventKind.IMAGES_KEPT, unit.name, unit=unit.number, capture=job.seen.captures[unit.number],
-        writes={writes.table: [writes.inserted, writes.updated, writes.deleted] for writes in job.seen.writes[unit.number]},
-    )  # fmt: skip
+        EventKind.IMAGES_KEPT,
+        unit.name,
+        unit=unit.number,
+        capture=job.seen.captures[unit.number],
+        writes={
+            writes.table: [writes.inserted, writes.updated, writes.deleted] for writes in job.seen.writes[unit.number]
+        },
+    )
     return capture
 
 
@@ -104,8 +114,9 @@ def judge_before(job: Job, unit: SqlUnit, check: Check, session: Session) -> Eve
         family, what = (Refused, "nothing") if unit.number == 1 else (StepFailed, f"nothing more on {unit.target}")
         raise family(
             f"the check before the change failed, so {what} was run: {result.name!r} expected {result.expected}, "
-            f"found {result.found}", where=check.where,
-        )  # fmt: skip
+            f"found {result.found}",
+            where=check.where,
+        )
 
 
 def ask(session: Session, check: Check) -> checks.Found:
@@ -150,16 +161,21 @@ def _run_statement(job: Job, unit: SqlUnit, statement: Statement, session: Sessi
         raise
     if not session.in_transaction:
         raise Stuck(
-            "the statement ended the transaction", where=statement.where,
-            state="what ran up to here may be committed without images", hint="look at the tables and put them right by hand",
-        )  # fmt: skip
+            "the statement ended the transaction",
+            where=statement.where,
+            state="what ran up to here may be committed without images",
+            hint="look at the tables and put them right by hand",
+        )
     if statement.kind.writes_rows and session.tag.startswith("SELECT"):
         rows = None  # WITH ... UPDATE ... SELECT: the tag counts the rows shown, not those changed
     taken = sorted(set(accounting.locks_taken(session)) - held)
     return StatementResult(
-        step=statement.step, index=statement.index, rows=rows, milliseconds=round((time.monotonic() - started) * 1000),
+        step=statement.step,
+        index=statement.index,
+        rows=rows,
+        milliseconds=round((time.monotonic() - started) * 1000),
         locks=tuple(LockTaken(relation=relation, mode=mode) for relation, mode in taken),
-    )  # fmt: skip
+    )
 
 
 def _execute(job: Job, unit: SqlUnit, statement: Statement, session: Session) -> int | None:
@@ -175,9 +191,11 @@ def _demand_bound(statement: Statement, bound: RowBound | None, rows: int | None
     if bound is not None and (rows is None or rows not in bound):
         changed = "does not tell how many rows it changed" if rows is None else f"changed {rows} rows"
         raise Unaccounted(
-            f"the statement {changed}, the plan allows {bound}", where=statement.where,
-            state="rolled back; nothing was changed", hint="find out why, then change `rows:` or the statement, and lock again",
-        )  # fmt: skip
+            f"the statement {changed}, the plan allows {bound}",
+            where=statement.where,
+            state="rolled back; nothing was changed",
+            hint="find out why, then change `rows:` or the statement, and lock again",
+        )
 
 
 def account(job: Job, unit: SqlUnit, session: Session, capture: images.Capture) -> None:
@@ -189,19 +207,23 @@ def account(job: Job, unit: SqlUnit, session: Session, capture: images.Capture) 
     # Refusals before another attempt: what setval did stays, and the second time it would look unchanged.
     if found.refusals and any(isinstance(step.undo, AutoUndo) for step in unit.steps):
         raise NotReversible(
-            f"{unit.name}: not automatically reversible", where=unit.target, faults=found.refusals,
+            f"{unit.name}: not automatically reversible",
+            where=unit.target,
+            faults=found.refusals,
             state="rolled back; nothing was changed",
-            hint="give the step an undo script, or `undo: {irreversible: \"reason\"}` that the approver signs",
-        )  # fmt: skip
+            hint='give the step an undo script, or `undo: {irreversible: "reason"}` that the approver signs',
+        )
     if found.missing:
         raise transactions.NotCovered(unit.target, found.missing)
     stray = tuple(f"{writes.table}: {writes.total} rows" for writes in found.writes if not writes.declared)
     if stray:
         raise Unaccounted(
-            f"{unit.name}: tables changed that `touches` does not name", where=unit.target, faults=stray,
+            f"{unit.name}: tables changed that `touches` does not name",
+            where=unit.target,
+            faults=stray,
             state="rolled back; nothing was changed",
             hint="if these changes are meant, add the tables to `touches:` and lock again",
-        )  # fmt: skip
+        )
 
 
 def _keep_inverse(job: Job, unit: SqlUnit, session: Session, before: inverse.Before) -> None:
@@ -220,9 +242,10 @@ def verdict(job: Job, unit: SqlUnit, check: Check, result: CheckResult) -> Event
     if not result.passed:
         kind = "the invariant" if check.expect is None else "the check"
         raise StepFailed(
-            f"{kind} {check.name!r} failed: expected {result.expected}, found {result.found}", where=check.where,
+            f"{kind} {check.name!r} failed: expected {result.expected}, found {result.found}",
+            where=check.where,
             state="rolled back; nothing was changed",
-        )  # fmt: skip
+        )
 
 
 def check_event(job: Job, result: CheckResult) -> Event:

@@ -82,9 +82,13 @@ def columns(entry: Entry) -> dict[str, Any]:
     """Return what is stored beside the content, for searching."""
     event = entry.event
     return {
-        "at": entry.at, "actor": entry.actor, "kind": event.kind.value, "run": event.run, "change": event.change,
+        "at": entry.at,
+        "actor": entry.actor,
+        "kind": event.kind.value,
+        "run": event.run,
+        "change": event.change,
         "environment": event.environment,
-    }  # fmt: skip
+    }
 
 
 def read(row: Row) -> Entry:
@@ -94,9 +98,14 @@ def read(row: Row) -> Entry:
         event = dict(value["event"])
         kind = EventKind(event.pop("kind"))
         entry = Entry(
-            number=value["number"], at=datetime.strptime(value["at"], MOMENT).replace(tzinfo=UTC), actor=value["actor"],
-            event=Event(kind=kind, **event), content=row.content, previous=row.previous, hash=row.hash,
-        )  # fmt: skip
+            number=value["number"],
+            at=datetime.strptime(value["at"], MOMENT).replace(tzinfo=UTC),
+            actor=value["actor"],
+            event=Event(kind=kind, **event),
+            content=row.content,
+            previous=row.previous,
+            hash=row.hash,
+        )
         same = entry_content(entry.number, entry.at, entry.actor, entry.event) == row.content
     except (KeyError, TypeError, AttributeError, JournalBroken) as error:
         raise ValueError(f"not a journal entry: {error}") from error

@@ -23,10 +23,15 @@ WAIT = Timeouts(lock=10_000, statement=20_000)
 GUARDS = {"entry_refuse": "UPDATE, DELETE and TRUNCATE", "entry_follow": "every INSERT but the next entry's"}
 ANNOUNCING = frozenset(
     {
-        EventKind.RUN_STARTED, EventKind.STEP_STARTED, EventKind.STATEMENT_STARTED, EventKind.EDITING,
-        EventKind.COMMITTING, EventKind.UNDO_STARTED, EventKind.UNDO_COMMITTING,
+        EventKind.RUN_STARTED,
+        EventKind.STEP_STARTED,
+        EventKind.STATEMENT_STARTED,
+        EventKind.EDITING,
+        EventKind.COMMITTING,
+        EventKind.UNDO_STARTED,
+        EventKind.UNDO_COMMITTING,
     }
-)  # fmt: skip
+)
 """Events whose effect comes after their entry; the others tell what was seen."""
 COLUMNS = ("at", "actor", "kind", "run", "change", "environment")
 
@@ -74,9 +79,10 @@ class Journal:
                 yield chain.read(row)
             except ValueError as error:
                 raise JournalBroken(
-                    f"entry {row.number} cannot be read: {error}", where=self._session.target,
+                    f"entry {row.number} cannot be read: {error}",
+                    where=self._session.target,
                     hint="run `okto-change audit verify`",
-                ) from error  # fmt: skip
+                ) from error
 
     def states(
         self, change: str | None = None, environment: str | None = None
@@ -128,9 +134,13 @@ class Journal:
         run = lifecycle.advance(self._known(event.run, last), event, actor=self._actor, at=at)
         entry = chain.compose(number, at, self._actor, event, previous or chain.GENESIS)
         self._session.query(
-            "journal_append", **chain.columns(entry), number=entry.number, content=entry.content.decode("ascii"),
-            previous=entry.previous, hash=entry.hash,
-        )  # fmt: skip
+            "journal_append",
+            **chain.columns(entry),
+            number=entry.number,
+            content=entry.content.decode("ascii"),
+            previous=entry.previous,
+            hash=entry.hash,
+        )
         return entry, run
 
     def _known(self, run: str, last: int) -> lifecycle.Run | None:
@@ -164,9 +174,12 @@ class Journal:
             page = self._session.query("journal_page", after=after, size=PAGE, **wanted)
             for number, content, previous, hash_, *columns in page:
                 yield chain.Row(
-                    number=number, content=content.encode(), previous=previous, hash=hash_,
+                    number=number,
+                    content=content.encode(),
+                    previous=previous,
+                    hash=hash_,
                     columns=dict(zip(COLUMNS, columns, strict=True)),
-                )  # fmt: skip
+                )
                 after = number
             if len(page) < PAGE:
                 return
@@ -176,8 +189,9 @@ def _unwritable(event: Event, error: DatabaseError) -> JournalBroken:
     written = "may be" if isinstance(error, ConnectionLost) else "is not"
     effect = "was not done" if event.kind in ANNOUNCING else "has happened"
     return JournalBroken(
-        f"the journal cannot be written: {error.message}", where=error.where,
+        f"the journal cannot be written: {error.message}",
+        where=error.where,
         state=f"{event.kind.value!r} of run {event.run} {written} in the journal; what it tells of {effect}, "
         "and what was not committed is rolled back",
         hint=error.hint or "look at the journal's database, then run `okto-change status`",
-    )  # fmt: skip
+    )

@@ -53,10 +53,17 @@ def _declare(cls: type[T], *, kw_only: bool) -> type[T]:
     left_out = {"__dict__", "__weakref__", *names}
     own = {name: value for name, value in vars(cls).items() if name not in left_out}
     given: dict[str, Any] = {
-        "__slots__": names, "__dataclass_fields__": _Fields(cls, kw_only), "__match_args__": () if kw_only else names,
-        "__init__": _first, "__setattr__": _frozen, "__delattr__": _frozen, "__repr__": _shown,
-        "__getstate__": _state, "__setstate__": _restore, **_compared(names),
-    }  # fmt: skip
+        "__slots__": names,
+        "__dataclass_fields__": _Fields(cls, kw_only),
+        "__match_args__": () if kw_only else names,
+        "__init__": _first,
+        "__setattr__": _frozen,
+        "__delattr__": _frozen,
+        "__repr__": _shown,
+        "__getstate__": _state,
+        "__setstate__": _restore,
+        **_compared(names),
+    }
     metaclass: Any = type(cls)
     made: type[T] = metaclass(cls.__name__, cls.__bases__, given | own)
     return made

@@ -29,9 +29,13 @@ class StatementKind(StrEnum):
     def writes_rows(self) -> bool:
         """Whether its command tag counts changed rows, so that `rows` of the plan binds it."""
         return self in {
-            StatementKind.INSERT, StatementKind.UPDATE, StatementKind.DELETE,
-            StatementKind.MERGE, StatementKind.COPY, StatementKind.TRUNCATE,
-        }  # fmt: skip
+            StatementKind.INSERT,
+            StatementKind.UPDATE,
+            StatementKind.DELETE,
+            StatementKind.MERGE,
+            StatementKind.COPY,
+            StatementKind.TRUNCATE,
+        }
 
 
 @type_

@@ -43,10 +43,13 @@ def _first_files(
     login, email = workspace.user()
     return scaffold.init_files(name or workspace.root.name) | {
         f"{POLICY}0001.yaml": policies.template(
-            repo=str(uuid.uuid4()), person=_person(person or login), key=_public_key(workspace, key), email=email or None,
+            repo=str(uuid.uuid4()),
+            person=_person(person or login),
+            key=_public_key(workspace, key),
+            email=email or None,
             sandbox=sandbox,
         )
-    }  # fmt: skip
+    }
 
 
 def _person(name: str) -> str:
@@ -65,15 +68,20 @@ def _public_key(workspace: Workspace, key: str | None) -> str:
         if candidate:
             return identity.public_key(candidate).line
     raise KeyUnusable(
-        "there is no SSH key to enrol", where=home,
+        "there is no SSH key to enrol",
+        where=home,
         hint="make one: ssh-keygen -t ed25519 -f ~/.ssh/id_ed25519, or name one with --key FILE",
-    )  # fmt: skip
+    )
 
 
 def new(
-    repo: Repository, title: str, *, template: str = "data-fix", parameters: Mapping[str, str] | None = None,
+    repo: Repository,
+    title: str,
+    *,
+    template: str = "data-fix",
+    parameters: Mapping[str, str] | None = None,
     incident: str | None = None,
-) -> NewChange:  # fmt: skip
+) -> NewChange:
     """Begin a change from a template. Raises UsageError when its folder exists, or for an unknown template or parameter."""
     author = _author(repo)
     change, files = scaffold.new_change_files(
@@ -118,9 +126,11 @@ def lock(repo: Repository, change: str, environment: str) -> LockWritten:
     if changed:
         repo.write(f"{CHANGES}/{change}/{path}", compiled.lock.content)
     return LockWritten(
-        lock=compiled.lock, path=f"{CHANGES}/{change}/{path}", changed=changed,
+        lock=compiled.lock,
+        path=f"{CHANGES}/{change}/{path}",
+        changed=changed,
         differences=differences(old, compiled.lock.content) if old is not None and changed else (),
-    )  # fmt: skip
+    )
 
 
 def _author(repo: Repository) -> str:
@@ -134,9 +144,10 @@ def _author(repo: Repository) -> str:
     if found is None:
         raise UsageError(
             "who are you? Neither a key at hand nor git's user.name or user.email is somebody's in the policy",
-            where=repo.policy.file, faults=(f"people: {', '.join(repo.policy.people)}",),
+            where=repo.policy.file,
+            faults=(f"people: {', '.join(repo.policy.people)}",),
             hint="name your key with --key FILE, or set git's user.name",
-        )  # fmt: skip
+        )
     return found
 
 

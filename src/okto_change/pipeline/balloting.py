@@ -23,24 +23,31 @@ def committed_ballot(repo: Repository, change: str, environment: str) -> Ballot:
 
 def ballot_at(
     repo: Repository, change: str, entry: Environment, commit: str, used: AbstractSet[str] = frozenset()
-) -> Ballot:  # fmt: skip
+) -> Ballot:
     """Return the ballot on the lock in ``commit``; ``used`` are decisions that runs used up. Raises like ``verify``."""
     files, environment = repo.committed_files(commit, change), entry.name
     place = f"{CHANGES}/{change}/{lock_path(environment)}"
     if lock_path(environment) not in files:
         raise Refused(
-            "the change has no lock for this environment", where=place,
+            "the change has no lock for this environment",
+            where=place,
             hint=f"run `okto-change lock {change} --env {environment}` and commit the file",
-        )  # fmt: skip
+        )
     lock = parse_lock(files[lock_path(environment)])
     _demand_same_sources(lock, files, place)
     _demand_same_place(lock, change, environment, repo.policy.repo, entry.target_entries(), place)
     report = from_files(files, lock)
     dry_run = report.dry_run if report else None
     return count_decisions(
-        repo, entry, lock, commit=commit, facts_sha256=dry_run.facts_sha256 if dry_run else None, used=used,
-        report_sha256=report.sha256 if report else None, risk=dry_run.risk if dry_run else lock.risk,
-    )  # fmt: skip
+        repo,
+        entry,
+        lock,
+        commit=commit,
+        facts_sha256=dry_run.facts_sha256 if dry_run else None,
+        used=used,
+        report_sha256=report.sha256 if report else None,
+        risk=dry_run.risk if dry_run else lock.risk,
+    )
 
 
 def _demand_same_sources(lock: Lock, files: Mapping[str, bytes], place: str) -> None:
@@ -49,22 +56,29 @@ def _demand_same_sources(lock: Lock, files: Mapping[str, bytes], place: str) -> 
     different = sorted(path for path in written.keys() | locked.keys() if written.get(path) != locked.get(path))
     if different:
         raise Refused(
-            "the sources changed since they were locked", where=place, faults=tuple(different),
+            "the sources changed since they were locked",
+            where=place,
+            faults=tuple(different),
             hint=f"run `okto-change lock {lock.change} --env {lock.environment}`, commit, and have it approved",
-        )  # fmt: skip
+        )
 
 
 def _demand_same_place(
     lock: Lock, change: str, environment: str, repo: str, targets: Mapping[str, Mapping[str, object]], place: str
 ) -> None:
     odd = [
-        name for name, said, wanted in (
-            ("change", lock.change, change), ("environment", lock.environment, environment), ("repository", lock.repo, repo),
-        ) if said != wanted
-    ]  # fmt: skip
+        name
+        for name, said, wanted in (
+            ("change", lock.change, change),
+            ("environment", lock.environment, environment),
+            ("repository", lock.repo, repo),
+        )
+        if said != wanted
+    ]
     odd += [f"target {name}" for name, entry in lock.targets.items() if dict(entry) != targets.get(name)]
     if odd:
         raise NotAuthorised(
-            f"the lock is of another {', '.join(odd)} than the policy's", where=place,
+            f"the lock is of another {', '.join(odd)} than the policy's",
+            where=place,
             hint=f"run `okto-change lock {change} --env {environment}`, commit, and have it approved",
-        )  # fmt: skip
+        )

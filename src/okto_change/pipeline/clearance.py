@@ -59,9 +59,11 @@ def read_source(repo: Repository, change: str, environment: str) -> Source:
         if not error.faults:
             raise
         raise NotAuthorised(
-            error.message, where=error.where, faults=error.faults,
+            error.message,
+            where=error.where,
+            faults=error.faults,
             hint=f"see who changed it: git log -p {commit[:12]} -- changes/{change}; put it back, or {error.hint}",
-        ) from error  # fmt: skip
+        ) from error
     return Source(commit=commit, compiled=compiled, lock=lock, report=from_files(files, lock))
 
 
@@ -110,11 +112,20 @@ def clear(repo: Repository, source: Source, present: Present, executor: str | No
     decisions = policies.examine(repo.policy, (*files, *own), second_opinion=True)
     try:
         return policies.clear(
-            repo.policy, lock, decisions, executor=executor, now=present.at, facts_sha256=present.facts,
-            report_sha256=source.report.sha256 if source.report else None, consumed=present.used, commit=source.commit,
-            risk=present.risk, overdue=present.overdue, emergency=present.broken is not None,
+            repo.policy,
+            lock,
+            decisions,
+            executor=executor,
+            now=present.at,
+            facts_sha256=present.facts,
+            report_sha256=source.report.sha256 if source.report else None,
+            consumed=present.used,
+            commit=source.commit,
+            risk=present.risk,
+            overdue=present.overdue,
+            emergency=present.broken is not None,
             contributors=contributors(repo.mirror.git, repo.policy, environment, lock.change, source.commit),
-        )  # fmt: skip
+        )
     except NotAuthorised as error:
         error.faults += changed_since(repo, source, decisions)
         raise
@@ -162,8 +173,9 @@ def facts_now(source: Source, targets: Targets) -> str | None:
     found = collect(source.lock, targets, tables_of(source.lock, rehearsed))
     if found != reviewed:
         raise NotAuthorised(
-            "the target is not what the dry run saw", where=source.lock.environment,
+            "the target is not what the dry run saw",
+            where=source.lock.environment,
             faults=describe(reviewed, found),
             hint=f"run `okto-change dry-run {source.lock.change} --env {source.lock.environment}` again and have it approved",
-        )  # fmt: skip
+        )
     return facts_sha256(found)

@@ -62,9 +62,11 @@ def demand_lock(compiled: Compiled, files: Mapping[str, bytes]) -> Lock:
         )
     if files[path] != lock.content:
         raise Refused(
-            "the lock is not what the sources compile to", where=place, faults=differences(files[path], lock.content),
+            "the lock is not what the sources compile to",
+            where=place,
+            faults=differences(files[path], lock.content),
             hint=f"run `{command}`, commit, and have the new lock approved",
-        )  # fmt: skip
+        )
     return lock
 
 
@@ -100,19 +102,21 @@ def demand_targets(plan: ChangePlan, environment: Environment) -> None:
             )
     if faults:
         raise PlanError(
-            f"the plan does not fit environment {environment.name}", faults=tuple(faults),
+            f"the plan does not fit environment {environment.name}",
+            faults=tuple(faults),
             hint="correct the lines named; the policy on the protected branch says which targets there are",
-        )  # fmt: skip
+        )
 
 
 def demand_author(policy: Policy, plan: ChangePlan, files: Mapping[str, bytes]) -> None:
     """Raise PlanError for an author who is nobody in the policy: four eyes are counted by person."""
     if plan.author not in policy.people:
         raise PlanError(
-            f"author {plan.author!r} is nobody in the policy", where=read.author_place(plan.change, files),
+            f"author {plan.author!r} is nobody in the policy",
+            where=read.author_place(plan.change, files),
             faults=(f"people of {policy.file}: {', '.join(sorted(policy.people))}",),
             hint="name the person who wrote the change, as the policy does",
-        )  # fmt: skip
+        )
 
 
 def _needs_transaction(item: Step | Check) -> bool:
@@ -123,11 +127,13 @@ def analyse_live(compiled: Compiled, found: Mapping[str, Found]) -> Analysis:
     """Return the analysis with the live catalogue of each target, which is the better answer for its steps."""
     parts = [
         analysis.analyse(
-            only(compiled.plan, target), catalogue,
-            demand_rows=compiled.environment.demand_rows, demand_touches=compiled.environment.demand_touches,
+            only(compiled.plan, target),
+            catalogue,
+            demand_rows=compiled.environment.demand_rows,
+            demand_touches=compiled.environment.demand_touches,
         )
         for target, catalogue in found.items()
-    ]  # fmt: skip
+    ]
     if not parts:
         return compiled.analysis
     everything = (compiled.analysis, *parts)

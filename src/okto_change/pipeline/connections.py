@@ -50,9 +50,10 @@ def _folder(target: FilesTarget, environ: Mapping[str, str]) -> str:
     path = root(target, environ)
     if not os.path.isdir(path):
         raise Refused(
-            f"{path} is no folder", where=target.name,
+            f"{path} is no folder",
+            where=target.name,
             hint=f"create it, or correct {target.root_env or 'the policy'}: it names the config files of {target.name}",
-        )  # fmt: skip
+        )
     return path
 
 
@@ -63,9 +64,10 @@ def root(target: FilesTarget, environ: Mapping[str, str]) -> str:
     value = environ.get(target.root_env or "")
     if not value:
         raise PlanError(
-            f"environment variable {target.root_env} is not set", where=target.name,
+            f"environment variable {target.root_env} is not set",
+            where=target.name,
             hint="it names the folder that holds the config files of this target",
-        )  # fmt: skip
+        )
     return value
 
 

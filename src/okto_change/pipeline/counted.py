@@ -14,15 +14,29 @@ from okto_change.pipeline.repository import Repository
 
 
 def count_decisions(
-    repo: Repository, environment: Environment, lock: Lock, *, commit: str, facts_sha256: str | None,
-    report_sha256: str | None, risk: Risk, used: AbstractSet[str] = frozenset(),
-) -> Ballot:  # fmt: skip
+    repo: Repository,
+    environment: Environment,
+    lock: Lock,
+    *,
+    commit: str,
+    facts_sha256: str | None,
+    report_sha256: str | None,
+    risk: Risk,
+    used: AbstractSet[str] = frozenset(),
+) -> Ballot:
     """Return the ballot on ``lock`` as committed in ``commit``; ``used`` are statements that runs used up."""
     decisions = policies.examine(
         repo.policy, repo.mirror.decision_files(lock.change, environment.name), second_opinion=True
     )
     return policies.ballot(
-        repo.policy, lock, decisions, datetime.now(UTC), facts_sha256=facts_sha256, report_sha256=report_sha256,
-        consumed=used, risk=risk, overdue=glass.overdue(repo, environment),
+        repo.policy,
+        lock,
+        decisions,
+        datetime.now(UTC),
+        facts_sha256=facts_sha256,
+        report_sha256=report_sha256,
+        consumed=used,
+        risk=risk,
+        overdue=glass.overdue(repo, environment),
         contributors=contributors(repo.mirror.git, repo.policy, environment, lock.change, commit),
-    )  # fmt: skip
+    )

@@ -27,9 +27,15 @@ Confirm = Callable[[DecisionRequest], bool]
 
 
 def decide(
-    repo: Repository, change: str, environment: str, decision: Kind, *, comment: str = "", of: str = "",
+    repo: Repository,
+    change: str,
+    environment: str,
+    decision: Kind,
+    *,
+    comment: str = "",
+    of: str = "",
     confirm: Confirm,
-) -> Decided:  # fmt: skip
+) -> Decided:
     """Show what would be signed, sign it if ``confirm`` says so, publish it on the approvals branch.
 
     ``of`` is the person whose decisions a ``revoke`` takes away, '' for one's own.
@@ -62,18 +68,17 @@ def decide(
     return Decided(file=file, digest=lock.digest, missing=missing)
 
 
-def _demand_something_signed(
-    repo: Repository, environment: Environment, counted: Ballot, person: str, of: str
-) -> None:  # fmt: skip
+def _demand_something_signed(repo: Repository, environment: Environment, counted: Ballot, person: str, of: str) -> None:
     """Refuse a revocation that takes nothing away."""
     whose = of or person
     if whose not in repo.policy.people:
         raise UsageError(f"there is nobody called {whose!r} in the policy", where=repo.policy.file, hint=_people(repo))
     if whose != person and person not in repo.policy.revokers(environment):
         raise NotAuthorised(
-            f"{person} is in no group that may revoke what others signed", where=repo.policy.file,
+            f"{person} is in no group that may revoke what others signed",
+            where=repo.policy.file,
             hint="reject the change instead, where your rejection blocks; `revoke:` of the environment names the groups",
-        )  # fmt: skip
+        )
     if whose == person and not any(line.signer == person for line in counted.decisions):
         raise Refused(f"{person} has signed nothing of this", where=counted.change, hint="nothing was published")
 
@@ -114,9 +119,13 @@ def _publish(repo: Repository, lock: Lock, signer: identity.Identity, content: b
     path = f"decisions/{lock.change}/{lock.environment}/{statement.file_name(said)}"
     emails = repo.policy.people[signer.person].emails
     publish.publish(
-        repo.mirror, path, signed, name=signer.person, email=emails[0] if emails else f"{signer.person}@localhost",
+        repo.mirror,
+        path,
+        signed,
+        name=signer.person,
+        email=emails[0] if emails else f"{signer.person}@localhost",
         message=f"{said.decision} {lock.change} for {lock.environment}",
-    )  # fmt: skip
+    )
     return path
 
 
@@ -137,14 +146,17 @@ def approvals(repo: Repository, change: str, environment: str, *, to_run: bool =
     return replace(counted, notes=(*_unmerged(repo, compiled.environment, lock), *counted.notes))
 
 
-def _count(
-    repo: Repository, environment: Environment, lock: Lock, report: Report | None, commit: str = ""
-) -> Ballot:  # fmt: skip
+def _count(repo: Repository, environment: Environment, lock: Lock, report: Report | None, commit: str = "") -> Ballot:
     return count_decisions(
-        repo, environment, lock, commit=commit or repo.mirror.head_commit(), used=_consumed(repo, environment, lock),
-        facts_sha256=report.dry_run.facts_sha256 if report else None, report_sha256=report.sha256 if report else None,
+        repo,
+        environment,
+        lock,
+        commit=commit or repo.mirror.head_commit(),
+        used=_consumed(repo, environment, lock),
+        facts_sha256=report.dry_run.facts_sha256 if report else None,
+        report_sha256=report.sha256 if report else None,
         risk=report.dry_run.risk if report else lock.risk,
-    )  # fmt: skip
+    )
 
 
 def _consumed(repo: Repository, environment: Environment, lock: Lock) -> frozenset[str]:
@@ -158,19 +170,27 @@ def _consumed(repo: Repository, environment: Environment, lock: Lock) -> frozens
 
 def _request(
     repo: Repository, compiled: Compiled, report: Report | None, decision: Kind, person: str, counted: Ballot
-) -> DecisionRequest:  # fmt: skip
+) -> DecisionRequest:
     lock = compiled.lock
     dry_run = report.dry_run if report else None
     if dry_run is None and compiled.environment.dry_run == "required" and decision in ("submit", "approve"):
         raise Refused(
-            "this environment requires a dry run of exactly this lock, and there is none", where=lock.change,
+            "this environment requires a dry run of exactly this lock, and there is none",
+            where=lock.change,
             hint=f"run `okto-change dry-run {lock.change} --env {lock.environment}` and commit its report",
-        )  # fmt: skip
+        )
     return DecisionRequest(
-        decision=decision, change=lock.change, environment=lock.environment, person=person, reason=compiled.plan.reason,
-        incident=compiled.plan.incident, lock=lock, dry_run=dry_run, ballot=counted,
+        decision=decision,
+        change=lock.change,
+        environment=lock.environment,
+        person=person,
+        reason=compiled.plan.reason,
+        incident=compiled.plan.incident,
+        lock=lock,
+        dry_run=dry_run,
+        ballot=counted,
         warnings=(*_warnings(lock, report), *_unmerged(repo, compiled.environment, lock)),
-    )  # fmt: skip
+    )
 
 
 def _warnings(lock: Lock, report: Report | None) -> list[str]:
@@ -192,19 +212,33 @@ def _warnings(lock: Lock, report: Report | None) -> list[str]:
 
 
 def _statement(
-    repo: Repository, compiled: Compiled, report: Report | None, decision: Kind, comment: str, person: str, role: str,
+    repo: Repository,
+    compiled: Compiled,
+    report: Report | None,
+    decision: Kind,
+    comment: str,
+    person: str,
+    role: str,
     of: str,
-) -> bytes:  # fmt: skip
+) -> bytes:
     now = datetime.now(UTC).replace(microsecond=0)
     lock = compiled.lock
     return statement.build(
-        repo=lock.repo, change=lock.change, environment=lock.environment, plan_digest=lock.digest, decision=decision,
-        signer=person, role=role, of="" if of == person else of,
-        issued_at=now, comment=comment, policy_sha256=sha256(repo.policy.content),
+        repo=lock.repo,
+        change=lock.change,
+        environment=lock.environment,
+        plan_digest=lock.digest,
+        decision=decision,
+        signer=person,
+        role=role,
+        of="" if of == person else of,
+        issued_at=now,
+        comment=comment,
+        policy_sha256=sha256(repo.policy.content),
         expires_at=now + timedelta(seconds=compiled.environment.max_approval_age),
         dry_run_facts_sha256=report.dry_run.facts_sha256 if report else "",
         dry_run_report_sha256=report.sha256 if report else "",
-    )  # fmt: skip
+    )
 
 
 def _done(decision: Kind) -> str:

@@ -97,9 +97,14 @@ def tables_of(lock: Lock, rehearsed: Rehearsal | None = None) -> dict[str, list[
 
 
 def new_job(
-    lock: Lock, targets: Targets, journal: str, *, run: str | None = None, statements: Iterable[Statement] = (),
+    lock: Lock,
+    targets: Targets,
+    journal: str,
+    *,
+    run: str | None = None,
+    statements: Iterable[Statement] = (),
     **authority: Any,
-) -> Job:  # fmt: skip
+) -> Job:
     """Return a run of ``lock`` over open targets; ``statements`` are those of the lock as analysed, with their previews."""
     texts = {(statement.step, statement.index): statement.text for statement in lock.statements}
     previews = {
@@ -108,9 +113,14 @@ def new_job(
         if statement.preview is not None and texts.get((statement.step, statement.index)) == statement.text
     }
     return Job(
-        run=run or new_run(), lock=lock, units=units.build(lock), targets=targets, journal=journal, authority=authority,
+        run=run or new_run(),
+        lock=lock,
+        units=units.build(lock),
+        targets=targets,
+        journal=journal,
+        authority=authority,
         previews=previews,
-    )  # fmt: skip
+    )
 
 
 def _page(job: Job, live: Analysis, previews: tuple[StatementPreview, ...], rehearsed: Rehearsal | None) -> DryRun:
@@ -118,10 +128,22 @@ def _page(job: Job, live: Analysis, previews: tuple[StatementPreview, ...], rehe
     edits = rehearsal.edit_previews(job)
     found = collect(lock, job.targets, tables_of(lock, rehearsed))
     return DryRun(
-        change=lock.change, environment=lock.environment, title=lock.title, digest=lock.digest, at=datetime.now(UTC),
-        findings=live.findings, risk=live.risk, risk_reasons=live.risk_reasons, statements=lock.statements,
-        previews=previews, edits=edits, rehearsal=rehearsed, facts=found, facts_sha256=facts_sha256(found), steps=lock.steps,
-    )  # fmt: skip
+        change=lock.change,
+        environment=lock.environment,
+        title=lock.title,
+        digest=lock.digest,
+        at=datetime.now(UTC),
+        findings=live.findings,
+        risk=live.risk,
+        risk_reasons=live.risk_reasons,
+        statements=lock.statements,
+        previews=previews,
+        edits=edits,
+        rehearsal=rehearsed,
+        facts=found,
+        facts_sha256=facts_sha256(found),
+        steps=lock.steps,
+    )
 
 
 def copies(lock: Lock, environment: Environment, now: datetime) -> tuple[str, ...]:
@@ -174,13 +196,21 @@ def _preview(
         session.rollback()
     quality = Quality.EXACT if first and batch is None else Quality.ESTIMATED
     return StatementPreview(
-        step=statement.step, index=statement.index, table=table.qualified,
-        count=Count(rows=int(count or 0), quality=quality), rows=rows, note=note,
-    )  # fmt: skip
+        step=statement.step,
+        index=statement.index,
+        table=table.qualified,
+        count=Count(rows=int(count or 0), quality=quality),
+        rows=rows,
+        note=note,
+    )
 
 
 def _unknown(statement: Statement, note: str) -> StatementPreview:
     return StatementPreview(
-        step=statement.step, index=statement.index, table=next(iter(statement.writes), None),
-        count=Count(rows=None, quality=Quality.UNKNOWN), rows=(), note=note,
-    )  # fmt: skip
+        step=statement.step,
+        index=statement.index,
+        table=next(iter(statement.writes), None),
+        count=Count(rows=None, quality=Quality.UNKNOWN),
+        rows=(),
+        note=note,
+    )

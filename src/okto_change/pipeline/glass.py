@@ -37,7 +37,7 @@ class Evidence:
 
 def break_glass(
     repo: Repository, environment: Environment, evidence: Evidence, emergency: Emergency, person: str | None
-) -> DecisionFile:  # fmt: skip
+) -> DecisionFile:
     """Return the signed statement that breaks the glass; it is not published yet.
 
     Raises NotAuthorised where the policy has no way round or ``person`` may not take it, UsageError for an incident or a
@@ -47,9 +47,10 @@ def break_glass(
     if glass is None or person is None or person not in repo.policy.members(glass.execute):
         may = ", ".join(glass.execute) if glass else "nobody: the policy has no break_glass for it"
         raise NotAuthorised(
-            f"{person or 'whoever runs this'} may not break the glass of {environment.name}", where=repo.policy.file,
+            f"{person or 'whoever runs this'} may not break the glass of {environment.name}",
+            where=repo.policy.file,
             hint=f"who may: {may}",
-        )  # fmt: skip
+        )
     content = _statement(
         repo, evidence, "break-glass", person, life=glass.valid, comment=emergency.reason, incident=emergency.incident
     )
@@ -63,9 +64,13 @@ def publish_file(repo: Repository, person: str, file: DecisionFile) -> None:
     emails = repo.policy.people[person].emails
     said = statement.parse(statement.split(file.content)[0])
     publish.publish(
-        repo.mirror, file.file, file.content, name=person, email=emails[0] if emails else f"{person}@localhost",
+        repo.mirror,
+        file.file,
+        file.content,
+        name=person,
+        email=emails[0] if emails else f"{person}@localhost",
         message=f"{said.decision} {said.change} for {said.environment}",
-    )  # fmt: skip
+    )
 
 
 def owed(repo: Repository, environment: Environment, changes: Iterable[str] = ()) -> tuple[ReviewDebt, ...]:
@@ -93,11 +98,15 @@ def owing(repo: Repository, environment: Environment, found: Iterable[ChangeStat
     told = [replace(one, owed=described(owes.pop(one.change, ()))) for one in found]
     return told + [
         ChangeStatus(
-            change=change, environment=environment.name, title="", state="review owed", owed=described(rest),
+            change=change,
+            environment=environment.name,
+            title="",
+            state="review owed",
+            owed=described(rest),
             next=f"okto-change review {change} --env {environment.name}",
         )
         for change, rest in owes.items()
-    ]  # fmt: skip
+    ]
 
 
 def review(
@@ -121,9 +130,12 @@ def review(
 
 
 def _reviewed(
-    repo: Repository, debt: ReviewDebt, signer: identity.Identity, comment: str,
+    repo: Repository,
+    debt: ReviewDebt,
+    signer: identity.Identity,
+    comment: str,
     confirm: Callable[[ReviewDebt, str], bool],
-) -> str:  # fmt: skip
+) -> str:
     able = [need for need in debt.needs if signer.person in need.candidates]
     if not able:
         asked = dict.fromkeys(name for need in debt.needs if not need.met for name in need.candidates)
@@ -131,33 +143,60 @@ def _reviewed(
             f"a review by {signer.person} would not count: it is owed by somebody else than {debt.signer}, "
             f"of {', '.join(need.group for need in debt.needs)}",
             hint=f"ask {' or '.join(asked)}" if asked else "nobody left can give it; the policy decides who is",
-        )  # fmt: skip
+        )
     if not confirm(debt, signer.person):
         raise Refused("not signed", where=debt.change, hint="nothing was published")
     role = min(able, key=lambda need: need.met).group
     evidence = Evidence(debt.change, debt.environment, debt.digest)
     content = _statement(
-        repo, evidence, "review", signer.person, life=3600, comment=comment, role=role, about=debt.statement,
+        repo,
+        evidence,
+        "review",
+        signer.person,
+        life=3600,
+        comment=comment,
+        role=role,
+        about=debt.statement,
         of=debt.signer,
-    )  # fmt: skip
+    )
     file = DecisionFile(file=_path(content), content=statement.join(content, identity.sign(content, signer)))
     publish_file(repo, signer.person, file)
     return file.file
 
 
 def _statement(
-    repo: Repository, evidence: Evidence, decision: str, person: str, *, life: int, comment: str, role: str = "",
-    incident: str = "", about: str = "", of: str = "",
-) -> bytes:  # fmt: skip
+    repo: Repository,
+    evidence: Evidence,
+    decision: str,
+    person: str,
+    *,
+    life: int,
+    comment: str,
+    role: str = "",
+    incident: str = "",
+    about: str = "",
+    of: str = "",
+) -> bytes:
     now = datetime.now(UTC).replace(microsecond=0)
     try:
         return statement.build(
-            repo=repo.policy.repo, change=evidence.change, environment=evidence.environment,
-            plan_digest=evidence.digest, decision=decision, signer=person, role=role, issued_at=now,
-            expires_at=now + timedelta(seconds=life), policy_sha256=sha256(repo.policy.content), comment=comment,
-            dry_run_facts_sha256=evidence.facts_sha256, dry_run_report_sha256=evidence.report_sha256,
-            incident=incident, about=about, of=of,
-        )  # fmt: skip
+            repo=repo.policy.repo,
+            change=evidence.change,
+            environment=evidence.environment,
+            plan_digest=evidence.digest,
+            decision=decision,
+            signer=person,
+            role=role,
+            issued_at=now,
+            expires_at=now + timedelta(seconds=life),
+            policy_sha256=sha256(repo.policy.content),
+            comment=comment,
+            dry_run_facts_sha256=evidence.facts_sha256,
+            dry_run_report_sha256=evidence.report_sha256,
+            incident=incident,
+            about=about,
+            of=of,
+        )
     except statement.BadStatement as error:
         raise UsageError(
             f"this cannot be signed: {error}", hint="name an incident such as INC-42, and give a reason"

@@ -108,10 +108,14 @@ def _locked_status(repo: Repository, plan: ChangePlan, content: bytes, environme
         return known
     mute = next((one for one in found.silent if one.target == entry.journal), None)
     return ChangeStatus(
-        change=plan.change, environment=environment, title=plan.title, state="locked", digest=parse_lock(content).digest,
+        change=plan.change,
+        environment=environment,
+        title=plan.title,
+        state="locked",
+        digest=parse_lock(content).digest,
         detail=f"its journal cannot be read: {mute.message}" if mute else "never run",
         next=None if mute else f"okto-change dry-run {plan.change} --env {environment}",
-    )  # fmt: skip
+    )
 
 
 def _tables(repo: Repository) -> tuple[str, ...]:

@@ -104,9 +104,14 @@ def _busy(journal: Journal, found: ChangeState) -> str | None:
 def _told(repo: Repository, found: ChangeState, busy: str | None) -> ChangeStatus:
     run = found.latest if busy else found.run or found.latest
     one = ChangeStatus(
-        change=found.change, environment=found.environment, title=title(repo, found.change), state=found.state.value,
-        run=run.id if run else None, at=run.last_at if run else None, digest=run.digest if run else None,
-    )  # fmt: skip
+        change=found.change,
+        environment=found.environment,
+        title=title(repo, found.change),
+        state=found.state.value,
+        run=run.id if run else None,
+        at=run.last_at if run else None,
+        digest=run.digest if run else None,
+    )
     if busy and run is not None:
         stop = f"okto-change pause {run.id}" if run.batch else None
         return replace(one, state=run.state.value, detail=_working(run, busy), next=stop, concern=Concern.RUNNING)

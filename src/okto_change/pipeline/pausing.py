@@ -52,7 +52,7 @@ def _demand_at_work(journal: Journal, found: Run) -> None:
         raise Refused(
             f"run {found.id} is not in a step with `batch:`; only between two chunks can a run be paused",
             hint="Ctrl-C in its terminal stops it; the open transaction is rolled back",
-        )  # fmt: skip
+        )
 
 
 def _ask(repo: Repository, entry: Environment, found: Run) -> PauseAsked:
@@ -63,6 +63,11 @@ def _ask(repo: Repository, entry: Environment, found: Run) -> PauseAsked:
     with connect(target, repo.environ, install=False) as session:
         chunks.ask_pause(session, found.id, actor.name)
     return PauseAsked(
-        run=found.id, change=found.change, environment=found.environment, target=target.name, person=actor.name,
-        undo=found.origin is not None, progress=found.progress,
-    )  # fmt: skip
+        run=found.id,
+        change=found.change,
+        environment=found.environment,
+        target=target.name,
+        person=actor.name,
+        undo=found.origin is not None,
+        progress=found.progress,
+    )

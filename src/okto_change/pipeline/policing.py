@@ -73,10 +73,14 @@ def _in_force(repo: Repository) -> Policy | None:
 def _compare(repo: Repository, new: Policy, files: dict[str, bytes]) -> PolicyCheck:
     old = _in_force(repo)
     return PolicyCheck(
-        file=new.file, version=new.version, old=old.version if old else None,
-        differences=describe_change(old, new) if old else (), effects=effects.describe_effect(old, new),
-        warnings=effects.dead_ends(new), lacking=_lacking(old, new, files),
-    )  # fmt: skip
+        file=new.file,
+        version=new.version,
+        old=old.version if old else None,
+        differences=describe_change(old, new) if old else (),
+        effects=effects.describe_effect(old, new),
+        warnings=effects.dead_ends(new),
+        lacking=_lacking(old, new, files),
+    )
 
 
 def _lacking(old: Policy | None, new: Policy, files: dict[str, bytes]) -> tuple[str, ...]:
@@ -93,9 +97,10 @@ def _demand_follows(old: Policy | None, new: Policy) -> None:
         return
     if new.version != old.version + 1 or new.previous_sha256 != _previous(old):
         raise Refused(
-            f"version {new.version} does not follow on version {old.version}, which is in force", where=new.file,
+            f"version {new.version} does not follow on version {old.version}, which is in force",
+            where=new.file,
             hint=f"write it as {POLICY}{old.version + 1:04}.yaml, with: previous_sha256: {_previous(old)}",
-        )  # fmt: skip
+        )
 
 
 def _previous(old: Policy) -> str:
@@ -114,6 +119,7 @@ def _owner(repo: Repository, old: Policy | None, new: Policy) -> identity.Identi
             return signer
         faults.append(f"version {policy.version}: {signer.person} is not in {OWNERS}")
     raise NotAuthorised(
-        "you own neither the policy in force nor the new one", faults=tuple(dict.fromkeys(faults)),
+        "you own neither the policy in force nor the new one",
+        faults=tuple(dict.fromkeys(faults)),
         hint=f"its owners are the people in the group {OWNERS}",
-    )  # fmt: skip
+    )

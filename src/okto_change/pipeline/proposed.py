@@ -21,7 +21,7 @@ UNSURE = "whether it ever ran cannot be told without the journal"
 
 def proposals(
     repo: Repository, entry: Environment, ran: Mapping[str, ChangeState] | None, at_work: AtWork | None
-) -> list[ChangeStatus]:  # fmt: skip
+) -> list[ChangeStatus]:
     """Return each change that was submitted or approved, and of which no run left anything.
 
     ``ran`` is what the journal tells, None where it is out of reach; ``at_work`` says who works on a change right now.
@@ -66,9 +66,13 @@ def _worked_on(one: ChangeStatus, busy: str | None) -> ChangeStatus:
 def _proposal(repo: Repository, entry: Environment, change: str, found: ChangeState | None) -> ChangeStatus:
     place = f"{change} --env {entry.name}"
     one = ChangeStatus(
-        change=change, environment=entry.name, title="", state="not cleared", concern=Concern.WAITING,
+        change=change,
+        environment=entry.name,
+        title="",
+        state="not cleared",
+        concern=Concern.WAITING,
         next=f"okto-change approvals {place}",
-    )  # fmt: skip
+    )
     commit = repo.mirror.head_commit() if entry.from_head else repo.protected_commit
     if lock_path(entry.name) not in repo.committed_files(commit, change):
         branch = "HEAD" if entry.from_head else repo.mirror.protected_ref.removeprefix("refs/heads/")
@@ -80,9 +84,13 @@ def _proposal(repo: Repository, entry: Environment, change: str, found: ChangeSt
     if not ballot.cleared:
         return replace(one, digest=ballot.digest, missing=_missing(ballot))
     return replace(
-        one, state="cleared", digest=ballot.digest, concern=Concern.READY, missing=ballot.notes,
+        one,
+        state="cleared",
+        digest=ballot.digest,
+        concern=Concern.READY,
+        missing=ballot.notes,
         next=f"okto-change apply {place}",
-    )  # fmt: skip
+    )
 
 
 def _missing(ballot: Ballot) -> tuple[str, ...]:

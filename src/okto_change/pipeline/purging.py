@@ -46,9 +46,14 @@ def purge(repo: Repository, environment: str, *, dry_run: bool) -> Purge:
                     continue
                 found.done += _purge_target(entry, session, journal, actor, found, dry_run=dry_run)
     return Purge(
-        environment=environment, keep=entry.keep_images, at=datetime.now(UTC), dry_run=dry_run, images=tuple(found.done),
-        kept=tuple(found.kept), silent=tuple(found.silent),
-    )  # fmt: skip
+        environment=environment,
+        keep=entry.keep_images,
+        at=datetime.now(UTC),
+        dry_run=dry_run,
+        images=tuple(found.done),
+        kept=tuple(found.kept),
+        silent=tuple(found.silent),
+    )
 
 
 @dataclass
@@ -101,9 +106,7 @@ def _purge_target(
     return [_told(session.target, runs[one.origin].change, one) for one in remains]
 
 
-def _take_away(
-    entry: Environment, session: Session, states: States, before: datetime, found: _Found
-) -> list[Remains]:  # fmt: skip
+def _take_away(entry: Environment, session: Session, states: States, before: datetime, found: _Found) -> list[Remains]:
     remains: list[Remains] = []
     for family in retention.families(session, before) if found.new(session.identity) else ():
         reason = why_not(family, states)
@@ -142,29 +145,48 @@ def _runs(states: States) -> dict[str, ChangeState]:
 
 def _events(
     entry: Environment, target: str, states: States, before: datetime, actor: Actor, remains: Iterable[Remains]
-) -> Iterator[Event]:  # fmt: skip
+) -> Iterator[Event]:
     runs = _runs(states)
     by_run: dict[str, list[Remains]] = {}
     for one in remains:
         by_run.setdefault(one.origin, []).append(one)
     for run, some in by_run.items():
         yield Event(
-            kind=EventKind.IMAGES_PURGED, run=run, change=runs[run].change, environment=entry.name,
-            data={"target": target, "before": encode(before), "person": actor.name, "images": [_listed(one) for one in some]},
-        )  # fmt: skip
+            kind=EventKind.IMAGES_PURGED,
+            run=run,
+            change=runs[run].change,
+            environment=entry.name,
+            data={
+                "target": target,
+                "before": encode(before),
+                "person": actor.name,
+                "images": [_listed(one) for one in some],
+            },
+        )
 
 
 def _listed(one: Remains) -> dict[str, str | int]:
     return {
-        "run": one.run, "unit": one.unit, "object": one.object, "part": one.part, "rows": one.rows, "digest": one.digest,
-    }  # fmt: skip
+        "run": one.run,
+        "unit": one.unit,
+        "object": one.object,
+        "part": one.part,
+        "rows": one.rows,
+        "digest": one.digest,
+    }
 
 
 def _told(target: str, change: str, one: Remains) -> PurgedImages:
     return PurgedImages(
-        target=target, change=change, run=one.run, unit=one.unit, object=one.object, part=one.part, rows=one.rows,
+        target=target,
+        change=change,
+        run=one.run,
+        unit=one.unit,
+        object=one.object,
+        part=one.part,
+        rows=one.rows,
         digest=one.digest,
-    )  # fmt: skip
+    )
 
 
 def _commit(session: Session) -> None:
@@ -172,10 +194,11 @@ def _commit(session: Session) -> None:
         session.commit()
     except ConnectionLost as lost:
         raise Stuck(
-            f"the connection to {session.target} broke at COMMIT of the purge", where=session.target,
+            f"the connection to {session.target} broke at COMMIT of the purge",
+            where=session.target,
             state="the images are purged, or still there although the journal calls them purged",
             hint="run purge again: what is still there is purged then, and `okto-change audit verify` compares",
-        ) from lost  # fmt: skip
+        ) from lost
 
 
 # --------------------------------------------------------------------------- proof

@@ -174,24 +174,27 @@ class Repository:
         folder = self.root / CHANGES / change
         if not (folder / "plan.yaml").exists():
             raise WorkspaceError(
-                f"{change} is on the protected branch, but not in this working tree", where=folder,
+                f"{change} is on the protected branch, but not in this working tree",
+                where=folder,
                 hint="git pull, or switch to a branch that has it",
-            )  # fmt: skip
+            )
         paths = [path for path in sorted(folder.rglob("*")) if path.is_symlink() or not path.is_dir()]
         total = 0
         for path in paths:
             if path.is_symlink() or not path.is_file():
                 kind = "a symbolic link" if path.is_symlink() else "no plain file"
                 raise PlanError(
-                    f"only plain files belong into a change, this is {kind}", where=path.relative_to(self.root),
+                    f"only plain files belong into a change, this is {kind}",
+                    where=path.relative_to(self.root),
                     hint="put a copy of the file itself there, or remove it",
-                )  # fmt: skip
+                )
             total += path.stat().st_size
             if total > LARGEST_CHANGE:
                 raise PlanError(
-                    f"the change is larger than {LARGEST_CHANGE // 2**20} MiB", where=path.relative_to(self.root),
+                    f"the change is larger than {LARGEST_CHANGE // 2**20} MiB",
+                    where=path.relative_to(self.root),
                     hint="put bulk data into a table of the target and let the change read it from there",
-                )  # fmt: skip
+                )
         return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
     def committed_files(self, commit: str, change: str) -> dict[str, bytes]:
@@ -212,17 +215,19 @@ class Repository:
         """Raise WorkspaceError if files of the change differ from HEAD: only what is committed can be decided on."""
         if self.workspace.is_dirty(f"{CHANGES}/{change}"):
             raise WorkspaceError(
-                "the change has uncommitted edits", where=f"{CHANGES}/{change}",
+                "the change has uncommitted edits",
+                where=f"{CHANGES}/{change}",
                 hint=f"git add {CHANGES}/{change} && git commit, then run the command again",
-            )  # fmt: skip
+            )
 
 
 def unwritable(path: str, error: OSError) -> WorkspaceError:
     """Return the error for a file of the working tree that the system does not let us write."""
     return WorkspaceError(
-        f"{path} cannot be written: {error.strerror or type(error).__name__}", state="no target was changed",
+        f"{path} cannot be written: {error.strerror or type(error).__name__}",
+        state="no target was changed",
         hint="look at that path: its permissions, free space, and whether a file stands where a folder belongs",
-    )  # fmt: skip
+    )
 
 
 def _matching(part: str, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -112,17 +112,21 @@ def _undo_work(place: _Place) -> _Work | Outcome:
 
 def _nothing(change: str, environment: str) -> Outcome:
     return Outcome(
-        result=Result.NOTHING_TO_UNDO, run=None, state="nothing was changed",
+        result=Result.NOTHING_TO_UNDO,
+        run=None,
+        state="nothing was changed",
         summary=f"nothing of {change} stands in {environment}",
-    )  # fmt: skip
+    )
 
 
 def _nothing_undone(found: lifecycle.ChangeState, environment: str) -> Outcome:
     stands = f"; run {found.applied} stands" if found.applied else ""
     return Outcome(
-        result=Result.NOTHING_TO_REDO, run=None, state="nothing was changed",
+        result=Result.NOTHING_TO_REDO,
+        run=None,
+        state="nothing was changed",
         summary=f"nothing of {found.change} was rolled back in {environment} that could be put back{stands}",
-    )  # fmt: skip
+    )
 
 
 def _job(place: _Place, run: str, **authority: Any) -> Job:
@@ -143,7 +147,7 @@ def _present(repo: Repository, source: Source, targets: Targets, journal: Journa
         risk=analyse_live(source.compiled, find(source.compiled, targets)).risk,
         used=usedup.consumed(lock, entry, targets) - set(first.decisions),
         overdue=glass.overdue(repo, entry, broken_before(journal, entry)),
-    )  # fmt: skip
+    )
 
 
 def _redo_work(place: _Place, source: Source) -> _Work | Outcome:
@@ -154,14 +158,18 @@ def _redo_work(place: _Place, source: Source) -> _Work | Outcome:
     first = next(known for known in found.runs if known.id == run)
     if source.lock.digest != first.digest:
         raise NotAuthorised(
-            f"the plan is another one than run {run} ran, so its rows cannot be put back", where=found.change,
+            f"the plan is another one than run {run} ran, so its rows cannot be put back",
+            where=found.change,
             hint=f"have the plan of now approved, then run: okto-change apply {found.change} --env {found.environment}",
-        )  # fmt: skip
+        )
     present = _present(place.repo, source, place.targets, place.journal, first)
     clearance = clear(place.repo, source, present, place.actor.person)
     job = _job(
-        place, run, digest=source.lock.digest, policy_sha256=clearance.policy_sha256,
+        place,
+        run,
+        digest=source.lock.digest,
+        policy_sha256=clearance.policy_sha256,
         allowed_by=list(clearance.statements),
-    )  # fmt: skip
+    )
     units = {int(unit): undos for unit, undos in undone.items()}
     return _Work(job, place.journal, run, units, left=found.left is not None)

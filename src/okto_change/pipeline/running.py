@@ -89,16 +89,17 @@ def _unfinished(found: lifecycle.ChangeState, run: str) -> lifecycle.Run:
     place = f"{lost.change} --env {lost.environment}"
     if lost.finished and lost.result not in (Result.STUCK, Result.PAUSED):
         raise Refused(
-            f"run {run} is {lost.state.value}, there is nothing to resume", where=lost.change,
+            f"run {run} is {lost.state.value}, there is nothing to resume",
+            where=lost.change,
             hint=f"okto-change status --env {lost.environment}",
-        )  # fmt: skip
+        )
     taken = any(other.origin == run and (other.undone or other.progress) for other in found.runs)
     if taken or lost.origin is not None or lost.undone or lost.state in UNDOING:
         raise Refused(
             f"run {run} broke off while it took something back or put it back; that is not resumed but done again",
             where=lost.change,
             hint=f"okto-change {'redo' if lost.redo else 'rollback'} {place}",
-        )  # fmt: skip
+        )
     return lost
 
 
@@ -107,15 +108,18 @@ def _stands(found: lifecycle.ChangeState, environment: str) -> Outcome:
     run, units = found.standing or ("", ())
     if found.applied is not None:
         return Outcome(
-            result=Result.ALREADY_APPLIED, run=run, state="nothing was changed now",
+            result=Result.ALREADY_APPLIED,
+            run=run,
+            state="nothing was changed now",
             summary=f"{found.change} is applied in {environment} already, by run {run}",
-        )  # fmt: skip
+        )
     raise Stuck(
-        f"run {run} of {found.change} broke off or got stuck: {found.state.value}", where=environment,
+        f"run {run} of {found.change} broke off or got stuck: {found.state.value}",
+        where=environment,
         state=f"units committed so far: {', '.join(units)}",
         hint=f"go on with `okto-change resume {run}`, or take it back with "
         f"`okto-change rollback {found.change} --env {environment}`",
-    )  # fmt: skip
+    )
 
 
 def cleared_job(
@@ -126,21 +130,31 @@ def cleared_job(
     demand_sound(live.findings, "this change cannot run")
     entry = source.compiled.environment
     present = Present(
-        at=usedup.demand_current(repo, source.lock, entry, targets), facts=facts_now(source, targets), risk=live.risk,
+        at=usedup.demand_current(repo, source.lock, entry, targets),
+        facts=facts_now(source, targets),
+        risk=live.risk,
         used=usedup.consumed(source.lock, entry, targets),
         overdue=() if emergency else glass.overdue(repo, entry, broken_before(journal, entry)),
-    )  # fmt: skip
+    )
     if emergency is not None:
         present = replace(present, broken=_break(repo, source, emergency, actor))
     clearance = clear(repo, source, present, actor.person)
     if present.broken is not None and actor.person is not None:
         glass.publish_file(repo, actor.person, present.broken)
     job = new_job(
-        source.lock, targets, entry.journal, run=new_run(), person=actor.name,
+        source.lock,
+        targets,
+        entry.journal,
+        run=new_run(),
+        person=actor.name,
         statements=source.compiled.analysis.statements,
-        digest=source.lock.digest, commit=source.commit, policy_sha256=clearance.policy_sha256,
-        decisions=list(clearance.statements), counted=dict(clearance.counted), **_told(entry, clearance, emergency),
-    )  # fmt: skip
+        digest=source.lock.digest,
+        commit=source.commit,
+        policy_sha256=clearance.policy_sha256,
+        decisions=list(clearance.statements),
+        counted=dict(clearance.counted),
+        **_told(entry, clearance, emergency),
+    )
     if source.report is not None:
         _expect(job, source.report)
     return replace(job, ledger=usedup.authority(repo, clearance, single_use=entry.single_use))
@@ -149,9 +163,12 @@ def cleared_job(
 def _break(repo: Repository, source: Source, emergency: Emergency, actor: Actor) -> DecisionFile:
     report, lock = source.report, source.lock
     evidence = glass.Evidence(
-        lock.change, lock.environment, lock.digest, report.dry_run.facts_sha256 if report else "",
+        lock.change,
+        lock.environment,
+        lock.digest,
+        report.dry_run.facts_sha256 if report else "",
         report.sha256 if report else "",
-    )  # fmt: skip
+    )
     return glass.break_glass(repo, source.compiled.environment, evidence, emergency, actor.person)
 
 
@@ -162,10 +179,12 @@ def _told(entry: Environment, clearance: Clearance, emergency: Emergency | None)
     due = clearance.at + timedelta(seconds=entry.break_glass.within)
     return {
         "break_glass": {
-            "statement": clearance.broken, "incident": emergency.incident, "reason": emergency.reason,
+            "statement": clearance.broken,
+            "incident": emergency.incident,
+            "reason": emergency.reason,
             "review_due": due.strftime("%Y-%m-%dT%H:%M:%SZ"),
         }
-    }  # fmt: skip
+    }
 
 
 def broken_before(journal: Journal, entry: Environment) -> frozenset[str]:
@@ -229,16 +248,20 @@ def _untold(job: Job, error: JournalBroken, told: list[str]) -> JournalBroken:
     before = f"; before that: {', '.join(told)}" if told else ""
     earlier = (f"the run itself had failed before: {job.seen.failure}",) if job.seen.failure else ()
     return JournalBroken(
-        error.message, where=error.where, state=f"{error.state}{before}", hint=error.hint,
+        error.message,
+        where=error.where,
+        state=f"{error.state}{before}",
+        hint=error.hint,
         faults=(*error.faults, *earlier),
-    )  # fmt: skip
+    )
 
 
 def _torn(job: Job, told: list[str]) -> Stuck:
     """Say what an interrupt leaves that came while an earlier one was still being answered."""
     before = f"; before that: {', '.join(told)}" if told else "; before that nothing was committed"
     return Stuck(
-        f"run {job.run} was interrupted again while it ended", where=job.lock.change,
+        f"run {job.run} was interrupted again while it ended",
+        where=job.lock.change,
         state=f"what was open is rolled back, what was announced last may or may not have happened{before}",
         hint=f"run `okto-change status --env {job.lock.environment}`; nothing is applied twice",
-    )  # fmt: skip
+    )

@@ -29,10 +29,14 @@ def settle(journal: Journal, targets: Targets, change: str, environment: str) ->
         chunk = {"chunk": pending.data["chunk"]} if "chunk" in pending.data else {}
         journal.append(
             Event(
-                kind=EventKind.SETTLED, run=run, change=change, environment=environment, step=pending.step,
+                kind=EventKind.SETTLED,
+                run=run,
+                change=change,
+                environment=environment,
+                step=pending.step,
                 data={"unit": pending.unit, "fate": fate, **chunk},
             )
-        )  # fmt: skip
+        )
 
 
 def stands(journal: Journal, change: str, environment: str) -> ChangeState:
@@ -44,18 +48,20 @@ def stands(journal: Journal, change: str, environment: str) -> ChangeState:
 def lock_of(repo: Repository, journal: Journal, change: str, environment: Environment, run: str) -> Lock:
     """Return the lock that ``run`` ran, by the commit and digest of its start. Raises Stuck if git no longer has it."""
     started = next(
-        entry.event for entry in journal.entries(change=change, environment=environment.name, run=run)
+        entry.event
+        for entry in journal.entries(change=change, environment=environment.name, run=run)
         if entry.event.kind is EventKind.RUN_STARTED
-    )  # fmt: skip
+    )
     digest, commit = str(started.data["digest"]), str(started.data["commit"])
     path = f"changes/{change}/{lock_path(environment.name)}"
     content = repo.mirror.find_version(path, digest, commit=commit)
     if content is None:
         raise Stuck(
-            f"the lock that run {run} ran is not in git any more", where=f"{commit[:12]}:{path}",
+            f"the lock that run {run} ran is not in git any more",
+            where=f"{commit[:12]}:{path}",
             state="the change stands; nothing was undone",
             hint="fetch or restore that commit; undo needs the plan exactly as it ran",
-        )  # fmt: skip
+        )
     return parse_lock(content)
 
 
@@ -75,9 +81,11 @@ def _fate(targets: Targets, run: str, pending: Pending) -> str:
     fate = state.settle(targets.session(target), mark, run)
     if fate == "in progress":
         raise Stuck(
-            f"run {run} is still committing unit {pending.unit} on {target}", where=target,
-            state="unknown until that transaction ends", hint="wait a minute, then run the command again",
-        )  # fmt: skip
+            f"run {run} is still committing unit {pending.unit} on {target}",
+            where=target,
+            state="unknown until that transaction ends",
+            hint="wait a minute, then run the command again",
+        )
     transactions.tidy(targets, target)
     return fate
 
@@ -90,6 +98,7 @@ def _swapped(targets: Targets, target: str, run: str, pending: Pending) -> str:
         return "aborted"
     raise Stuck(
         f"run {run} was editing {pending.data['file']} when it broke off, and somebody changed the file since",
-        where=target, state="unknown: the file is neither what the run found nor what it meant to leave",
+        where=target,
+        state="unknown: the file is neither what the run found nor what it meant to leave",
         hint="compare the file with okto_change.edit_image of that run and put it right by hand",
-    )  # fmt: skip
+    )

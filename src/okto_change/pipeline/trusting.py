@@ -59,17 +59,24 @@ def fingerprint(repo: str, protected_ref: str, version: int, sha256: str) -> str
 def _demand(view: TrustView, expect: str | None) -> None:
     if expect is not None and "".join(expect.split()).lower() != view.fingerprint.replace(" ", ""):
         raise UsageError(
-            f"the fingerprint is {view.fingerprint}, not the expected one", where=view.url, state="nothing was pinned",
+            f"the fingerprint is {view.fingerprint}, not the expected one",
+            where=view.url,
+            state="nothing was pinned",
             hint="compare it with its owner again; a newer version of the policy has another fingerprint",
-        )  # fmt: skip
+        )
 
 
 def _view(mirror: Mirror, policy: Policy, pin: Pin | None, file: Path | None) -> TrustView:
     return TrustView(
-        repo=policy.repo, url=mirror.source.shown, protected_ref=mirror.protected_ref, version=policy.version,
+        repo=policy.repo,
+        url=mirror.source.shown,
+        protected_ref=mirror.protected_ref,
+        version=policy.version,
         fingerprint=fingerprint(policy.repo, mirror.protected_ref, policy.version, policy.sha256),
-        quorum=policy.policy_quorum, pin_file=str(file) if file else None, system=file == pins.SYSTEM,
+        quorum=policy.policy_quorum,
+        pin_file=str(file) if file else None,
+        system=file == pins.SYSTEM,
         pinned_version=pin.version if pin else None,
         pinned_fingerprint=fingerprint(pin.repo, pin.protected_ref, pin.version, pin.sha256) if pin else None,
         fetched_at=mirror.memory.fetched_at,
-    )  # fmt: skip
+    )

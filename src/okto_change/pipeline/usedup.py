@@ -48,17 +48,20 @@ def demand_current(repo: Repository, lock: Lock, environment: Environment, targe
         if apart > APART:
             raise Refused(
                 f"the clocks of this machine and of {session.target} differ by {apart.total_seconds():.0f} s",
-                where=session.target, hint="approvals end by the clock: set the one that is wrong, then run it again",
-            )  # fmt: skip
+                where=session.target,
+                hint="approvals end by the clock: set the one that is wrong, then run it again",
+            )
     return max(moments)
 
 
 def authority(repo: Repository, clearance: Clearance, *, single_use: bool) -> Authority:
     """Return what a cleared run writes into the ledger."""
     return Authority(
-        statements=clearance.spent if single_use else (), repo=repo.policy.repo,
-        policy_version=clearance.policy_version, commit=repo.protected_commit,
-    )  # fmt: skip
+        statements=clearance.spent if single_use else (),
+        repo=repo.policy.repo,
+        policy_version=clearance.policy_version,
+        commit=repo.protected_commit,
+    )
 
 
 def _demand_newest(repo: Repository, session: Session) -> None:
@@ -69,10 +72,12 @@ def _demand_newest(repo: Repository, session: Session) -> None:
     if version > repo.policy.version:
         raise NotAuthorised(
             f"a run went by version {version} of the policy here, and this is version {repo.policy.version}",
-            where=session.target, hint="somebody put an old policy back, or this clone's origin is not the real one",
-        )  # fmt: skip
+            where=session.target,
+            hint="somebody put an old policy back, or this clone's origin is not the real one",
+        )
     if repo.mirror.source.url and not repo.mirror.is_ancestor(commit, repo.protected_commit):
         raise NotAuthorised(
             f"a run went by commit {commit[:12]} here, which is not in the past of the protected branch",
-            where=session.target, hint="somebody rewrote the branch, or this clone's origin is not the real one",
-        )  # fmt: skip
+            where=session.target,
+            hint="somebody rewrote the branch, or this clone's origin is not the real one",
+        )

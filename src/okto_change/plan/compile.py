@@ -16,9 +16,13 @@ MOST_LOCK = 64 * 1024 * 1024
 
 
 def compile_lock(
-    plan: ChangePlan, analysis: Analysis, files: Mapping[str, bytes], *, repo: str,
+    plan: ChangePlan,
+    analysis: Analysis,
+    files: Mapping[str, bytes],
+    *,
+    repo: str,
     target_entries: Mapping[str, Mapping[str, Any]],
-) -> Lock:  # fmt: skip
+) -> Lock:
     """Return the lock of a rendered plan, exactly as ``parse_lock`` reads it.
 
     ``files`` are those of the change's folder, by path; ``target_entries`` says what each target is, from the policy.

@@ -93,14 +93,18 @@ def _step(step: Step, statements: list[Statement]) -> dict[str, Any]:
             "set": [{"path": list(path), "value": number(value)} for path, value in step.set],
             "validate": step.validate,
         }
-    return common | _text(step) | {
-        "batch": None if step.batch is None else _batch(step.batch),
-        "kind": "sql",
-        "rows": None if step.rows is None else [_bound(bound) for bound in step.rows],
-        "statements": [_statement(item, step) for item in statements],
-        "timeouts": {"lock_ms": step.timeouts.lock, "statement_ms": step.timeouts.statement},
-        "touches": None if step.touches is None else list(step.touches),
-    }  # fmt: skip
+    return (
+        common
+        | _text(step)
+        | {
+            "batch": None if step.batch is None else _batch(step.batch),
+            "kind": "sql",
+            "rows": None if step.rows is None else [_bound(bound) for bound in step.rows],
+            "statements": [_statement(item, step) for item in statements],
+            "timeouts": {"lock_ms": step.timeouts.lock, "statement_ms": step.timeouts.statement},
+            "touches": None if step.touches is None else list(step.touches),
+        }
+    )
 
 
 def _text(item: SqlStep | Check | ScriptUndo) -> dict[str, Any]:

@@ -15,10 +15,37 @@ from okto_change.strictyaml import Node, Reader, suggestion
 
 PER_ENVIRONMENT = "per_environment"
 _JSON = frozenset({"json", "jsonb"})
-_KEYWORDS = frozenset({
-    "and", "as", "block", "call", "do", "elif", "else", "endfor", "endif", "false", "for", "from", "if", "import", "in",
-    "include", "is", "macro", "none", "not", "or", "raw", "recursive", "set", "true", "with", "without",
-})  # fmt: skip
+_KEYWORDS = frozenset(
+    {
+        "and",
+        "as",
+        "block",
+        "call",
+        "do",
+        "elif",
+        "else",
+        "endfor",
+        "endif",
+        "false",
+        "for",
+        "from",
+        "if",
+        "import",
+        "in",
+        "include",
+        "is",
+        "macro",
+        "none",
+        "not",
+        "or",
+        "raw",
+        "recursive",
+        "set",
+        "true",
+        "with",
+        "without",
+    }
+)
 
 Overrides = Mapping[str, tuple[Parameter, ...]]
 

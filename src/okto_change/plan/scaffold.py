@@ -62,9 +62,14 @@ _ATTRIBUTES = """\
 
 
 def new_change_files(
-    title: str, *, date: date, author: str, template: str = "data-fix", parameters: Mapping[str, str] | None = None,
+    title: str,
+    *,
+    date: date,
+    author: str,
+    template: str = "data-fix",
+    parameters: Mapping[str, str] | None = None,
     incident: str | None = None,
-) -> tuple[str, dict[str, str]]:  # fmt: skip
+) -> tuple[str, dict[str, str]]:
     """Return the id of a new change and its files, by path relative to its folder.
 
     Raises UsageError for an unknown template, an unknown parameter, or a value that the plan cannot take.

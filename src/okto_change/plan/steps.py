@@ -30,8 +30,17 @@ INLINE = "plan.yaml"
 """the source of a statement that stands in the plan itself"""
 
 KEY_TYPES = (
-    "bigint", "integer", "smallint", "numeric", "uuid", "text", "varchar", "date", "timestamp", "timestamptz",
-)  # fmt: skip
+    "bigint",
+    "integer",
+    "smallint",
+    "numeric",
+    "uuid",
+    "text",
+    "varchar",
+    "date",
+    "timestamp",
+    "timestamptz",
+)
 """types that a batch can go through: in one order on every server, and the same when read back from text"""
 MOST_CHUNK = 10_000
 """rows of a chunk: what it images stays in the shared table, and its locks are held for less than a second or so"""

@@ -8,20 +8,51 @@ from dataclasses import dataclass
 from okto_change.strictyaml import suggestion
 
 SCALARS = (
-    "text", "varchar", "smallint", "integer", "bigint", "numeric", "real", "double precision", "boolean",
-    "date", "time", "timestamp", "timestamptz", "interval", "uuid", "json", "jsonb", "bytea", "inet", "cidr", "macaddr",
-)  # fmt: skip
+    "text",
+    "varchar",
+    "smallint",
+    "integer",
+    "bigint",
+    "numeric",
+    "real",
+    "double precision",
+    "boolean",
+    "date",
+    "time",
+    "timestamp",
+    "timestamptz",
+    "interval",
+    "uuid",
+    "json",
+    "jsonb",
+    "bytea",
+    "inet",
+    "cidr",
+    "macaddr",
+)
 RANGES = {
-    "int4range": "integer", "int8range": "bigint", "numrange": "numeric",
-    "daterange": "date", "tsrange": "timestamp", "tstzrange": "timestamptz",
-}  # fmt: skip
+    "int4range": "integer",
+    "int8range": "bigint",
+    "numrange": "numeric",
+    "daterange": "date",
+    "tsrange": "timestamp",
+    "tstzrange": "timestamptz",
+}
 MULTIRANGES = {name.replace("range", "multirange"): name for name in RANGES}
 ALIASES = {
-    "int": "integer", "int2": "smallint", "int4": "integer", "int8": "bigint", "decimal": "numeric", "float4": "real",
-    "float8": "double precision", "bool": "boolean", "character varying": "varchar",
-    "timestamp without time zone": "timestamp", "timestamp with time zone": "timestamptz",
+    "int": "integer",
+    "int2": "smallint",
+    "int4": "integer",
+    "int8": "bigint",
+    "decimal": "numeric",
+    "float4": "real",
+    "float8": "double precision",
+    "bool": "boolean",
+    "character varying": "varchar",
+    "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamptz",
     "time without time zone": "time",
-}  # fmt: skip
+}
 KNOWN = (*SCALARS, *RANGES, *MULTIRANGES, *ALIASES)
 
 OWN = "own"

@@ -212,14 +212,34 @@ def _an(name: str) -> str:
 
 _EXACT = Context(prec=200_000, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _EXAMPLES = {
-    "int4range": "[1,10)", "int8range": "[1,10)", "numrange": "[0.5,2)", "daterange": "[2026-11-22,2026-11-23)",
-    "tsrange": "[2026-11-22 09:10,2026-11-22 09:14)", "tstzrange": "[2026-11-22T09:10Z,2026-11-22T09:14Z]",
-}  # fmt: skip
+    "int4range": "[1,10)",
+    "int8range": "[1,10)",
+    "numrange": "[0.5,2)",
+    "daterange": "[2026-11-22,2026-11-23)",
+    "tsrange": "[2026-11-22 09:10,2026-11-22 09:14)",
+    "tstzrange": "[2026-11-22T09:10Z,2026-11-22T09:14Z]",
+}
 _CHECKS: dict[str, Callable[[SqlType, str], Any]] = {
-    "text": _text, "varchar": _text, "smallint": _integer, "integer": _integer, "bigint": _integer, "numeric": _numeric,
-    "real": _float, "double precision": _float, "boolean": _boolean, "uuid": _uuid, "json": _json, "jsonb": _json,
-    "bytea": _bytea, "inet": _address, "cidr": _address, "macaddr": _mac, OWN: _own,
-    "date": _moment(moments.check_date), "time": _moment(moments.check_time),
-    "timestamp": _moment(moments.check_timestamp), "timestamptz": _moment(moments.check_timestamptz),
+    "text": _text,
+    "varchar": _text,
+    "smallint": _integer,
+    "integer": _integer,
+    "bigint": _integer,
+    "numeric": _numeric,
+    "real": _float,
+    "double precision": _float,
+    "boolean": _boolean,
+    "uuid": _uuid,
+    "json": _json,
+    "jsonb": _json,
+    "bytea": _bytea,
+    "inet": _address,
+    "cidr": _address,
+    "macaddr": _mac,
+    OWN: _own,
+    "date": _moment(moments.check_date),
+    "time": _moment(moments.check_time),
+    "timestamp": _moment(moments.check_timestamp),
+    "timestamptz": _moment(moments.check_timestamptz),
     "interval": _moment(moments.check_interval),
-}  # fmt: skip
+}

@@ -98,9 +98,14 @@ def lock(written: LockWritten) -> Json:
     """``change``, ``environment``, ``digest``, ``path``, ``changed``, ``differences``."""
     found = written.lock
     return _object(
-        "lock", change=found.change, environment=found.environment, digest=found.digest, path=written.path,
-        changed=written.changed, differences=written.differences,
-    )  # fmt: skip
+        "lock",
+        change=found.change,
+        environment=found.environment,
+        digest=found.digest,
+        path=written.path,
+        changed=written.changed,
+        differences=written.differences,
+    )
 
 
 def dry_run(result: DryRun) -> Json:
@@ -112,9 +117,14 @@ def dry_run(result: DryRun) -> Json:
 def request(asked: DecisionRequest) -> Json:
     """``decision``, ``change``, ``environment``, ``person``, ``digest``, ``warnings``: what is about to be signed."""
     return _object(
-        "decision-request", decision=asked.decision, change=asked.change, environment=asked.environment,
-        person=asked.person, digest=asked.lock.digest, warnings=asked.warnings,
-    )  # fmt: skip
+        "decision-request",
+        decision=asked.decision,
+        change=asked.change,
+        environment=asked.environment,
+        person=asked.person,
+        digest=asked.lock.digest,
+        warnings=asked.warnings,
+    )
 
 
 def decided(result: Decided) -> Json:
@@ -186,9 +196,14 @@ def doctor(found: Sequence[Diagnosis]) -> Json:
 def error(fault: OktoError, exit_code: int) -> Json:
     """``error``: ``{type, message, where, faults, state, hint, exit_code}``; the only key of the object."""
     told = {
-        "type": type(fault).__name__, "message": fault.message, "where": fault.where, "faults": list(fault.faults),
-        "state": fault.state, "hint": fault.hint, "exit_code": exit_code,
-    }  # fmt: skip
+        "type": type(fault).__name__,
+        "message": fault.message,
+        "where": fault.where,
+        "faults": list(fault.faults),
+        "state": fault.state,
+        "hint": fault.hint,
+        "exit_code": exit_code,
+    }
     masked: Json = mask_all({"error": told})
     return masked
 

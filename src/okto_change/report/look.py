@@ -88,9 +88,16 @@ class Page:
     def render(self, look: Look) -> str:
         """Return the page as text with a final line break; without colour no escape sequence is in it."""
         console = Console(
-            file=StringIO(), width=look.width, color_system="standard" if look.colour else None,
-            force_terminal=look.colour, markup=False, emoji=False, highlight=False, legacy_windows=False, _environ={},
-        )  # fmt: skip
+            file=StringIO(),
+            width=look.width,
+            color_system="standard" if look.colour else None,
+            force_terminal=look.colour,
+            markup=False,
+            emoji=False,
+            highlight=False,
+            legacy_windows=False,
+            _environ={},
+        )
         with console.capture() as captured:
             console.print(Group(*self._parts))
         return "".join(line.rstrip() + "\n" for line in captured.get().strip("\n").split("\n"))

@@ -43,9 +43,17 @@ def step(
     """Return a step against the target `ledger`; ``rows`` are exact bounds."""
     bounds = None if rows is None else tuple(RowBound(minimum=number, maximum=number) for number in rows)
     return SqlStep(
-        name=name, target="ledger", source=source, sql=sql, rows=bounds, touches=touches, undo=undo or AutoUndo(),
-        batch=batch, timeouts=Timeouts(), where=PLAN,
-    )  # fmt: skip
+        name=name,
+        target="ledger",
+        source=source,
+        sql=sql,
+        rows=bounds,
+        touches=touches,
+        undo=undo or AutoUndo(),
+        batch=batch,
+        timeouts=Timeouts(),
+        where=PLAN,
+    )
 
 
 def check(sql: str) -> Check:
@@ -58,9 +66,18 @@ def check(sql: str) -> Check:
 def plan(*steps: SqlStep, checks: tuple[Check, ...] = ()) -> ChangePlan:
     """Return a rendered plan of these steps."""
     return ChangePlan(
-        change="fix", title="Fix", reason="because", incident=None, author="ana", risk=None, parameters=(),
-        per_environment={}, steps=steps, checks=checks, environment="production",
-    )  # fmt: skip
+        change="fix",
+        title="Fix",
+        reason="because",
+        incident=None,
+        author="ana",
+        risk=None,
+        parameters=(),
+        per_environment={},
+        steps=steps,
+        checks=checks,
+        environment="production",
+    )
 
 
 def table(name: str, columns: list[str], key: list[str] | None = None, **more: Any) -> Table:
@@ -68,12 +85,17 @@ def table(name: str, columns: list[str], key: list[str] | None = None, **more: A
     types: Mapping[str, str] = more.pop("types", {})
     shape: dict[str, Any] = {"kind": "r", **{k: tuple(v) if isinstance(v, list) else v for k, v in more.items()}}
     return Table(
-        oid=16384 + sum(map(ord, name)), schema="public", name=name, owner="ana",
+        oid=16384 + sum(map(ord, name)),
+        schema="public",
+        name=name,
+        owner="ana",
         columns=tuple(
-            Column(name=c, type=types.get(c, "text"), attnum=i, nullable=c not in types) for i, c in enumerate(columns, 1)
+            Column(name=c, type=types.get(c, "text"), attnum=i, nullable=c not in types)
+            for i, c in enumerate(columns, 1)
         ),
-        key=None if key is None else tuple(key), **shape,
-    )  # fmt: skip
+        key=None if key is None else tuple(key),
+        **shape,
+    )
 
 
 def found(tables: Mapping[str, Any], functions: Mapping[str, str] | None = None) -> Found:
@@ -92,9 +114,11 @@ def example(path: Path) -> Analysis:
         return analysis.analyse(plan(step("UPDATE t SET a = 1 WHERE id = 1"), checks=(check(sql),)))
     known = found(around.get("tables", {}), around.get("functions")) if {"tables", "functions"} & set(around) else None
     return analysis.analyse(
-        plan(_step_of(sql, around)), known,
-        demand_rows=around.get("demand_rows", False), demand_touches=around.get("demand_touches", False),
-    )  # fmt: skip
+        plan(_step_of(sql, around)),
+        known,
+        demand_rows=around.get("demand_rows", False),
+        demand_touches=around.get("demand_touches", False),
+    )
 
 
 def _step_of(sql: str, around: Mapping[str, Any]) -> SqlStep:
@@ -105,7 +129,9 @@ def _step_of(sql: str, around: Mapping[str, Any]) -> SqlStep:
         case {"irreversible": reason}:
             undo = Irreversible(reason=reason)
     return step(
-        sql, undo=undo, rows=tuple(around["rows"]) if "rows" in around else None,
+        sql,
+        undo=undo,
+        rows=tuple(around["rows"]) if "rows" in around else None,
         touches=tuple(around["touches"]) if "touches" in around else None,
         batch=Batch(table="settlement", key="id", size=5000, **around["batch"]) if "batch" in around else None,
-    )  # fmt: skip
+    )

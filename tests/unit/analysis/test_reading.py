@@ -20,14 +20,16 @@ def read(sql: str) -> Statement:
     ("sql", "reads", "writes", "columns"),
     [
         ("SELECT a FROM x JOIN s.y ON true", {"x", "s.y"}, set(), set()),
-        ("UPDATE T SET A = 1, \"B\" = 2", set(), {"t"}, {"a", "B"}),
+        ('UPDATE T SET A = 1, "B" = 2', set(), {"t"}, {"a", "B"}),
         ('UPDATE "T" AS e SET (a, b) = (1, 2), c[1] = 3 FROM u', {"u"}, {"T"}, {"a", "b", "c"}),
         ("DELETE FROM s.t USING u JOIN v ON true", {"u", "v"}, {"s.t"}, set()),
         ("INSERT INTO t (a, b) SELECT 1, 2 FROM u ON CONFLICT (a) DO UPDATE SET c = 3", {"u"}, {"t"}, {"a", "b", "c"}),
         (
             "MERGE INTO t USING s ON t.id = s.id WHEN MATCHED THEN UPDATE SET a = 1 "
             "WHEN NOT MATCHED THEN INSERT (b) VALUES (1)",
-            {"s"}, {"t"}, {"a", "b"},
+            {"s"},
+            {"t"},
+            {"a", "b"},
         ),
         ("WITH x AS (DELETE FROM a RETURNING *) INSERT INTO b (c) SELECT * FROM x", set(), {"a", "b"}, {"c"}),
         ("WITH t AS (SELECT * FROM t) UPDATE u SET a = 1 FROM t", {"t"}, {"u"}, {"a"}),
@@ -45,7 +47,7 @@ def read(sql: str) -> Statement:
         ("CREATE TABLE t AS SELECT * FROM u", {"u"}, set(), set()),
         ("DROP TABLE a, s.b", set(), {"a", "s.b"}, set()),
     ],
-)  # fmt: skip
+)
 def test_tables_and_columns_are_found(sql: str, reads: set[str], writes: set[str], columns: set[str]) -> None:
     """WITH queries are no tables, data-modifying ones are writes, and tokens help where the parser gives up."""
     statement = read(sql)

@@ -91,11 +91,21 @@ def test_commit_inside_a_do_block_is_transaction_control() -> None:
 @pytest.mark.parametrize(
     "sql",
     [
-        "BEGIN", "START TRANSACTION", "COMMIT", "END", "ROLLBACK", "ABORT", "ROLLBACK AND CHAIN", "COMMIT WORK",
-        "PREPARE TRANSACTION 'x'", "COMMIT PREPARED 'x'", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
-        "SET LOCAL TRANSACTION READ ONLY", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        "BEGIN",
+        "START TRANSACTION",
+        "COMMIT",
+        "END",
+        "ROLLBACK",
+        "ABORT",
+        "ROLLBACK AND CHAIN",
+        "COMMIT WORK",
+        "PREPARE TRANSACTION 'x'",
+        "COMMIT PREPARED 'x'",
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        "SET LOCAL TRANSACTION READ ONLY",
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
     ],
-)  # fmt: skip
+)
 def test_every_way_to_control_the_transaction_is_refused(sql: str) -> None:
     """The runner opens and ends the transaction, nobody else."""
     assert ("OC401", Severity.ERROR) in [(f.code, f.severity) for f in analysis.analyse(plan(step(sql))).findings]
@@ -104,10 +114,14 @@ def test_every_way_to_control_the_transaction_is_refused(sql: str) -> None:
 @pytest.mark.parametrize(
     ("sql", "code"),
     [
-        ("SAVEPOINT s", "OC401"), ("ROLLBACK TO s", "OC401"), ("ROLLBACK WORK TO SAVEPOINT s", "OC401"),
-        ("RELEASE s", "OC401"), ("RESET ALL", "OC403"), ("SET LOCAL ROLE auditor", "OC404"),
+        ("SAVEPOINT s", "OC401"),
+        ("ROLLBACK TO s", "OC401"),
+        ("ROLLBACK WORK TO SAVEPOINT s", "OC401"),
+        ("RELEASE s", "OC401"),
+        ("RESET ALL", "OC403"),
+        ("SET LOCAL ROLE auditor", "OC404"),
     ],
-)  # fmt: skip
+)
 def test_what_stays_inside_the_transaction_is_only_a_warning(sql: str, code: str) -> None:
     """Savepoints, RESET and another role for the transaction end with it; the rehearsal shows whether they do harm."""
     findings = analysis.analyse(plan(step(sql))).findings
@@ -220,11 +234,13 @@ def test_column_that_may_be_of_another_table_is_not_called_unknown(sql: str) -> 
 )
 def test_update_from_is_judged_by_unique_keys(source: str, condition: str, twice: bool) -> None:
     """A partner is unique when a key of it is tied to the target, directly or through others that are."""
-    catalogue = found({
-        "settlement": {"columns": ["id", "merchant_id", "region", "amount"], "key": ["id"]},
-        "merchant": {"columns": ["id", "acquirer_id", "region"], "key": ["id"]},
-        "acquirer": {"columns": ["id", "merchant_id"], "key": ["id"]},
-    })  # fmt: skip
+    catalogue = found(
+        {
+            "settlement": {"columns": ["id", "merchant_id", "region", "amount"], "key": ["id"]},
+            "merchant": {"columns": ["id", "acquirer_id", "region"], "key": ["id"]},
+            "acquirer": {"columns": ["id", "merchant_id"], "key": ["id"]},
+        }
+    )
     sql = f"UPDATE settlement s SET amount = 0 FROM {source} WHERE {condition}"
     codes = {finding.code for finding in analysis.analyse(plan(step(sql)), catalogue).findings}
     assert ("OC108" in codes) is twice
@@ -242,11 +258,21 @@ def test_source_named_by_with_is_judged_by_its_query() -> None:
 @pytest.mark.parametrize(
     ("condition", "always"),
     [
-        ("true", True), ("1 = 1", True), ("'a' = 'a'", True), ("id = id", True), ("NOT false", True),
-        ("id = 1 OR 2 > 1", True), ("(1 = 1) AND (name LIKE '%')", True), ("id = 1 AND true", False), ("1 = 2", False),
-        ("id = 1", False), ("name LIKE '%a'", False), ("name LIKE ''", False), ("t.id = u.id", False),
+        ("true", True),
+        ("1 = 1", True),
+        ("'a' = 'a'", True),
+        ("id = id", True),
+        ("NOT false", True),
+        ("id = 1 OR 2 > 1", True),
+        ("(1 = 1) AND (name LIKE '%')", True),
+        ("id = 1 AND true", False),
+        ("1 = 2", False),
+        ("id = 1", False),
+        ("name LIKE '%a'", False),
+        ("name LIKE ''", False),
+        ("t.id = u.id", False),
     ],
-)  # fmt: skip
+)
 def test_condition_that_is_always_true_is_recognised(condition: str, always: bool) -> None:
     """Constants, a column compared with itself, and what AND, OR and NOT make of them."""
     findings = analysis.analyse(plan(step(f"DELETE FROM t WHERE {condition}"))).findings

@@ -121,20 +121,35 @@ def test_psql_commands_are_refused_all_at_once_with_their_lines() -> None:
 @pytest.mark.parametrize(
     ("sql", "kind"),
     [
-        ("SELECT 1", "select"), ("(SELECT 1)", "select"), ("VALUES (1)", "select"), ("TABLE t", "select"),
-        ("SHOW work_mem", "select"), ("SELECT 1 INTO t", "ddl"), ("WITH x AS (SELECT 1) SELECT * FROM x", "select"),
+        ("SELECT 1", "select"),
+        ("(SELECT 1)", "select"),
+        ("VALUES (1)", "select"),
+        ("TABLE t", "select"),
+        ("SHOW work_mem", "select"),
+        ("SELECT 1 INTO t", "ddl"),
+        ("WITH x AS (SELECT 1) SELECT * FROM x", "select"),
         ("WITH x AS (DELETE FROM t RETURNING *) SELECT * FROM x", "delete"),
         ("WITH x AS (SELECT 1 FOR UPDATE) SELECT * FROM x", "select"),
         ("WITH x(a) AS NOT MATERIALIZED (SELECT 1), y AS (SELECT 2) UPDATE t SET a = 1", "update"),
         ("WITH RECURSIVE x AS (SELECT 1) INSERT INTO t SELECT * FROM x", "insert"),
-        ("MERGE INTO t USING s ON true WHEN MATCHED THEN DELETE", "merge"), ("COPY t FROM STDIN;\n\\.\n", "copy"),
-        ("COPY t TO STDOUT", "other"), ("TRUNCATE t", "truncate"), ("CREATE TABLE t (a int)", "ddl"),
-        ("COMMENT ON TABLE t IS 'x'", "ddl"), ("SET LOCAL x = 1", "set"), ("SAVEPOINT s", "transaction"),
-        ("DO $$ $$", "other"), ("CALL p()", "other"), ("CHECKPOINT", "other"), ("CLUSTER t", "ddl"),
-        ("LISTEN x", "other"), ("EXPLAIN ANALYZE DELETE FROM t", "other"), ("LOCK TABLE t", "other"),
+        ("MERGE INTO t USING s ON true WHEN MATCHED THEN DELETE", "merge"),
+        ("COPY t FROM STDIN;\n\\.\n", "copy"),
+        ("COPY t TO STDOUT", "other"),
+        ("TRUNCATE t", "truncate"),
+        ("CREATE TABLE t (a int)", "ddl"),
+        ("COMMENT ON TABLE t IS 'x'", "ddl"),
+        ("SET LOCAL x = 1", "set"),
+        ("SAVEPOINT s", "transaction"),
+        ("DO $$ $$", "other"),
+        ("CALL p()", "other"),
+        ("CHECKPOINT", "other"),
+        ("CLUSTER t", "ddl"),
+        ("LISTEN x", "other"),
+        ("EXPLAIN ANALYZE DELETE FROM t", "other"),
+        ("LOCK TABLE t", "other"),
         ("FROB x", "other"),
     ],
-)  # fmt: skip
+)
 def test_kind_comes_from_an_allow_list(sql: str, kind: str) -> None:
     """What is not on the list is OTHER, never something harmless."""
     (statement,) = split(sql, "f.sql", "fix")

@@ -162,9 +162,13 @@ def people(keys: Mapping[str, str] | None = None, since: str = "2026-01-01T00:00
 
 
 def policy_text(
-    *, who: str | None = None, groups: str = GROUPS, environments: str = ENVIRONMENTS, rules: str = RULES,
+    *,
+    who: str | None = None,
+    groups: str = GROUPS,
+    environments: str = ENVIRONMENTS,
+    rules: str = RULES,
     head: str = "",
-) -> str:  # fmt: skip
+) -> str:
     """Return the text of a policy, any part of it exchanged."""
     start = f"version: 1\nrepo: {REPO}\nprotected_ref: refs/heads/main\napprovals_refs: [refs/heads/okto-approvals]\n"
     return start + head + (who or people()) + groups + environments + rules
@@ -186,25 +190,52 @@ def parsed(text: str) -> Policy:
 def make_lock(**fields: Any) -> Lock:
     """Return a lock of a small change for ``prod``, any field exchanged; its digest follows its content."""
     values: dict[str, Any] = {
-        "content": b"{}\n", "repo": REPO, "change": "fix-settlements", "environment": "prod", "title": "Fix them",
-        "author": "ana", "steps": (), "statements": (), "checks": (), "risk": Risk.LOW, "risk_reasons": (),
+        "content": b"{}\n",
+        "repo": REPO,
+        "change": "fix-settlements",
+        "environment": "prod",
+        "title": "Fix them",
+        "author": "ana",
+        "steps": (),
+        "statements": (),
+        "checks": (),
+        "risk": Risk.LOW,
+        "risk_reasons": (),
         "objects": (),
-    } | fields  # fmt: skip
+    } | fields
     return Lock(**{"digest": digest.sha256(values["content"])} | values)
 
 
 def make_file(
-    who: str, decision: str, role: str = "", *, lock: Lock | None = None, key: SoftKey | None = None, age: int = 60,
-    life: int = 3600, at_tip: bool = True, namespace: str = NAMESPACE, file: str = "", flags: int = 1, **fields: Any,
-) -> DecisionFile:  # fmt: skip
+    who: str,
+    decision: str,
+    role: str = "",
+    *,
+    lock: Lock | None = None,
+    key: SoftKey | None = None,
+    age: int = 60,
+    life: int = 3600,
+    at_tip: bool = True,
+    namespace: str = NAMESPACE,
+    file: str = "",
+    flags: int = 1,
+    **fields: Any,
+) -> DecisionFile:
     """Return a signed decision of ``who``, ``age`` seconds before NOW; ``fields`` go into the statement as they are."""
     lock = lock or make_lock()
     issued = NOW - timedelta(seconds=age)
     values: dict[str, Any] = {
-        "repo": lock.repo, "change": lock.change, "environment": lock.environment, "plan_digest": lock.digest,
-        "decision": decision, "signer": who, "role": role, "issued_at": issued,
-        "expires_at": issued + timedelta(seconds=life), "policy_sha256": "0" * 64,
-    } | fields  # fmt: skip
+        "repo": lock.repo,
+        "change": lock.change,
+        "environment": lock.environment,
+        "plan_digest": lock.digest,
+        "decision": decision,
+        "signer": who,
+        "role": role,
+        "issued_at": issued,
+        "expires_at": issued + timedelta(seconds=life),
+        "policy_sha256": "0" * 64,
+    } | fields
     content = statement.build(**values)
     signed = (key or PEOPLE[who]).sign(content, namespace, flags=flags)
     name = file or f"{who}-{decision}-{statement.identify(content)[:6]}.signed"

@@ -30,8 +30,12 @@ def broken(who: str = "ana", **fields: Any) -> DecisionFile:
 
 
 def grant(
-    *files: DecisionFile, policy: Policy | None = None, executor: str | None = "ana", lock: Lock | None = None, **seen: Any
-) -> Clearance:  # fmt: skip
+    *files: DecisionFile,
+    policy: Policy | None = None,
+    executor: str | None = "ana",
+    lock: Lock | None = None,
+    **seen: Any,
+) -> Clearance:
     """Clear with a broken glass."""
     policy = policy or policy_with()
     lock = lock or make_lock()
@@ -86,7 +90,11 @@ def test_windows_overdue_reviews_and_the_end_of_the_policy_do_not_stop_it() -> N
     [
         ([], {}, "there is no statement of ana that breaks the glass"),
         ([broken("eva")], {}, "there is no statement of ana that breaks the glass"),
-        ([broken("bruno")], {"executor": "bruno"}, "bruno is in none of the groups that may break the glass: engineers"),
+        (
+            [broken("bruno")],
+            {"executor": "bruno"},
+            "bruno is in none of the groups that may break the glass: engineers",
+        ),
         ([broken()], {"executor": None}, "whoever runs this is in none of the groups that may break the glass"),
         ([broken(), make_file("carla", "reject", comment="no")], {}, "step 6 (veto): rejected by carla: no"),
         ([broken(), make_file("davi", "revoke", of="ana", age=1)], {}, "no statement of ana"),
@@ -97,7 +105,7 @@ def test_windows_overdue_reviews_and_the_end_of_the_policy_do_not_stop_it() -> N
         ([broken(at_tip=False)], {}, "no statement of ana"),
         ([broken()], {"policy": policy_with(GLASS, rules="rules: []\n")}, "step 4 (rules)"),
     ],
-)  # fmt: skip
+)
 def test_it_lowers_nothing_else(files: list[DecisionFile], given: dict[str, Any], words: str) -> None:
     """Whose statement, for which bytes and how long, rejections, revocations and rules hold as ever."""
     found = faults(*files, **given)

@@ -17,8 +17,15 @@ OWNERS = GROUPS + "  policy-owners: [ana, bruno, carla]\n"
 FOLDER = ".okto-change/policy/"
 
 
-def version(number: int, previous: bytes = b"", *, quorum: int | None = 2, who: str | None = None,
-            groups: str = OWNERS, rules: str = RULES) -> bytes:  # fmt: skip
+def version(
+    number: int,
+    previous: bytes = b"",
+    *,
+    quorum: int | None = 2,
+    who: str | None = None,
+    groups: str = OWNERS,
+    rules: str = RULES,
+) -> bytes:
     """Return a version of the policy that follows on ``previous``."""
     head = f"policy_quorum: {quorum}\n" if quorum else ""
     head += f"previous_sha256: {sha256(previous).hexdigest()}\n" if previous else ""

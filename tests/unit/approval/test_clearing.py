@@ -140,8 +140,10 @@ def test_rules_add_to_who_may_run_it() -> None:
         "  - {id: high, when: {risk: [high]}, require: {}, execute: {groups: [dba], may_be_approver: false}}\n"
     )
     policy, high = make_policy(rules=rules), make_lock(risk=Risk.HIGH)
-    files = [make_file(one, what, role, lock=high) for one, what, role in (
-        ("ana", "submit", ""), ("bruno", "approve", "dba"), ("davi", "approve", "owners"))]  # fmt: skip
+    files = [
+        make_file(one, what, role, lock=high)
+        for one, what, role in (("ana", "submit", ""), ("bruno", "approve", "dba"), ("davi", "approve", "owners"))
+    ]
     assert grant(policy).executor == "bruno"
     assert faults(policy=policy, lock=high, files=files) == (
         "step 8 (executor): bruno approved this change, and may not run it here",

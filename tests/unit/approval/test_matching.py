@@ -27,9 +27,17 @@ HERE = Where(file="plan.yaml", line=1)
 def sql(touches: tuple[str, ...] | None = None, *, rows: tuple[RowBound, ...] | None = None) -> SqlStep:
     """Return a SQL step that declares the tables it touches."""
     return SqlStep(
-        name="fix", target="ledger", source="fix.sql", sql="", rows=rows, touches=touches, undo=AutoUndo(), batch=None,
-        timeouts=Timeouts(), where=HERE,
-    )  # fmt: skip
+        name="fix",
+        target="ledger",
+        source="fix.sql",
+        sql="",
+        rows=rows,
+        touches=touches,
+        undo=AutoUndo(),
+        batch=None,
+        timeouts=Timeouts(),
+        where=HERE,
+    )
 
 
 def edit(file: str) -> EditStep:

@@ -14,11 +14,21 @@ from okto_change.approval.statement import BadStatement
 from tests.unit.approval.helpers import NOW, REPO, ed25519_key
 
 GOOD = statement.build(
-    repo=REPO, change="fix-settlements", environment="prod", plan_digest="sha256:" + "ab" * 32, decision="approve",
-    signer="ana", role="dba", issued_at=NOW, expires_at=NOW + timedelta(days=2), policy_sha256="sha256:" + "0" * 64,
-    comment="row counts checked", nonce="c0b7a6408541cdb758a4f058825f6e83", dry_run_facts_sha256="5b" * 32,
+    repo=REPO,
+    change="fix-settlements",
+    environment="prod",
+    plan_digest="sha256:" + "ab" * 32,
+    decision="approve",
+    signer="ana",
+    role="dba",
+    issued_at=NOW,
+    expires_at=NOW + timedelta(days=2),
+    policy_sha256="sha256:" + "0" * 64,
+    comment="row counts checked",
+    nonce="c0b7a6408541cdb758a4f058825f6e83",
+    dry_run_facts_sha256="5b" * 32,
     dry_run_report_sha256="e1" * 32,
-)  # fmt: skip
+)
 
 
 def changed(**fields: Any) -> bytes:
@@ -144,9 +154,18 @@ def test_nothing_can_be_built_that_could_not_be_read() -> None:
     """A bad comment is found before it is signed."""
     with pytest.raises(BadStatement, match="comment"):
         statement.build(
-            repo=REPO, change="fix-settlements", environment="prod", plan_digest="ab" * 32, decision="reject",
-            signer="ana", role="", issued_at=NOW, expires_at=NOW, policy_sha256="0" * 64, comment="\x07",
-        )  # fmt: skip
+            repo=REPO,
+            change="fix-settlements",
+            environment="prod",
+            plan_digest="ab" * 32,
+            decision="reject",
+            signer="ana",
+            role="",
+            issued_at=NOW,
+            expires_at=NOW,
+            policy_sha256="0" * 64,
+            comment="\x07",
+        )
 
 
 @pytest.mark.parametrize(
@@ -171,8 +190,16 @@ def test_each_kind_of_decision_says_what_belongs_to_it(fields: dict[str, str], w
 def test_a_card_number_in_a_comment_is_masked_before_it_is_signed() -> None:
     """Decisions are kept in git, which never forgets."""
     content = statement.build(
-        repo=REPO, change="fix-settlements", environment="prod", plan_digest="sha256:" + "ab" * 32, decision="approve",
-        signer="ana", role="dba", issued_at=NOW, expires_at=NOW + timedelta(days=2), policy_sha256="sha256:" + "0" * 64,
+        repo=REPO,
+        change="fix-settlements",
+        environment="prod",
+        plan_digest="sha256:" + "ab" * 32,
+        decision="approve",
+        signer="ana",
+        role="dba",
+        issued_at=NOW,
+        expires_at=NOW + timedelta(days=2),
+        policy_sha256="sha256:" + "0" * 64,
         comment="seen 4111-1111-1111-1111",
-    )  # fmt: skip
+    )
     assert statement.parse(content).comment == "seen 411111******1111"

@@ -42,9 +42,17 @@ from tests.unit.report import samples
 Watch = Callable[[Event], None]
 
 PLAN = ChangePlan(
-    change=samples.CHANGE, title=samples.TITLE, reason="A timeout.", incident=None, author="ana", risk=None,
-    parameters=(), per_environment={}, steps=samples.STEPS, checks=(),
-)  # fmt: skip
+    change=samples.CHANGE,
+    title=samples.TITLE,
+    reason="A timeout.",
+    incident=None,
+    author="ana",
+    risk=None,
+    parameters=(),
+    per_environment={},
+    steps=samples.STEPS,
+    checks=(),
+)
 ANALYSIS = Analysis(
     statements=samples.STATEMENTS,
     findings=(samples.WARNING,),

@@ -22,8 +22,11 @@ def refused(message: str) -> ConnectionFailed:
 @pytest.mark.parametrize(
     ("message", "words", "hint"),
     [
-        ('connection to server at "db", port 5432 failed: FATAL:  password authentication failed for user "okto"',
-         'password authentication failed for user "okto"', "pgpass"),
+        (
+            'connection to server at "db", port 5432 failed: FATAL:  password authentication failed for user "okto"',
+            'password authentication failed for user "okto"',
+            "pgpass",
+        ),
         ('connection failed: FATAL:  database "x" does not exist', 'database "x" does not exist', "database name"),
         ("FATAL:  sorry, too many clients already", "sorry, too many clients already", "no connection left"),
         ("FATAL:  the database system is starting up", "the database system is starting up", "try again"),
@@ -33,7 +36,7 @@ def refused(message: str) -> ConnectionFailed:
         ("connection refused", "does not answer", "is the server up"),
         (f"something new about {SECRET}", "libpq could not connect", "psql"),
     ],
-)  # fmt: skip
+)
 def test_a_failed_connection_says_why_and_what_to_do(message: str, words: str, hint: str) -> None:
     """Each usual reason has its own words and hint, and what libpq quotes is not passed on."""
     error = refused(message)

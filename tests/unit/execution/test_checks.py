@@ -11,9 +11,14 @@ from okto_change.model import Check, Expectation, ExpectCompare, ExpectEmpty, Ex
 def check(expect: Expectation | None, phase: Phase = Phase.INSIDE) -> Check:
     """Return a check with this expectation."""
     return Check(
-        name="c", phase=phase, target="t", source="c.sql", sql="SELECT 1", expect=expect,
+        name="c",
+        phase=phase,
+        target="t",
+        source="c.sql",
+        sql="SELECT 1",
+        expect=expect,
         where=Where(file="changes/x/plan.yaml", line=1),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(

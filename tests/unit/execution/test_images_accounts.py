@@ -12,30 +12,58 @@ WORLD = World(tracking=("on", "default"), relations=(10, "55"))
 
 
 def relation(
-    name: str = "t", *, oid: int = 20_000, schema: str = "public", kind: str = "r", counts: Counts = NONE,
-    modes: tuple[str, ...] = ("RowExclusiveLock",), above: tuple[int, ...] = (), temporary: bool = False,
+    name: str = "t",
+    *,
+    oid: int = 20_000,
+    schema: str = "public",
+    kind: str = "r",
+    counts: Counts = NONE,
+    modes: tuple[str, ...] = ("RowExclusiveLock",),
+    above: tuple[int, ...] = (),
+    temporary: bool = False,
     created: bool = False,
-) -> Relation:  # fmt: skip
+) -> Relation:
     """Return a relation that the transaction locked."""
     return Relation(
-        oid=oid, schema=schema, name=name, kind=kind, temporary=temporary, created=created, above=above or (oid,),
-        counts=counts, modes=frozenset(modes),
-    )  # fmt: skip
+        oid=oid,
+        schema=schema,
+        name=name,
+        kind=kind,
+        temporary=temporary,
+        created=created,
+        above=above or (oid,),
+        counts=counts,
+        modes=frozenset(modes),
+    )
 
 
 def verdict(
-    *relations: Relation, covered: tuple[int, ...] = (), images: Mapping[int, Mapping[str, int]] | None = None,
-    touched: tuple[int, ...] = (), world: World = WORLD, vanished: int = 0, strays: tuple[str, ...] = (),
-    before: Mapping[int, Sequence] | None = None, after: Mapping[int, Sequence] | None = None, ddl: bool = False,
+    *relations: Relation,
+    covered: tuple[int, ...] = (),
+    images: Mapping[int, Mapping[str, int]] | None = None,
+    touched: tuple[int, ...] = (),
+    world: World = WORLD,
+    vanished: int = 0,
+    strays: tuple[str, ...] = (),
+    before: Mapping[int, Sequence] | None = None,
+    after: Mapping[int, Sequence] | None = None,
+    ddl: bool = False,
     declared: frozenset[int] | None = None,
-) -> Accounting:  # fmt: skip
+) -> Accounting:
     """Judge these facts."""
     facts = Facts(
-        relations=relations, vanished=vanished, covered=frozenset(covered), touched=frozenset(touched),
-        images=images or {}, before=Ledger(counters={}, world=WORLD, sequences=before or {}, tables=frozenset()),
+        relations=relations,
+        vanished=vanished,
+        covered=frozenset(covered),
+        touched=frozenset(touched),
+        images=images or {},
+        before=Ledger(counters={}, world=WORLD, sequences=before or {}, tables=frozenset()),
         world=world,
-        sequences=after or {}, restarted=frozenset(), strays=strays, names={r.oid: r.qualified for r in relations},
-    )  # fmt: skip
+        sequences=after or {},
+        restarted=frozenset(),
+        strays=strays,
+        names={r.oid: r.qualified for r in relations},
+    )
     return judge(facts, ddl=ddl, declared=declared)
 
 

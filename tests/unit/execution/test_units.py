@@ -36,9 +36,17 @@ def sql(
 ) -> SqlStep:
     """Return a SQL step."""
     return SqlStep(
-        name=name, target=target, source=f"{name}.sql", sql="", rows=None, touches=touches, undo=undo or AutoUndo(),
-        batch=None, timeouts=Timeouts(), where=WHERE,
-    )  # fmt: skip
+        name=name,
+        target=target,
+        source=f"{name}.sql",
+        sql="",
+        rows=None,
+        touches=touches,
+        undo=undo or AutoUndo(),
+        batch=None,
+        timeouts=Timeouts(),
+        where=WHERE,
+    )
 
 
 def edit(name: str) -> EditStep:
@@ -62,9 +70,20 @@ def statement(step: str, index: int, kind: StatementKind = StatementKind.UPDATE)
 def lock(*steps: Step, checks: tuple[Check, ...] = ()) -> Lock:
     """Return a lock of these steps, one statement each."""
     return Lock(
-        content=b"", digest="sha256:0", repo="r", change="x", environment="e", title="t", author="ana", steps=steps,
-        statements=tuple(statement(step.name, 0) for step in steps), checks=checks, risk=Risk.LOW, risk_reasons=(), objects=(),
-    )  # fmt: skip
+        content=b"",
+        digest="sha256:0",
+        repo="r",
+        change="x",
+        environment="e",
+        title="t",
+        author="ana",
+        steps=steps,
+        statements=tuple(statement(step.name, 0) for step in steps),
+        checks=checks,
+        risk=Risk.LOW,
+        risk_reasons=(),
+        objects=(),
+    )
 
 
 def test_consecutive_steps_on_one_target_share_a_transaction() -> None:

@@ -30,9 +30,7 @@ def rows(count: int) -> list[Row]:
     for number in range(1, count + 1):
         entry = chain.compose(number, AT + timedelta(seconds=number), "ana", event(unit=number), previous)
         columns = chain.columns(entry)
-        made.append(
-            Row(number=number, content=entry.content, previous=previous, hash=entry.hash, columns=columns)
-        )  # fmt: skip
+        made.append(Row(number=number, content=entry.content, previous=previous, hash=entry.hash, columns=columns))
         previous = entry.hash
     return made
 
@@ -42,12 +40,19 @@ def test_an_entry_is_canonical_json_with_everything_in_it() -> None:
     elsewhere = AT.astimezone(timezone(timedelta(hours=-3)))
     content = chain.entry_content(7, elsewhere, "ana", event(xid=2**40, note="é\x00"))
     assert json.loads(content) == {
-        "format": 1, "number": 7, "at": "2026-11-22T02:13:07.000120Z", "actor": "ana",
+        "format": 1,
+        "number": 7,
+        "at": "2026-11-22T02:13:07.000120Z",
+        "actor": "ana",
         "event": {
-            "kind": "step started", "run": "r", "change": "2026-11-22-x", "environment": "production", "step": "s",
+            "kind": "step started",
+            "run": "r",
+            "change": "2026-11-22-x",
+            "environment": "production",
+            "step": "s",
             "data": {"xid": 2**40, "note": "é\x00"},
         },
-    }  # fmt: skip
+    }
     assert content.isascii()
 
 

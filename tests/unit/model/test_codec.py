@@ -43,19 +43,33 @@ def holder() -> Holder:
     return Holder(
         steps=(
             SqlStep(
-                name="a", target="t", source="a.sql", sql="SELECT 1", rows=(RowBound(minimum=1, maximum=None),),
-                touches=("t",), undo=ScriptUndo(source="u.sql", sql="x"), batch=None, timeouts=Timeouts(), where=WHERE,
+                name="a",
+                target="t",
+                source="a.sql",
+                sql="SELECT 1",
+                rows=(RowBound(minimum=1, maximum=None),),
+                touches=("t",),
+                undo=ScriptUndo(source="u.sql", sql="x"),
+                batch=None,
+                timeouts=Timeouts(),
+                where=WHERE,
             ),
             EditStep(
-                name="b", target="r", file="f.yaml", set=((("k", "l"), 5),), remove=(), validate=None,
-                undo=AutoUndo(), where=WHERE,
+                name="b",
+                target="r",
+                file="f.yaml",
+                set=((("k", "l"), 5),),
+                remove=(),
+                validate=None,
+                undo=AutoUndo(),
+                where=WHERE,
             ),
         ),
         at=datetime(2026, 11, 22, 2, 3, 4, 5, tzinfo=UTC),
         pairs=(("k", 1, None), ("l", "x", ["y"])),
         proof=None,
         event=Event(kind=EventKind.COMMITTED, run="r", change="c", environment="e", data={"unit": 1}),
-    )  # fmt: skip
+    )
 
 
 def test_a_value_comes_back_equal_from_canonical_json() -> None:

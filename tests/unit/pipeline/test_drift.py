@@ -40,10 +40,14 @@ def ledger(**tables: Any) -> dict[str, Any]:
         ({"routing": {"a.yaml": "1"}}, {"routing": {"a.yaml": "2"}}, ("routing: a.yaml was 1, is 2",)),
         ({"routing": {"tables": "1"}}, {"routing": {"tables": "2"}}, ("routing: tables was 1, is 2",)),
         ({"a": {"x": 1}}, {"a": {"x": 1}, "b": {"y": 2}}, ("b is new: {'y': 2}",)),
-        (ledger(t={"definition": "old"}), ledger(t={"definition": {}}), ("ledger: table t: its definition was old, is {}",)),
+        (
+            ledger(t={"definition": "old"}),
+            ledger(t={"definition": {}}),
+            ("ledger: table t: its definition was old, is {}",),
+        ),
         (ledger(t="nonsense"), ledger(t=table()), (f"ledger: table t was nonsense, is {table()}",)),
     ],
-)  # fmt: skip
+)
 def test_each_part_that_differs_has_its_line(reviewed: Any, found: Any, lines: tuple[str, ...]) -> None:
     """Old and new, by name; whatever a stored dry run says, it can be compared."""
     assert describe(reviewed, found) == lines

@@ -118,9 +118,15 @@ def _lines(step: SqlStep) -> list[Statement]:
         size = len(line.encode())
         found.append(
             Statement(
-                step=step.name, index=index, start=start, end=start + size, text=line, kind=StatementKind.UPDATE,
-                where=Where(file=f"changes/{CHANGE}/{step.source}", line=index + 1), writes=("settlements",),
+                step=step.name,
+                index=index,
+                start=start,
+                end=start + size,
+                text=line,
+                kind=StatementKind.UPDATE,
+                where=Where(file=f"changes/{CHANGE}/{step.source}", line=index + 1),
+                writes=("settlements",),
             )
-        )  # fmt: skip
+        )
         start += size
     return found

@@ -103,9 +103,7 @@ def test_inline_data_of_copy_is_kept() -> None:
     analysis = analysed(plan)
     first = replace(analysis.statements[0], text="COPY t FROM STDIN", start=0, end=17, data="O'Brien\t1\n")
     others = tuple(item for item in analysis.statements if item.step != "release")
-    lock = compile_lock(
-        plan, replace(analysis, statements=(first, *others)), FILES, repo="r", target_entries=TARGETS
-    )  # fmt: skip
+    lock = compile_lock(plan, replace(analysis, statements=(first, *others)), FILES, repo="r", target_entries=TARGETS)
     assert lock.statements[0] == first
 
 
@@ -115,9 +113,7 @@ def test_a_statement_that_is_not_in_the_text_is_refused() -> None:
     analysis = analysed(plan)
     wrong = replace(analysis.statements[0], start=1)
     with pytest.raises(PlanError, match="is not where it is said to be"):
-        compile_lock(
-            plan, replace(analysis, statements=(wrong,)), FILES, repo="r", target_entries=TARGETS
-        )  # fmt: skip
+        compile_lock(plan, replace(analysis, statements=(wrong,)), FILES, repo="r", target_entries=TARGETS)
 
 
 def spoil(path: tuple[str | int, ...], value: Any) -> Callable[[Any], None]:

@@ -90,8 +90,14 @@ def test_the_checks_of_a_full_plan_are_read() -> None:
     """Every form of an expected result, in the order of the phases."""
     checks = read.load(CHANGE, FILES).checks
     assert [check.phase for check in checks] == [
-        Phase.BEFORE, Phase.BEFORE, Phase.INSIDE, Phase.INSIDE, Phase.INSIDE, Phase.INVARIANT, Phase.AFTER,
-    ]  # fmt: skip
+        Phase.BEFORE,
+        Phase.BEFORE,
+        Phase.INSIDE,
+        Phase.INSIDE,
+        Phase.INSIDE,
+        Phase.INVARIANT,
+        Phase.AFTER,
+    ]
     assert [check.expect for check in checks] == [
         ExpectRows(rows=(("37",),)),
         ExpectRows(rows=(("PENDING", "3"), (None, "t"))),

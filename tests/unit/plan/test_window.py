@@ -82,9 +82,13 @@ def test_step_and_chunk_invariant_are_rendered_with_the_key_of_their_batch() -> 
         ("type: uuid", "type: float8", "the type of the key"),
         ("key: ID", "key: a.b", "the name of a column"),
         ("  invariant:", "  inside:", "the key 'each' does not belong here"),
-        ("    batch: {table: t, key: ID, size: 100, type: uuid}\n", "", "needs one step with `batch:` on ledger, found none"),
+        (
+            "    batch: {table: t, key: ID, size: 100, type: uuid}\n",
+            "",
+            "needs one step with `batch:` on ledger, found none",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_batch_is_a_fault_with_its_line(old: str, new: str, words: str) -> None:
     """Every fault names the file, the line, and what was expected there."""
     with pytest.raises(PlanError) as caught:

@@ -16,9 +16,15 @@ from okto_change.report.progress import Progress as Shown
 
 AT = datetime(2026, 11, 22, 2, 14, 9, tzinfo=UTC)
 SEEN = BatchRehearsal(
-    step="release", size=5000, chunks=2, of=10_000, whole=False, rows=8_200, expected_rows=41_000_000,
+    step="release",
+    size=5000,
+    chunks=2,
+    of=10_000,
+    whole=False,
+    rows=8_200,
+    expected_rows=41_000_000,
     expected_milliseconds=11_100_000,
-)  # fmt: skip
+)
 
 
 def done(number: int, of: int | None = 100, *, kind: EventKind = EventKind.COMMITTED, **more: Any) -> Event:
@@ -74,12 +80,15 @@ def test_a_log_gets_a_line_every_ten_seconds() -> None:
 @pytest.mark.parametrize(
     ("seen", "words"),
     [
-        (SEEN, "rehearsed 2 of about 10,000 chunks; estimated from these: about 41,000,000 rows and about 3 h 05 min for the whole"),
+        (
+            SEEN,
+            "rehearsed 2 of about 10,000 chunks; estimated from these: about 41,000,000 rows and about 3 h 05 min for the whole",
+        ),
         (replace(SEEN, whole=True), "rehearsed whole, 2 chunks of at most 5,000 rows of the table"),
         (replace(SEEN, of=None), "the table was never analysed, so how many there are is unknown"),
         (replace(SEEN, expected_rows=None), "estimated from these: about 3 h 05 min for the whole"),
     ],
-)  # fmt: skip
+)
 def test_a_rehearsal_says_what_it_ran_and_what_it_only_expects(seen: BatchRehearsal, words: str) -> None:
     """Two chunks are not the whole, and no figure of the whole is called rehearsed."""
     assert words in batches.expected(seen)

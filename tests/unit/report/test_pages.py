@@ -35,12 +35,18 @@ from tests.unit.report import samples
 
 DONE = Event(
     kind=EventKind.STATEMENT_DONE, run="r1", change=samples.CHANGE, environment="production", data={"rows": 37}
-)  # fmt: skip
+)
 ENTRY = Entry(number=7, at=samples.AT, actor="ana", event=DONE, content=b"{}", previous="sha256:0", hash="sha256:1")
 STATUS = ChangeStatus(
-    change=samples.CHANGE, environment="production", title=samples.TITLE, state="applied", run="r1", at=samples.AT,
-    detail="74 rows in 2 tables", next="okto-change rollback",
-)  # fmt: skip
+    change=samples.CHANGE,
+    environment="production",
+    title=samples.TITLE,
+    state="applied",
+    run="r1",
+    at=samples.AT,
+    detail="74 rows in 2 tables",
+    next="okto-change rollback",
+)
 BOARD = StatusBoard(
     changes=(
         replace(STATUS, state="stuck", concern=Concern.STUCK),
@@ -149,17 +155,25 @@ def hostile(value: str) -> DryRun:
     assert samples.GOOD.rehearsal is not None
     row = replace(samples.settled(1), key={value: value}, columns={value: (value, value)}, table=value)
     rehearsal = replace(
-        samples.GOOD.rehearsal, rows=(row, samples.inserted(1)), left_behind=(value,), failure=value,
+        samples.GOOD.rehearsal,
+        rows=(row, samples.inserted(1)),
+        left_behind=(value,),
+        failure=value,
         writes=(TableWrites(table=value, inserted=1, updated=0, deleted=0, imaged=1, declared=False),),
         undo=UndoProof(proven=False, rows=1, identical=0, reason=value),
         checks=tuple(replace(check, name=value, found=value) for check in samples.GOOD.rehearsal.checks),
-    )  # fmt: skip
+    )
     return replace(
-        samples.GOOD, title=value, risk_reasons=(value,), rehearsal=rehearsal, change=value, environment=value,
+        samples.GOOD,
+        title=value,
+        risk_reasons=(value,),
+        rehearsal=rehearsal,
+        change=value,
+        environment=value,
         statements=tuple(replace(statement, text=value, writes=(value,)) for statement in samples.STATEMENTS),
         edits=(replace(samples.EDIT, diff=value, changes=((value, value, value),)),),
         findings=(replace(samples.WARNING, message=value, effect=value, remedy=value, title=value, code=value),),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("value", ["\x1b[2Jx", "[bold red]x[/]", "x\ry", "a\u202eb", "4111111111111111", ":warning:"])
@@ -268,8 +282,16 @@ def test_the_plain_ballot_hides_nothing_and_obeys_nothing() -> None:
 def test_a_preview_of_an_undo_shows_rows_files_conflicts_and_the_way_out() -> None:
     """What comes back by key, old → new, and that nothing was changed yet."""
     shown = text.undo_preview(samples.CONFLICT_AHEAD, Look(width=100))
-    for words in ("takes back run 20261122T021409-3f2a: acquirer timeout, release", "ROWS of", "-timeout_ms: 8000",
-                  "CONFLICTS", "id=1040", "sequence s set back to 7", "nothing was changed", "--only-clean"):  # fmt: skip
+    for words in (
+        "takes back run 20261122T021409-3f2a: acquirer timeout, release",
+        "ROWS of",
+        "-timeout_ms: 8000",
+        "CONFLICTS",
+        "id=1040",
+        "sequence s set back to 7",
+        "nothing was changed",
+        "--only-clean",
+    ):
         assert words in shown, words
     again = text.undo_preview(replace(samples.AHEAD, redo=True), Look(width=100))
     assert "puts back run" in again and f"okto-change redo {samples.CHANGE}" in again

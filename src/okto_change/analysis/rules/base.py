@@ -44,9 +44,14 @@ class Rule:
         """Yield a finding for every match."""
         for message in self.predicate(subject):
             yield Finding(
-                code=self.code, title=self.title, severity=self._severity(subject), where=subject.where,
-                message=message, effect=self.effect, remedy=self.remedy,
-            )  # fmt: skip
+                code=self.code,
+                title=self.title,
+                severity=self._severity(subject),
+                where=subject.where,
+                message=message,
+                effect=self.effect,
+                remedy=self.remedy,
+            )
 
     def _severity(self, subject: Subject) -> Severity:
         by_hand = subject.step is not None and not isinstance(subject.step.undo, AutoUndo)

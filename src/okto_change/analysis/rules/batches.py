@@ -11,12 +11,18 @@ from okto_change.model import Batch, ScriptUndo, Severity, StatementKind, Table
 
 _SETTINGS = ("okto_change.batch_first", "okto_change.batch_last")
 _KINDS = {
-    StatementKind.INSERT, StatementKind.UPDATE, StatementKind.DELETE, StatementKind.MERGE, StatementKind.SELECT,
+    StatementKind.INSERT,
+    StatementKind.UPDATE,
+    StatementKind.DELETE,
+    StatementKind.MERGE,
+    StatementKind.SELECT,
     StatementKind.SET,
-}  # fmt: skip
+}
 _SPELLED = {
-    "character varying": "varchar", "timestamp without time zone": "timestamp", "timestamp with time zone": "timestamptz",
-}  # fmt: skip
+    "character varying": "varchar",
+    "timestamp without time zone": "timestamp",
+    "timestamp with time zone": "timestamptz",
+}
 
 
 def _beyond(subject: Subject) -> Iterator[str]:
@@ -77,24 +83,35 @@ def _batch(subject: Subject) -> Batch | None:
 
 RULES = (
     Rule(
-        code="OC606", title="statement beyond its chunk", severity=Severity.ERROR, predicate=_beyond,
+        code="OC606",
+        title="statement beyond its chunk",
+        severity=Severity.ERROR,
+        predicate=_beyond,
         condition="a statement in a step with `batch:` changes rows, and neither its WHERE nor a query in it is held to "
-                  "the chunk's range of the key",
+        "the chunk's range of the key",
         effect="every chunk would change the rows of all of them",
         remedy="write `AND {{ batch }}` into the WHERE, or `AND {{ batch.s }}` where the table is called s",
     ),
     Rule(
-        code="OC609", title="not for chunks", severity=Severity.ERROR, predicate=_unfit, scope=Scope.STEP,
+        code="OC609",
+        title="not for chunks",
+        severity=Severity.ERROR,
+        predicate=_unfit,
+        scope=Scope.STEP,
         condition="a step with `batch:` has another statement than INSERT, UPDATE, DELETE, MERGE, SELECT or SET LOCAL, or an "
-                  "undo script",
+        "undo script",
         effect="it would run once for each chunk; what undoes a chunk are its images alone",
         remedy="put it into a step of its own",
     ),
     Rule(
-        code="OC610", title="no key to go through", severity=Severity.ERROR, predicate=_key, scope=Scope.STEP,
+        code="OC610",
+        title="no key to go through",
+        severity=Severity.ERROR,
+        predicate=_key,
+        scope=Scope.STEP,
         condition="the table of a batch is not there, or its key is not one NOT NULL column of the type the plan says "
-                  "with a unique index of its own",
+        "with a unique index of its own",
         effect="rows would be done twice or left out, or each chunk would read the whole table",
         remedy="choose the primary key, or another unique column, and say its `type:` where it is not bigint",
     ),
-)  # fmt: skip
+)

@@ -59,11 +59,15 @@ def _joined(value: Any) -> str:
 
 RULES = (
     Rule(
-        code="OC701", title="card number in the plan", severity=Severity.ERROR, predicate=_card_numbers,
-        scope=Scope.PLAN, softened=_no_brand,
+        code="OC701",
+        title="card number in the plan",
+        severity=Severity.ERROR,
+        predicate=_card_numbers,
+        scope=Scope.PLAN,
+        softened=_no_brand,
         condition="SQL, a parameter, an edit, an expectation or a text of the plan holds 13 to 19 digits whose check digit "
         "fits, as on a payment card; a warning where no card brand has such numbers",
         effect="the lock would keep the number in git, which never forgets, and show it to everybody who may read it",
         remedy="name the rows by an id or a token, or by a subquery that finds them",
     ),
-)  # fmt: skip
+)

@@ -11,10 +11,20 @@ from okto_change.model.base import type_
 OUR_SCHEMA = "okto_change"
 HARMLESS = frozenset({"pg_statistic", "pg_statistic_ext_data"})
 """Catalogues that ANALYZE writes; they hold no facts."""
-EXPLAINED = frozenset({
-    "pg_class", "pg_attribute", "pg_type", "pg_index", "pg_constraint", "pg_attrdef", "pg_depend", "pg_sequence",
-    "pg_namespace", "pg_trigger",
-})  # fmt: skip
+EXPLAINED = frozenset(
+    {
+        "pg_class",
+        "pg_attribute",
+        "pg_type",
+        "pg_index",
+        "pg_constraint",
+        "pg_attrdef",
+        "pg_depend",
+        "pg_sequence",
+        "pg_namespace",
+        "pg_trigger",
+    }
+)
 """Catalogues that TRUNCATE, REFRESH and temporary tables write; what they wrote is looked at row by row."""
 APPENDED = frozenset(
     {"capture", "captured_table", "image", "image_native", "image_sequence", "inverse", "definition", "trash"}
@@ -113,10 +123,13 @@ def _writes(relation: Relation, facts: Facts, declared: frozenset[int] | None) -
         else relation.counts
     )
     return TableWrites(
-        table=relation.qualified, inserted=inserted, updated=updated, deleted=deleted,
+        table=relation.qualified,
+        inserted=inserted,
+        updated=updated,
+        deleted=deleted,
         imaged=inserted + updated + deleted if covered else 0,
         declared=declared is None or relation.created or not declared.isdisjoint(relation.above),
-    )  # fmt: skip
+    )
 
 
 def _merged(items: Iterable[tuple[TableWrites, int]]) -> dict[int, TableWrites]:
@@ -126,19 +139,30 @@ def _merged(items: Iterable[tuple[TableWrites, int]]) -> dict[int, TableWrites]:
         if not item.total:
             continue
         other = result.get(root)
-        result[root] = item if other is None else TableWrites(
-            table=other.table, inserted=other.inserted + item.inserted, updated=other.updated + item.updated,
-            deleted=other.deleted + item.deleted, imaged=other.imaged + item.imaged,
-            declared=other.declared and item.declared,
-        )  # fmt: skip
+        result[root] = (
+            item
+            if other is None
+            else TableWrites(
+                table=other.table,
+                inserted=other.inserted + item.inserted,
+                updated=other.updated + item.updated,
+                deleted=other.deleted + item.deleted,
+                imaged=other.imaged + item.imaged,
+                declared=other.declared and item.declared,
+            )
+        )
     return result
 
 
 def _named(item: TableWrites, root: int, facts: Facts) -> TableWrites:
     return TableWrites(
-        table=facts.names.get(root, item.table), inserted=item.inserted, updated=item.updated, deleted=item.deleted,
-        imaged=item.imaged, declared=item.declared,
-    )  # fmt: skip
+        table=facts.names.get(root, item.table),
+        inserted=item.inserted,
+        updated=item.updated,
+        deleted=item.deleted,
+        imaged=item.imaged,
+        declared=item.declared,
+    )
 
 
 # ------------------------------------------------------------------------- refusals

@@ -29,10 +29,18 @@ class Attempt:
 
 
 def guarded(
-    session: Session, run: str, unit: str, names: Iterable[str], work: Callable[[], None], *,
-    timeouts: Timeouts | None = None, ddl: bool = False, touches: Iterable[str] | None = None, reversible: bool = True,
+    session: Session,
+    run: str,
+    unit: str,
+    names: Iterable[str],
+    work: Callable[[], None],
+    *,
+    timeouts: Timeouts | None = None,
+    ddl: bool = False,
+    touches: Iterable[str] | None = None,
+    reversible: bool = True,
     truncate_limit: int = capturing.TRUNCATE_LIMIT,
-) -> Attempt:  # fmt: skip
+) -> Attempt:
     """Open a transaction, capture, call ``work`` (which runs the statements), account; leave the transaction open.
 
     Tables that accounting finds uncovered are added and everything is rolled back and tried again, five times at most:
@@ -62,7 +70,9 @@ def _demand_reversible(session: Session, accounting: Accounting, reversible: boo
     # Before another attempt, not after it: what setval did stays, and the second time it would look unchanged.
     if reversible and accounting.refusals:
         raise NotReversible(
-            "not automatically reversible", where=session.target, faults=accounting.refusals,
+            "not automatically reversible",
+            where=session.target,
+            faults=accounting.refusals,
             state="rolled back; nothing was changed",
             hint='give the step an undo script, or `undo: {irreversible: "reason"}` that the approver signs',
-        )  # fmt: skip
+        )

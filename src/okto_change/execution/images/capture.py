@@ -81,9 +81,15 @@ class Capture:
 
 
 def start(
-    session: Session, run: str, unit: str, names: Iterable[str] | tuple[Leaf, ...], *, undoes: str | None = None,
-    truncate_limit: int = TRUNCATE_LIMIT, fixed: bool = False,
-) -> Capture:  # fmt: skip
+    session: Session,
+    run: str,
+    unit: str,
+    names: Iterable[str] | tuple[Leaf, ...],
+    *,
+    undoes: str | None = None,
+    truncate_limit: int = TRUNCATE_LIMIT,
+    fixed: bool = False,
+) -> Capture:
     """Begin to capture in the open transaction; captures of the same transaction that still record are stopped.
 
     ``names`` are the tables as the plan names them, or what ``cover`` returned; everything that foreign keys, partitions,
@@ -98,15 +104,26 @@ def start(
     found = {leaf.oid: leaf for leaf in (*leaves, *(coverage.cover(session, words) if words else ()))}
     origin = session.query("image_origin", run=undoes, unit=unit) if undoes is not None else []
     return begin(
-        session, run, unit, found.values(), undoes=origin[0][0] if origin else None, truncate_limit=truncate_limit,
+        session,
+        run,
+        unit,
+        found.values(),
+        undoes=origin[0][0] if origin else None,
+        truncate_limit=truncate_limit,
         fixed=fixed,
-    )  # fmt: skip
+    )
 
 
 def begin(
-    session: Session, run: str, unit: str, leaves: Iterable[Leaf], *, undoes: int | None = None,
-    truncate_limit: int = TRUNCATE_LIMIT, fixed: bool = False,
-) -> Capture:  # fmt: skip
+    session: Session,
+    run: str,
+    unit: str,
+    leaves: Iterable[Leaf],
+    *,
+    undoes: int | None = None,
+    truncate_limit: int = TRUNCATE_LIMIT,
+    fixed: bool = False,
+) -> Capture:
     """Lock these tables and begin to capture their rows; ``undoes`` is the number of the capture that is taken back."""
     tables = {leaf.oid: leaf for leaf in leaves}
     coverage.lock(session, tables.values())
@@ -136,9 +153,12 @@ def _arm(session: Session, capture: Capture, xid: int, truncate_limit: int) -> N
             capture.truncate_trigger: compose(
                 "BEFORE TRUNCATE ON {table} FOR EACH STATEMENT {when}"
                 " EXECUTE FUNCTION okto_change.capture_truncate({capture}, {limit})",
-                table=leaf.table, when=when, capture=number, limit=literal(str(truncate_limit)),
+                table=leaf.table,
+                when=when,
+                capture=number,
+                limit=literal(str(truncate_limit)),
             )
-        }  # fmt: skip
+        }
         if leaf.oid in capture.alone:
             made |= {
                 f"{capture.row_trigger}_{event}": _whole(leaf, words, when, number)
@@ -147,8 +167,11 @@ def _arm(session: Session, capture: Capture, xid: int, truncate_limit: int) -> N
         else:
             made[capture.row_trigger] = compose(
                 "AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW {when}"
-                " EXECUTE FUNCTION okto_change.capture_row({capture})", table=leaf.table, when=when, capture=number,
-            )  # fmt: skip
+                " EXECUTE FUNCTION okto_change.capture_row({capture})",
+                table=leaf.table,
+                when=when,
+                capture=number,
+            )
         parts = [
             compose("CREATE TRIGGER {name} {rest}", name=identifier(name), rest=rest) for name, rest in made.items()
         ]
@@ -160,8 +183,10 @@ def _arm(session: Session, capture: Capture, xid: int, truncate_limit: int) -> N
 def _whole(leaf: Leaf, words: LiteralString, when: Part, number: Part) -> Composed:
     return compose(
         "AFTER {event} FOR EACH STATEMENT {when} EXECUTE FUNCTION okto_change.capture_rows({capture})",
-        event=compose(words, table=leaf.table), when=when, capture=number,
-    )  # fmt: skip
+        event=compose(words, table=leaf.table),
+        when=when,
+        capture=number,
+    )
 
 
 def _trigger_rows(session: Session, capture: Capture) -> dict[tuple[int, str], tuple[str, str]]:
@@ -173,8 +198,13 @@ def _trigger_rows(session: Session, capture: Capture) -> dict[tuple[int, str], t
 
 
 def account(
-    session: Session, capture: Capture, *, ddl: bool = False, touches: Iterable[str] | None = None, compared: bool = False
-) -> Accounting:  # fmt: skip
+    session: Session,
+    capture: Capture,
+    *,
+    ddl: bool = False,
+    touches: Iterable[str] | None = None,
+    compared: bool = False,
+) -> Accounting:
     """Fire what is deferred, close every cursor, be the role of the session again, and account for every row since ``start``.
 
     Nothing of the author's may run after it: checks can call functions that write, so they come before. ``ddl`` says that
@@ -219,12 +249,19 @@ def _facts(session: Session, capture: Capture, *, ddl: bool) -> Facts:
             strays += ("pg_class",)
     roots = {relation.above[-1] for relation in relations}
     return Facts(
-        relations=relations, vanished=vanished, covered=_covered(session, capture), touched=frozenset(changed),
-        images=images, before=capture.before, world=accounting.world(session), sequences=accounting.sequences(session),
+        relations=relations,
+        vanished=vanished,
+        covered=_covered(session, capture),
+        touched=frozenset(changed),
+        images=images,
+        before=capture.before,
+        world=accounting.world(session),
+        sequences=accounting.sequences(session),
         restarted=frozenset(row[0] for row in session.query("image_sequences_kept", capture=capture.id)),
-        strays=strays, names=accounting.names(session, roots),
+        strays=strays,
+        names=accounting.names(session, roots),
         natives=frozenset(row[0] for row in session.query("native_own")),
-    )  # fmt: skip
+    )
 
 
 def _covered(session: Session, capture: Capture) -> frozenset[int]:

@@ -54,23 +54,28 @@ def prepare(session: Session, table: Shape, captures: Sequence[int], number: int
     )
     source = net.typed(table, net.images(captures, table.relid))
     with resolving(session):  # domains may check values by functions of their own
-        execute(session, 
+        execute(
+            session,
             compose(
                 """CREATE TEMP TABLE {rows} ON COMMIT DROP AS
                    SELECT pg_catalog.row_number() OVER ()::integer AS id, t.* FROM ({source}) AS t;
                    CREATE INDEX ON {rows} (id); {indexes}; ANALYZE {rows}""",
-                rows=work.rows, source=source, indexes=joined((_index(work, key) for key in table.keys), "; "),
-            )
-        )  # fmt: skip
+                rows=work.rows,
+                source=source,
+                indexes=joined((_index(work, key) for key in table.keys), "; "),
+            ),
+        )
     find = _by_key(work, table.key, writers) if table.key is not None else _by_content(work, writers)
-    execute(session, 
+    execute(
+        session,
         compose(
             """CREATE TEMP TABLE {places} ON COMMIT DROP AS {find};
                CREATE INDEX ON {places} (id); CREATE INDEX ON {places} (place); CREATE INDEX ON {places} (new);
                ANALYZE {places}""",
-            places=work.places, find=find,
-        )
-    )  # fmt: skip
+            places=work.places,
+            find=find,
+        ),
+    )
     return work
 
 
@@ -88,9 +93,13 @@ def _by_key(work: Work, key: Key, writers: Part) -> Part:
                     WHERE n.n < 0 OFFSET 0) AS m
              LEFT JOIN {rows} AS p ON p.n > 0 AND {pair}
             WHERE m.now = m.image AND m.writer IN ({writers})""",
-        rows=work.rows, table=work.table.table, text=work.table.row_text("t"), writers=writers,
-        found=shape.matches("t", "n", key, labels="n"), pair=shape.matches("p", "m", key, labels="pm"),
-    )  # fmt: skip
+        rows=work.rows,
+        table=work.table.table,
+        text=work.table.row_text("t"),
+        writers=writers,
+        found=shape.matches("t", "n", key, labels="n"),
+        pair=shape.matches("p", "m", key, labels="pm"),
+    )
 
 
 def _by_content(work: Work, writers: Part) -> Part:
@@ -101,8 +110,11 @@ def _by_content(work: Work, writers: Part) -> Part:
                      FROM {rows} AS n JOIN ONLY {table} AS t ON {text} = n.image
                     WHERE n.n < 0 AND t.xmin IN ({writers})) AS m
             WHERE m.nth <= m.wanted""",
-        rows=work.rows, table=work.table.table, text=work.table.row_text("t"), writers=writers,
-    )  # fmt: skip
+        rows=work.rows,
+        table=work.table.table,
+        text=work.table.row_text("t"),
+        writers=writers,
+    )
 
 
 # ------------------------------------------------------------------------ conflicts
@@ -128,9 +140,10 @@ def _changed(session: Session, work: Work) -> Iterable[Dirty]:
                 """SELECT n.id, n.image, -n.n - (SELECT pg_catalog.count(*) FROM {places} AS a WHERE a.id = n.id)
                      FROM {rows} AS n
                     WHERE n.n < 0 AND -n.n > (SELECT pg_catalog.count(*) FROM {places} AS a WHERE a.id = n.id)""",
-                rows=work.rows, places=work.places,
+                rows=work.rows,
+                places=work.places,
             )
-        )  # fmt: skip
+        )
         for number, _, gone in rows:
             what = f"a row that the change left was changed, removed or written again since ({gone} times)"
             reason = f"{work.table.qualified}: {what}"
@@ -142,10 +155,13 @@ def _changed(session: Session, work: Work) -> Iterable[Dirty]:
                  FROM {rows} AS n LEFT JOIN ONLY {table} AS t ON {same}
                 WHERE n.n < 0 AND NOT EXISTS (SELECT FROM {places} AS a WHERE a.id = n.id)
                 ORDER BY n.id""",
-            rows=work.rows, places=work.places, table=work.table.table, text=_text_or_null(work.table),
+            rows=work.rows,
+            places=work.places,
+            table=work.table.table,
+            text=_text_or_null(work.table),
             same=shape.matches("t", "n", key, labels="n"),
         )
-    )  # fmt: skip
+    )
     for number, left, now in rows:
         yield Dirty(work=work, id=number, reason=f"{label(work.table, left)}: {since(work.table, left, now)}")
 
@@ -173,10 +189,13 @@ def _replaced(session: Session, work: Work) -> Iterable[Dirty]:
                 WHERE p.n > 0 AND NOT EXISTS (SELECT FROM {places} AS a WHERE a.place = t.ctid)
                   AND NOT EXISTS (SELECT FROM {rows} AS n WHERE n.n < 0 AND {pair})
                 ORDER BY p.id""",
-            rows=work.rows, places=work.places, table=work.table.table,
-            same=shape.matches("t", "p", key, labels="p"), pair=shape.matches("n", "p", key, labels="np"),
+            rows=work.rows,
+            places=work.places,
+            table=work.table.table,
+            same=shape.matches("t", "p", key, labels="p"),
+            pair=shape.matches("n", "p", key, labels="np"),
         )
-    )  # fmt: skip
+    )
     for number, image in rows:
         yield Dirty(work=work, id=number, reason=f"{label(work.table, image)}: another row has this key now")
 
@@ -189,10 +208,13 @@ def _taken(session: Session, work: Work, key: Key) -> Iterable[Dirty]:
                 WHERE p.n > 0 AND NOT EXISTS (SELECT FROM {places} AS a WHERE a.place = t.ctid)
                   AND NOT EXISTS (SELECT FROM {rows} AS n WHERE {own})
                 ORDER BY p.id""",
-            rows=work.rows, places=work.places, table=work.table.table, same=shape.matches("t", "p", key, labels="p"),
+            rows=work.rows,
+            places=work.places,
+            table=work.table.table,
+            same=shape.matches("t", "p", key, labels="p"),
             own=shape.matches("n", "t", work.table.key, labels="n") if work.table.key else compose("false"),
         )
-    )  # fmt: skip
+    )
     columns = ", ".join(match.column.name for match in key)
     for number, image in rows:
         yield Dirty(
@@ -216,13 +238,15 @@ def _children(session: Session, work: Work, ours: Work | None, child: Part, colu
     same = joined(
         (
             compose(
-                "n.{parent} {equal} k.{child}", parent=identifier(f"c{number}"), child=identifier(name),
+                "n.{parent} {equal} k.{child}",
+                parent=identifier(f"c{number}"),
+                child=identifier(name),
                 equal=operator(space, sign),
             )
             for number, name, space, sign, _, _ in columns
         ),
         " AND ",
-    )  # fmt: skip
+    )
     again = joined(
         (
             compose("p.{c} {equal} n.{c}", c=identifier(f"c{number}"), equal=operator(space, sign))
@@ -242,9 +266,14 @@ def _children(session: Session, work: Work, ours: Work | None, child: Part, colu
                 WHERE n.n < 0 AND {others} AND EXISTS (SELECT FROM {places} AS a WHERE a.id = n.id)
                   AND NOT EXISTS (SELECT FROM {rows} AS p WHERE p.n > 0 AND {again})
                 GROUP BY n.id, n.image ORDER BY n.id""",
-            rows=work.rows, child=child, same=same, others=others, again=again, places=work.places,
+            rows=work.rows,
+            child=child,
+            same=same,
+            others=others,
+            again=again,
+            places=work.places,
         )
-    )  # fmt: skip
+    )
 
 
 # ------------------------------------------------------------------------- in words
@@ -276,14 +305,22 @@ def set_aside(session: Session, dirty: Sequence[Dirty]) -> None:
     for work, numbers in ids.values():
         listed = joined(map(literal, sorted(numbers)))
         partner = (
-            compose("OR EXISTS (SELECT FROM {rows} AS d WHERE d.id IN ({ids}) AND {same})", rows=work.rows, ids=listed,
-                    same=shape.matches("d", "n", work.table.key, labels="dn"))
-            if work.table.key is not None else compose("")
-        )  # fmt: skip
+            compose(
+                "OR EXISTS (SELECT FROM {rows} AS d WHERE d.id IN ({ids}) AND {same})",
+                rows=work.rows,
+                ids=listed,
+                same=shape.matches("d", "n", work.table.key, labels="dn"),
+            )
+            if work.table.key is not None
+            else compose("")
+        )
         session.execute(
             compose(
                 """WITH gone AS (DELETE FROM {rows} AS n WHERE n.id IN ({ids}) {partner} RETURNING n.id)
                    DELETE FROM {places} AS a USING gone AS g WHERE a.id = g.id""",
-                rows=work.rows, places=work.places, ids=listed, partner=partner,
+                rows=work.rows,
+                places=work.places,
+                ids=listed,
+                partner=partner,
             )
-        )  # fmt: skip
+        )

@@ -16,14 +16,32 @@ from okto_change.execution.images.pins import resolving
 from okto_change.execution.images.shape import ColumnShape, Shape
 
 NAMED = {
-    24: "regproc", 2202: "regprocedure", 2203: "regoper", 2204: "regoperator", 2205: "regclass", 2206: "regtype",
-    4096: "regrole", 4089: "regnamespace", 3734: "regconfig", 3769: "regdictionary", 4191: "regcollation",
-}  # fmt: skip
+    24: "regproc",
+    2202: "regprocedure",
+    2203: "regoper",
+    2204: "regoperator",
+    2205: "regclass",
+    2206: "regtype",
+    4096: "regrole",
+    4089: "regnamespace",
+    3734: "regconfig",
+    3769: "regdictionary",
+    4191: "regcollation",
+}
 """oid of the type -> its name; those of PostgreSQL's pg_type.dat"""
 ARRAYS = {
-    1008: "regproc", 2207: "regprocedure", 2208: "regoper", 2209: "regoperator", 2210: "regclass", 2211: "regtype",
-    4097: "regrole", 4090: "regnamespace", 3735: "regconfig", 3770: "regdictionary", 4192: "regcollation",
-}  # fmt: skip
+    1008: "regproc",
+    2207: "regprocedure",
+    2208: "regoper",
+    2209: "regoperator",
+    2210: "regclass",
+    2211: "regtype",
+    4097: "regrole",
+    4090: "regnamespace",
+    3735: "regconfig",
+    3770: "regdictionary",
+    4192: "regcollation",
+}
 """oid of the array type -> what it holds"""
 
 
@@ -73,9 +91,12 @@ def _values(capture: int, table: Shape, column: ColumnShape) -> Part:
                     WHERE i.capture = {capture} AND i.relid = {relid} AND i.after IS NOT NULL) AS net
             CROSS JOIN LATERAL (SELECT {field} AS value FROM (SELECT net.image::{table} AS r OFFSET 0) AS p) AS v
             WHERE v.value IS NOT NULL""",
-        kind=literal(NAMED.get(column.typid) or ARRAYS[column.typid]), capture=literal(capture), relid=literal(table.relid),
-        field=field, table=table.table,
-    )  # fmt: skip
+        kind=literal(NAMED.get(column.typid) or ARRAYS[column.typid]),
+        capture=literal(capture),
+        relid=literal(table.relid),
+        field=field,
+        table=table.table,
+    )
 
 
 def moved(session: Session, captures: Iterable[int]) -> tuple[str, ...]:

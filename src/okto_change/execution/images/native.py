@@ -100,12 +100,15 @@ def make(session: Session, capture: int, relid: int, op: str, sets: Sequence[str
         fields = joined(
             compose("t.{name} AS {label}", name=identifier(c.name), label=identifier(c.label)) for c in table.columns
         )
-        execute(session, 
+        execute(
+            session,
             compose(
-                "CREATE TABLE {name} AS SELECT {fields} FROM ONLY {table} AS t WITH NO DATA", name=native.old,
-                fields=fields, table=table.table,
-            )
-        )  # fmt: skip
+                "CREATE TABLE {name} AS SELECT {fields} FROM ONLY {table} AS t WITH NO DATA",
+                name=native.old,
+                fields=fields,
+                table=table.table,
+            ),
+        )
         private(session)
     return native
 
@@ -141,11 +144,13 @@ def same(left: str, left_labels: bool, right: str, columns: Sequence[ColumnShape
     others = [column for column in columns if column not in plain]
     conditions = [
         compose(
-            "{one} {collation} IS NOT DISTINCT FROM {other} {collation}", one=of(left, column), other=of(right, column),
+            "{one} {collation} IS NOT DISTINCT FROM {other} {collation}",
+            one=of(left, column),
+            other=of(right, column),
             collation=compose('COLLATE pg_catalog."C"' if column.typid in TEXTS else ""),
         )
         for column in plain
-    ]  # fmt: skip
+    ]
     if others:
         conditions.append(
             compose(
@@ -180,15 +185,22 @@ def keep_new(session: Session, native: Native) -> int:
     source = compose("ONLY {table} AS t", table=native.table.table)
     if native.op == "U":
         source = compose(
-            "{old} AS o JOIN {source} ON {key} AND {rest}", old=native.old, source=source,
-            key=keyed(native, "t", "o", "o"), rest=same("t", False, "o", native.kept),
-        )  # fmt: skip
-    execute(session, 
-        compose(
-            "CREATE TABLE {new} AS SELECT {fields} FROM {source} WHERE {own}", new=native.new, fields=fields,
-            source=source, own=own(session),
+            "{old} AS o JOIN {source} ON {key} AND {rest}",
+            old=native.old,
+            source=source,
+            key=keyed(native, "t", "o", "o"),
+            rest=same("t", False, "o", native.kept),
         )
-    )  # fmt: skip
+    execute(
+        session,
+        compose(
+            "CREATE TABLE {new} AS SELECT {fields} FROM {source} WHERE {own}",
+            new=native.new,
+            fields=fields,
+            source=source,
+            own=own(session),
+        ),
+    )
     private(session)
     return inserted(session, native.new_name)
 
@@ -197,10 +209,12 @@ def still_there(session: Session, native: Native) -> int:
     """Return how many keys of the old rows are in the table."""
     found: int = session.execute(
         compose(
-            "SELECT pg_catalog.count(*) FROM {old} AS o JOIN ONLY {table} AS t ON {key}", old=native.old,
-            table=native.table.table, key=keyed(native, "t", "o", "o"),
+            "SELECT pg_catalog.count(*) FROM {old} AS o JOIN ONLY {table} AS t ON {key}",
+            old=native.old,
+            table=native.table.table,
+            key=keyed(native, "t", "o", "o"),
         )
-    )[0][0]  # fmt: skip
+    )[0][0]
     return found
 
 
@@ -208,145 +222,21 @@ def identical(session: Session, native: Native) -> int:
     """Return how many rows of the change are as it found them; for an INSERT, how many of its keys are gone."""
     if native.op == "I":
         query = compose(
-            "SELECT {rows} - pg_catalog.count(*) FROM {new} AS n JOIN ONLY {table} AS t ON {key}", rows=literal(native.rows),
-            new=native.new, table=native.table.table, key=keyed(native, "t", "n", "n"),
-        )  # fmt: skip
+            "SELECT {rows} - pg_catalog.count(*) FROM {new} AS n JOIN ONLY {table} AS t ON {key}",
+            rows=literal(native.rows),
+            new=native.new,
+            table=native.table.table,
+            key=keyed(native, "t", "n", "n"),
+        )
     else:
         query = compose(
-            "SELECT pg_catalog.count(*) FROM {old} AS o JOIN ONLY {table} AS t ON {same}", old=native.old,
-            table=native.table.table, same=as_found(native),
-        )  # fmt: skip
+            "SELECT pg_catalog.count(*) FROM {old} AS o JOIN ONLY {table} AS t ON {same}",
+            old=native.old,
+            table=native.table.table,
+            same=as_found(native),
+        )
     found: int = session.execute(query)[0][0]
     return found
-
-
-# ------------------------------------------------------------------------------ back and forth
-
-
-def move(session: Session, native: Native, writers: Part) -> None:
-    """Take the rows from where they stand (``direction``) to the other side; only those that nobody wrote since.
-
-    ``writers`` is a query of the transaction ids that such rows have.
-    """
-    _count_keys(session, native)
-    match native.op, native.direction:
-        case ("U", direction):
-            session.execute(_update(native, writers, back=direction == 1))
-        case ("D", 1):
-            session.execute(_insert(native, native.old))
-        case ("I", -1):
-            session.execute(_insert(native, native.new))
-        case ("D", _):
-            session.execute(_delete(native, native.old, "o", writers))
-        case _:
-            session.execute(_delete(native, native.new, "n", writers))
-
-
-def _count_keys(session: Session, native: Native) -> None:
-    """Let the planner know that each key is there once; it joins the whole tables by it."""
-    keys = joined(identifier(match.column.label) for match in native.table.key or ())
-    for name, there in ((native.old, native.op != "I"), (native.new, native.op != "D")):
-        if there:
-            session.execute(compose("ANALYZE {name} ({keys})", name=name, keys=keys))
-
-
-def _update(native: Native, writers: Part, *, back: bool) -> Composed:
-    there, here = ("o", "n") if back else ("n", "o")
-    sets = joined(
-        compose("{name} = {value}", name=identifier(column.name), value=identifier(there, column.label))
-        for column in native.changed if not column.generated
-    )  # fmt: skip
-    return compose(
-        """UPDATE ONLY {table} AS t SET {sets}
-             FROM {old} AS o JOIN {new} AS n ON {pair}
-            WHERE {key} AND {changed} AND {kept} AND t.xmin IN ({writers})""",
-        writers=writers,
-        table=native.table.table, sets=sets, old=native.old, new=native.new, pair=keyed(native, "n", "o", "no"),
-        key=keyed(native, "t", "o", "o"), changed=same("t", False, here, native.changed),
-        kept=same("t", False, "o", native.kept),
-    )  # fmt: skip
-
-
-def _insert(native: Native, source: Part) -> Composed:
-    columns = native.table.writable
-    return compose(
-        "INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {labels} FROM {source} AS s", table=native.table.table,
-        names=joined(identifier(c.name) for c in columns), labels=joined(identifier("s", c.label) for c in columns),
-        source=source,
-    )  # fmt: skip
-
-
-def _delete(native: Native, source: Part, alias: str, writers: Part) -> Composed:
-    return compose(
-        "DELETE FROM ONLY {table} AS t USING {source} AS {alias} WHERE {key} AND {same} AND t.xmin IN ({writers})",
-        writers=writers, table=native.table.table,
-        source=source, alias=identifier(alias), key=keyed(native, "t", alias, alias),
-        same=same("t", False, alias, native.table.stored),
-    )  # fmt: skip
-
-
-# ------------------------------------------------------------------------------ as text
-
-
-def pairs(native: Native, *, limit: int | None = None) -> Composed:
-    """Return a query of old and new row as text, null where there is none: ``before``, ``after``; any ``limit`` of them."""
-    some = compose(
-        "(SELECT * FROM {source} LIMIT {limit})",
-        source=native.new if native.op == "I" else native.old,
-        limit=literal(limit),
-    )
-    if native.op == "I":
-        return compose(
-            "SELECT NULL::text AS before, {new} AS after FROM {some} AS n", new=_text(native, {}, "n"), some=some
-        )
-    old = _text(native, {}, "o")
-    if native.op == "D":
-        return compose("SELECT {old} AS before, NULL::text AS after FROM {some} AS o", old=old, some=some)
-    return compose(
-        "SELECT {old} AS before, {new} AS after FROM {some} AS o JOIN {news} AS n ON {key}", old=old,
-        new=_text(native, dict.fromkeys(native.changed, "n"), "o"), some=some, news=native.new,
-        key=keyed(native, "n", "o", "no"),
-    )  # fmt: skip
-
-
-def others(native: Native, limit: int, writers: Part) -> Composed:
-    """Return a query of rows that are not where ``move`` looks for them: as the change left them, and as they are now.
-
-    Where rows would be inserted: of those whose key is there already.
-    """
-    inserts = (native.op, native.direction) in {("D", 1), ("I", -1)}
-    back = native.direction == 1
-    alias = "n" if native.op == "I" else "o"
-    changed = {column: "n" for column in native.changed if back}
-    source = compose(
-        "{table} AS {alias}", table=native.new if native.op == "I" else native.old, alias=identifier(alias)
-    )
-    if changed:
-        source = compose(
-            "{source} JOIN {new} AS n ON {key}", source=source, new=native.new, key=keyed(native, "n", "o", "no")
-        )
-    found = same("t", False, alias, native.kept) if changed else same("t", False, alias, native.table.stored)
-    if changed:
-        found = compose("{found} AND {rest}", found=found, rest=same("t", False, "n", native.changed))
-    found = compose("{found} AND t.xmin IN ({writers})", found=found, writers=writers)
-    return compose(
-        """SELECT {left}, CASE WHEN t.ctid IS NOT NULL THEN {now} END
-             FROM {source} {join} JOIN ONLY {table} AS t ON {key} WHERE {otherwise}
-            ORDER BY {keys} LIMIT {limit}""",
-        left=_text(native, changed, alias), now=native.table.row_text("t"), source=source,
-        join=compose("" if inserts else "LEFT"), table=native.table.table, key=keyed(native, "t", alias, alias),
-        otherwise=compose("true") if inserts else compose("t.ctid IS NULL OR NOT ({found})", found=found),
-        keys=joined(identifier(alias, match.column.label) for match in native.table.key or ()), limit=literal(limit),
-    )  # fmt: skip
-
-
-def _text(native: Native, other: dict[ColumnShape, str], alias: str) -> Composed:
-    """The text of a whole row, as the capture trigger writes it; some columns taken from another alias."""
-    fields = [
-        compose("NULL") if column.generated == "v" else identifier(other.get(column, alias), column.label)
-        for column in native.table.columns
-    ]
-    return compose('ROW({fields})::text COLLATE "C"', fields=joined(fields))
 
 
 def load(session: Session, captures: Sequence[int], shapes: dict[int, Shape] | None = None) -> list[Native]:
@@ -370,29 +260,3 @@ def load(session: Session, captures: Sequence[int], shapes: dict[int, Shape] | N
 def by_number(table: Shape, numbers: Sequence[int]) -> tuple[ColumnShape, ...]:
     """Return the columns with these numbers, in the table's order."""
     return tuple(column for column in table.columns if column.number in numbers)
-
-
-def spread(session: Session, captures: Sequence[int]) -> None:
-    """Write the native images of these captures as text into the shared table and forget the native ones.
-
-    Slow, but then they can be undone one by one.
-    """
-    rows = session.query("native_all", captures=list(captures))
-    shapes = shape.load(session, [row[1] for row in rows])
-    for capture, relid, source, op, count, columns, sign in rows:
-        if relid not in shapes:
-            continue
-        native = Native(
-            table=shapes[relid], source=source, op=op, rows=count, changed=by_number(shapes[relid], columns)
-        )
-        before, after = ("before", "after") if sign == 1 else ("after", "before")
-        kind = op if sign == 1 else {"I": "D", "D": "I", "U": "U"}[op]
-        session.execute(
-            compose(
-                """INSERT INTO okto_change.image (capture, relid, op, before, after)
-                   SELECT {capture}, {relid}, {op}, p.{before}, p.{after} FROM ({pairs}) AS p""",
-                capture=literal(capture), relid=literal(relid), op=literal(kind), before=identifier(before),
-                after=identifier(after), pairs=pairs(native),
-            )
-        )  # fmt: skip
-    session.query("native_spread", captures=list(captures))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from okto_change.database import accounting
 from okto_change.database.composing import Part, compose, identifier, joined, literal
 from okto_change.database.session import Row, Session
-from okto_change.execution.images import native, record, shape
+from okto_change.execution.images import native, native_text, record, shape
 from okto_change.execution.images.pins import pinned, resolving
 from okto_change.execution.images.shape import Shape
 from okto_change.model import RowChange, TableWrites
@@ -56,8 +56,10 @@ def images(captures: Sequence[int], relid: int, mark: int | None = None) -> Part
                     WHERE i.capture IN ({captures}) AND i.relid = {relid} AND i.after IS NOT NULL AND i.ordinal <= {mark}
                   ) AS e
             GROUP BY e.image HAVING pg_catalog.sum(e.n) <> 0""",
-        captures=joined(map(literal, captures)), relid=literal(relid), mark=literal(LATEST if mark is None else mark),
-    )  # fmt: skip
+        captures=joined(map(literal, captures)),
+        relid=literal(relid),
+        mark=literal(LATEST if mark is None else mark),
+    )
 
 
 def typed(table: Shape, source: Part, *, columns: Iterable[shape.ColumnShape] | None = None) -> Part:
@@ -71,8 +73,10 @@ def typed(table: Shape, source: Part, *, columns: Iterable[shape.ColumnShape] | 
         """SELECT net.n, net.image, typed.*
              FROM ({source}) AS net
             CROSS JOIN LATERAL (SELECT {fields} FROM (SELECT net.image::{table} AS r OFFSET 0) AS p) AS typed""",
-        source=source, fields=fields, table=table.table,
-    )  # fmt: skip
+        source=source,
+        fields=fields,
+        table=table.table,
+    )
 
 
 def sample(session: Session, run: str, *, limit: int = SAMPLE, undo: bool = False) -> tuple[RowChange, ...]:
@@ -107,16 +111,20 @@ def writes(session: Session, run: str) -> tuple[TableWrites, ...]:
     known = accounting.names(session, counts)
     return tuple(
         TableWrites(
-            table=known.get(relid, str(relid)), inserted=found.get("I", 0), updated=found.get("U", 0),
-            deleted=found.get("D", 0) + found.get("T", 0), imaged=sum(found.get(op, 0) for op in "IUDT"), declared=True,
+            table=known.get(relid, str(relid)),
+            inserted=found.get("I", 0),
+            updated=found.get("U", 0),
+            deleted=found.get("D", 0) + found.get("T", 0),
+            imaged=sum(found.get(op, 0) for op in "IUDT"),
+            declared=True,
         )
         for relid, found in sorted(counts.items(), key=lambda item: known.get(item[0], ""))
-    )  # fmt: skip
+    )
 
 
 def _rows(session: Session, table: Shape, capture: int, limit: int) -> list[Row]:
     for item in native.load(session, [capture], {table.relid: table}):
-        rows = session.execute(native.pairs(item, limit=limit))
+        rows = session.execute(native_text.pairs(item, limit=limit))
         return rows if item.direction == 1 else [(after, before) for before, after in rows]
     return _pairs(session, table, [capture], limit)
 
@@ -129,9 +137,10 @@ def _pairs(session: Session, table: Shape, captures: Sequence[int], limit: int) 
                 """SELECT CASE WHEN net.n > 0 THEN net.image END, CASE WHEN net.n < 0 THEN net.image END
                      FROM ({source}) AS net CROSS JOIN LATERAL pg_catalog.generate_series(1, pg_catalog.abs(net.n))
                     ORDER BY net.image LIMIT {limit}""",
-                source=source, limit=literal(limit),
+                source=source,
+                limit=literal(limit),
             )
-        )  # fmt: skip
+        )
     keys = [match.column for match in table.key]
     order = joined(compose("coalesce(b.{k}, a.{k})", k=identifier(column.label)) for column in keys)
     return session.execute(
@@ -140,10 +149,12 @@ def _pairs(session: Session, table: Shape, captures: Sequence[int], limit: int) 
                SELECT b.image, a.image
                  FROM (SELECT * FROM net WHERE n > 0) AS b FULL JOIN (SELECT * FROM net WHERE n < 0) AS a ON {same}
                 ORDER BY {order} LIMIT {limit}""",
-            typed=typed(table, source, columns=keys), same=shape.matches("b", "a", table.key, labels="ba"),
-            order=order, limit=literal(limit),
+            typed=typed(table, source, columns=keys),
+            same=shape.matches("b", "a", table.key, labels="ba"),
+            order=order,
+            limit=literal(limit),
         )
-    )  # fmt: skip
+    )
 
 
 def _change(table: Shape, before: str | None, after: str | None) -> RowChange:
@@ -155,6 +166,9 @@ def _change(table: Shape, before: str | None, after: str | None) -> RowChange:
         before, after = before and record.joined(old.values()), after and record.joined(new.values())
     known = new if before is None else old
     return RowChange(
-        table=table.qualified, key={match.column.name: known[match.column.name] for match in table.key or ()},
-        columns={name: (old[name], new[name]) for name in moved}, before=before, after=after,
-    )  # fmt: skip
+        table=table.qualified,
+        key={match.column.name: known[match.column.name] for match in table.key or ()},
+        columns={name: (old[name], new[name]) for name in moved},
+        before=before,
+        after=after,
+    )

@@ -17,9 +17,14 @@ SCANNED = 64 * 1024 * 1024
 
 
 def obstacles_ahead(
-    session: Session, relid: int, event: int, *, columns: Sequence[str] = (), calls: Sequence[str] = (),
+    session: Session,
+    relid: int,
+    event: int,
+    *,
+    columns: Sequence[str] = (),
+    calls: Sequence[str] = (),
     many: bool = False,
-) -> Iterator[str]:  # fmt: skip
+) -> Iterator[str]:
     """Say why a statement's rows are better captured by triggers, nothing if its images can be taken ahead.
 
     ``event`` is its bit in ``pg_trigger.tgtype``; ``columns`` are those assigned, ``calls`` the functions in FROM and WHERE;

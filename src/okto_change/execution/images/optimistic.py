@@ -151,10 +151,14 @@ def _image(session: Session, capture: Capture, table: Shape, tids: list[str], op
                    INSERT INTO okto_change.image (capture, relid, op, before)
                    SELECT {capture}, {relid}, {op}, {text} FROM ONLY {table} AS t WHERE t.ctid = ANY (%s::tid[]) RETURNING 1)
                SELECT pg_catalog.count(*) FROM taken""",
-            capture=literal(capture.id), relid=literal(table.relid), op=literal(op), text=table.row_text("t"),
+            capture=literal(capture.id),
+            relid=literal(table.relid),
+            op=literal(op),
+            text=table.row_text("t"),
             table=table.table,
-        ), [tids],
-    )[0][0]  # fmt: skip
+        ),
+        [tids],
+    )[0][0]
     return taken
 
 
@@ -235,9 +239,15 @@ def _prove_native(session: Session, capture: Capture, images: Native, counts: ac
         if images.op == "D" and native.still_there(session, images):
             raise Unproven(capture.unit, f"{images.table.qualified}: a deleted key is there again")
     session.query(
-        "native_keep", capture=capture.id, relid=images.table.relid, source=capture.id, sign=1, op=images.op, rows=rows,
+        "native_keep",
+        capture=capture.id,
+        relid=images.table.relid,
+        source=capture.id,
+        sign=1,
+        op=images.op,
+        rows=rows,
         columns=[column.number for column in images.changed],
-    )  # fmt: skip
+    )
 
 
 def _olds(capture: Capture, table: Shape, op: str) -> Part:
@@ -245,8 +255,10 @@ def _olds(capture: Capture, table: Shape, op: str) -> Part:
     source = compose(
         """SELECT i.before AS image, 1 AS n FROM okto_change.image AS i
             WHERE i.capture = {capture} AND i.relid = {relid} AND i.op = {op} AND i.before IS NOT NULL""",
-        capture=literal(capture.id), relid=literal(table.relid), op=literal(op),
-    )  # fmt: skip
+        capture=literal(capture.id),
+        relid=literal(table.relid),
+        op=literal(op),
+    )
     return net.typed(table, source, columns=[match.column for match in table.key or ()])
 
 
@@ -257,11 +269,15 @@ def _updated(session: Session, capture: Capture, table: Shape) -> int:
                    INSERT INTO okto_change.image (capture, relid, op, after)
                    SELECT {capture}, {relid}, 'u', {text} FROM olds AS o JOIN ONLY {table} AS t ON {same} WHERE {own} RETURNING 1)
                SELECT pg_catalog.count(*) FROM news""",
-            olds=_olds(capture, table, "U"), capture=literal(capture.id), relid=literal(table.relid),
-            text=table.row_text("t"), table=table.table, same=shape.matches("t", "o", table.key or (), labels="o"),
+            olds=_olds(capture, table, "U"),
+            capture=literal(capture.id),
+            relid=literal(table.relid),
+            text=table.row_text("t"),
+            table=table.table,
+            same=shape.matches("t", "o", table.key or (), labels="o"),
             own=native.own(session),
         )
-    )[0][0]  # fmt: skip
+    )[0][0]
     return found
 
 
@@ -270,9 +286,11 @@ def _still_there(session: Session, capture: Capture, table: Shape) -> int:
         compose(
             """WITH olds AS MATERIALIZED ({olds})
                SELECT pg_catalog.count(*) FROM olds AS o JOIN ONLY {table} AS t ON {same}""",
-            olds=_olds(capture, table, "D"), table=table.table, same=shape.matches("t", "o", table.key or (), labels="o"),
+            olds=_olds(capture, table, "D"),
+            table=table.table,
+            same=shape.matches("t", "o", table.key or (), labels="o"),
         )
-    )[0][0]  # fmt: skip
+    )[0][0]
     return found
 
 
@@ -280,17 +298,22 @@ def _inserted(session: Session, capture: Capture, table: Shape, *, explained: bo
     others = compose("true")
     if explained:
         others = compose(
-            "NOT EXISTS (SELECT FROM ({olds}) AS o WHERE {same})", olds=_olds(capture, table, "U"),
+            "NOT EXISTS (SELECT FROM ({olds}) AS o WHERE {same})",
+            olds=_olds(capture, table, "U"),
             same=shape.matches("t", "o", table.key or (), labels="o"),
-        )  # fmt: skip
+        )
     found: int = session.execute(
         compose(
             """WITH news AS (
                    INSERT INTO okto_change.image (capture, relid, op, after)
                    SELECT {capture}, {relid}, 'I', {text} FROM ONLY {table} AS t WHERE {own} AND {others} RETURNING 1)
                SELECT pg_catalog.count(*) FROM news""",
-            capture=literal(capture.id), relid=literal(table.relid), text=table.row_text("t"), table=table.table,
-            own=native.own(session), others=others,
+            capture=literal(capture.id),
+            relid=literal(table.relid),
+            text=table.row_text("t"),
+            table=table.table,
+            own=native.own(session),
+            others=others,
         )
-    )[0][0]  # fmt: skip
+    )[0][0]
     return found

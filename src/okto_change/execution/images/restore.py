@@ -93,9 +93,11 @@ def _once(session: Session, origin: int, name: str, unit: str, extra: frozenset[
         dirty = matching.conflicts(session, works)
         if dirty and not only_clean:
             raise Conflict(
-                "somebody changed what this change left; undoing it would destroy that", where=session.target,
-                faults=matching.reasons(dirty), hint="settle these rows by hand, or undo the rest with --only-clean",
-            )  # fmt: skip
+                "somebody changed what this change left; undoing it would destroy that",
+                where=session.target,
+                faults=matching.reasons(dirty),
+                hint="settle these rows by hand, or undo the rest with --only-clean",
+            )
         matching.set_aside(session, dirty)
         rows = sum(_size(session, work) for work in works)
         _put_back(session, works, oids)
@@ -113,9 +115,11 @@ def _unchanged_tables(session: Session, captures: Sequence[int], oids: Sequence[
     faults = tuple(reason for reason in unfit if reason is not None) + naming.moved(session, captures)
     if faults:
         raise Conflict(
-            "tables of this change have another shape since; their rows cannot be put back", where=session.target,
-            faults=faults, hint="write a new change that puts things right",
-        )  # fmt: skip
+            "tables of this change have another shape since; their rows cannot be put back",
+            where=session.target,
+            faults=faults,
+            hint="write a new change that puts things right",
+        )
     return [live[relid] for relid in oids]
 
 
@@ -125,9 +129,10 @@ def _size(session: Session, work: Work) -> int:
             """SELECT coalesce(pg_catalog.sum(pg_catalog.abs(r.n)), 0)::bigint
                     - (SELECT pg_catalog.count(*) FROM {places} AS a WHERE a.new IS NOT NULL)
                  FROM {rows} AS r""",
-            rows=work.rows, places=work.places,
+            rows=work.rows,
+            places=work.places,
         )
-    )[0][0]  # fmt: skip
+    )[0][0]
     return found
 
 
@@ -148,9 +153,11 @@ def _side_effects(session: Session, origin: int) -> tuple[str, ...]:
         session.execute(
             compose(
                 "SELECT pg_catalog.setval({oid}::pg_catalog.regclass, {last}, {called})",
-                oid=literal(sequence_text(schema, name)), last=literal(last), called=literal(called),
+                oid=literal(sequence_text(schema, name)),
+                last=literal(last),
+                called=literal(called),
             )
-        )  # fmt: skip
+        )
         notes.append(f"sequence {schema}.{name} set back to {last}")
     kept = session.query("image_kept_shapes", captures=[origin])
     for relid in [relid for relid, found in kept if found["kind"] == "m"]:
@@ -179,9 +186,11 @@ def _demand_exact(session: Session, undo: Capture, origin: int, works: Sequence[
         named = _named(session, captures, excess)
     if excess:
         raise Conflict(
-            "undoing this change would change rows of others", where=session.target, faults=named,
+            "undoing this change would change rows of others",
+            where=session.target,
+            faults=named,
             hint="settle these rows by hand",
-        )  # fmt: skip
+        )
 
 
 def _beyond(
@@ -222,9 +231,11 @@ def _explained(session: Session, error: DatabaseError) -> Exception:
     """Say what a failed undo means: a conflict, or something that this role or table does not allow."""
     if error.sqlstate is not None and error.sqlstate[:2] in CLASSES:
         return Conflict(
-            "the rows of now do not let the old ones back", where=session.target, faults=(error.message,),
+            "the rows of now do not let the old ones back",
+            where=session.target,
+            faults=(error.message,),
             hint="settle these rows by hand",
-        )  # fmt: skip
+        )
     if error.sqlstate == "42501":
         return NotReversible(f"this role cannot undo it: {error.message}", where=session.target, hint=error.hint)
     return error

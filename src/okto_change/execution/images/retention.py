@@ -107,9 +107,11 @@ def demand_kept(session: Session, run: str, unit: str) -> None:
     """Raise NotReversible, with the date, when the images of a unit were taken away."""
     for (at,) in session.query("retention_purged_at", run=run, unit=unit):
         raise NotReversible(
-            f"the images of run {run} were purged on {at:%Y-%m-%d}: there is nothing to put back", where=session.target,
-            state="the change stands; nothing was undone", hint="write a new change that puts things right",
-        )  # fmt: skip
+            f"the images of run {run} were purged on {at:%Y-%m-%d}: there is nothing to put back",
+            where=session.target,
+            state="the change stands; nothing was undone",
+            hint="write a new change that puts things right",
+        )
 
 
 def _remains(origin: str, row: Sequence[object]) -> Remains:

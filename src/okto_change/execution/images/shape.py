@@ -137,9 +137,13 @@ def parse(relid: int, kept: Mapping[str, Any]) -> Shape:
     """Return the shape that was kept beside images; it knows no keys."""
     columns = tuple(_column(item) for item in kept["columns"])
     return Shape(
-        relid=relid, schema=kept["schema"], name=kept["name"], kind=kept["kind"], columns=columns,
+        relid=relid,
+        schema=kept["schema"],
+        name=kept["name"],
+        kind=kept["kind"],
+        columns=columns,
         types=frozenset(kept["types"]),
-    )  # fmt: skip
+    )
 
 
 def difference(kept: Shape, live: Shape | None) -> str | None:
@@ -182,7 +186,7 @@ def matches(left: str, right: str, key: Key, *, labels: str = "") -> Part:
 
 def _shape(
     relid: int, schema: str, name: str, kind: str, columns: Any, keys: list[tuple[Any, bool]], types: frozenset[str]
-) -> Shape:  # fmt: skip
+) -> Shape:
     by_number = {item[0]: _column(item) for item in columns}
     found = [
         (tuple(Match(column=by_number[number], equal=(space, op)) for number, _, space, op in items), never_null)
@@ -191,9 +195,15 @@ def _shape(
     ]
     key = next((items for items, never_null in found if never_null), None)
     return Shape(
-        relid=relid, schema=schema, name=name, kind=kind, columns=tuple(by_number.values()), key=key,
-        unique=tuple(items for items, _ in found if items is not key), types=types,
-    )  # fmt: skip
+        relid=relid,
+        schema=schema,
+        name=name,
+        kind=kind,
+        columns=tuple(by_number.values()),
+        key=key,
+        unique=tuple(items for items, _ in found if items is not key),
+        types=types,
+    )
 
 
 def _listed(column: ColumnShape) -> list[Any]:

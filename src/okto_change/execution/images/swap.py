@@ -34,18 +34,24 @@ def switched_off(session: Session, oids: Sequence[int]) -> Iterator[None]:
 
 def _switch(session: Session, schema: str, table: str, name: str, action: str) -> None:
     words: dict[str, Part] = {
-        "DISABLE TRIGGER": compose("DISABLE TRIGGER"), "ENABLE TRIGGER": compose("ENABLE TRIGGER"),
-        "ENABLE REPLICA TRIGGER": compose("ENABLE REPLICA TRIGGER"), "ENABLE ALWAYS TRIGGER": compose("ENABLE ALWAYS TRIGGER"),
-        "DISABLE RULE": compose("DISABLE RULE"), "ENABLE RULE": compose("ENABLE RULE"),
-        "ENABLE REPLICA RULE": compose("ENABLE REPLICA RULE"), "ENABLE ALWAYS RULE": compose("ENABLE ALWAYS RULE"),
-    }  # fmt: skip
+        "DISABLE TRIGGER": compose("DISABLE TRIGGER"),
+        "ENABLE TRIGGER": compose("ENABLE TRIGGER"),
+        "ENABLE REPLICA TRIGGER": compose("ENABLE REPLICA TRIGGER"),
+        "ENABLE ALWAYS TRIGGER": compose("ENABLE ALWAYS TRIGGER"),
+        "DISABLE RULE": compose("DISABLE RULE"),
+        "ENABLE RULE": compose("ENABLE RULE"),
+        "ENABLE REPLICA RULE": compose("ENABLE REPLICA RULE"),
+        "ENABLE ALWAYS RULE": compose("ENABLE ALWAYS RULE"),
+    }
     execute(
         session,
         compose(
             "ALTER TABLE ONLY {table} {action} {name}",
-            table=identifier(schema, table), action=words[action], name=identifier(name),
-        )
-    )  # fmt: skip
+            table=identifier(schema, table),
+            action=words[action],
+            name=identifier(name),
+        ),
+    )
 
 
 def put_back(session: Session, works: Sequence[Work]) -> None:
@@ -91,9 +97,11 @@ def _changed_columns(session: Session, work: Work) -> tuple[ColumnShape, ...]:
     row = session.execute(
         compose(
             """SELECT {tests} FROM {places} AS a JOIN {rows} AS o ON o.id = a.id JOIN {rows} AS p ON p.id = a.new""",
-            tests=tests, places=work.places, rows=work.rows,
+            tests=tests,
+            places=work.places,
+            rows=work.rows,
         )
-    )[0]  # fmt: skip
+    )[0]
     return tuple(column for column, differs in zip(columns, row, strict=True) if differs)
 
 
@@ -119,8 +127,9 @@ def _statement(works: Sequence[Work], changes: dict[int, tuple[ColumnShape, ...]
 def _delete(work: Work) -> Part:
     return compose(
         """DELETE FROM ONLY {table} AS t USING {places} AS a WHERE t.ctid = a.place AND a.new IS NULL RETURNING 1 AS one""",
-        table=work.table.table, places=work.places,
-    )  # fmt: skip
+        table=work.table.table,
+        places=work.places,
+    )
 
 
 def _update(work: Work, columns: tuple[ColumnShape, ...], after: Part) -> Part:
@@ -130,9 +139,12 @@ def _update(work: Work, columns: tuple[ColumnShape, ...], after: Part) -> Part:
         """UPDATE ONLY {table} AS t SET {sets}
              FROM {places} AS a JOIN {rows} AS p ON p.id = a.new
             WHERE t.ctid = a.place AND (SELECT pg_catalog.count(*) FROM {after}) >= 0 RETURNING 1 AS one""",
-        table=work.table.table, places=work.places, rows=work.rows, after=after,
+        table=work.table.table,
+        places=work.places,
+        rows=work.rows,
+        after=after,
         sets=joined(compose("{name} = p.{label}", name=identifier(c.name), label=identifier(c.label)) for c in columns),
-    )  # fmt: skip
+    )
 
 
 def _insert(work: Work, after: Part) -> Part:
@@ -144,7 +156,10 @@ def _insert(work: Work, after: Part) -> Part:
             WHERE p.n > 0 AND (SELECT pg_catalog.count(*) FROM {after}) >= 0
               AND NOT EXISTS (SELECT FROM {places} AS a WHERE a.new = p.id)
            RETURNING 1 AS one""",
-        table=work.table.table, rows=work.rows, places=work.places, after=after,
+        table=work.table.table,
+        rows=work.rows,
+        places=work.places,
+        after=after,
         columns=compose("({listed}) OVERRIDING SYSTEM VALUE", listed=listed) if columns else compose(""),
         values=joined(compose("p.{label}", label=identifier(column.label)) for column in columns),
-    )  # fmt: skip
+    )

@@ -12,7 +12,18 @@ from okto_change.database import accounting
 from okto_change.database.accounting import NONE, Counts
 from okto_change.database.session import Session
 from okto_change.errors import Conflict, ConnectionLost, DatabaseError
-from okto_change.execution.images import accounts, capture, coverage, matching, native, net, swap, writers
+from okto_change.execution.images import (
+    accounts,
+    capture,
+    coverage,
+    matching,
+    native,
+    native_moves,
+    native_text,
+    net,
+    swap,
+    writers,
+)
 from okto_change.execution.images.coverage import Leaf
 from okto_change.execution.images.native import Native
 from okto_change.execution.images.pins import pinned, resolving
@@ -55,10 +66,12 @@ def take_back(
     with pinned(session):
         if not only_clean and not mixed and (faults := _faults(session, captures)):
             raise Conflict(
-                "somebody changed what this change left; undoing it would destroy that", where=session.target,
-                faults=faults, hint="settle these rows by hand, or undo the rest with --only-clean",
-            )  # fmt: skip
-        native.spread(session, captures)
+                "somebody changed what this change left; undoing it would destroy that",
+                where=session.target,
+                faults=faults,
+                hint="settle these rows by hand, or undo the rest with --only-clean",
+            )
+        native_text.spread(session, captures)
     return None
 
 
@@ -69,7 +82,7 @@ def _faults(session: Session, captures: Sequence[int]) -> tuple[str, ...]:
         natives = native.load(session, captures)
         last = writers.trusted(session, captures, [item.table.relid for item in natives])
         for item in natives:
-            rows = session.execute(native.others(item, matching.NAMED + 1, last[item.table.relid]))
+            rows = session.execute(native_text.others(item, matching.NAMED + 1, last[item.table.relid]))
             taken = (item.op == "D") == (item.direction == 1) and item.op != "U"
             named = [
                 f"{matching.label(item.table, left)}: "
@@ -97,7 +110,7 @@ def _all(session: Session, captures: Sequence[int], origin: int, name: str, unit
         with swap.switched_off(session, oids), resolving(session):
             session.run("SET CONSTRAINTS ALL DEFERRED")
             for item in natives:
-                native.move(session, item, last[item.table.relid])
+                native_moves.move(session, item, last[item.table.relid])
             session.run("SET CONSTRAINTS ALL IMMEDIATE")
         _demand(session, natives, before)
         for item in natives:
@@ -126,7 +139,13 @@ def _wanted(item: Native) -> Counts:
 
 def _keep(session: Session, number: int, item: Native) -> None:
     session.query(
-        "native_keep", capture=number, relid=item.table.relid, source=item.source, sign=-item.direction, op=item.op,
-        rows=item.rows, columns=[column.number for column in item.changed],
-    )  # fmt: skip
+        "native_keep",
+        capture=number,
+        relid=item.table.relid,
+        source=item.source,
+        sign=-item.direction,
+        op=item.op,
+        rows=item.rows,
+        columns=[column.number for column in item.changed],
+    )
     session.query("image_keep_shape", capture=number, relid=item.table.relid, shape=item.table.content(), named="[]")

@@ -35,6 +35,7 @@ def _query(relid: int, captures: Sequence[int], transactions: Sequence[str]) -> 
         """SELECT i.xmin FROM okto_change.image AS i WHERE i.capture IN ({captures}) AND i.relid = {relid}
            UNION SELECT n.writer FROM okto_change.image_native AS n WHERE n.capture IN ({captures}) AND n.relid = {relid}
            UNION SELECT pg_catalog.unnest({transactions}::xid[])""",
-        captures=joined(map(literal, captures)), relid=literal(relid),
+        captures=joined(map(literal, captures)),
+        relid=literal(relid),
         transactions=literal("{" + ",".join(transactions) + "}"),
-    )  # fmt: skip
+    )

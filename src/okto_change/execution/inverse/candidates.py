@@ -113,14 +113,18 @@ def _column(record: Record) -> Guard | None:
     if record.get("constant"):
         default = f"({record.get('default')})::text"
         return Guard(
-            message=message, lock=lock, query=f"{count} t.{name}::text IS DISTINCT FROM {{value}}",
+            message=message,
+            lock=lock,
+            query=f"{count} t.{name}::text IS DISTINCT FROM {{value}}",
             value=f"SELECT coalesce((SELECT pg_catalog.quote_nullable(t.{name}::text) FROM {table} AS t LIMIT 1),"
             f" pg_catalog.quote_nullable({default}))",
-        )  # fmt: skip
+        )
     return Guard(
-        message=message, lock=lock, query=f"{count} t.{name} IS NOT NULL AND t.xmin::text NOT IN ({{xids}})",
+        message=message,
+        lock=lock,
+        query=f"{count} t.{name} IS NOT NULL AND t.xmin::text NOT IN ({{xids}})",
         seen=f"SELECT DISTINCT pg_catalog.quote_literal(t.xmin::text) FROM {table} AS t WHERE t.{name} IS NOT NULL",
-    )  # fmt: skip
+    )
 
 
 def _changed(change: Change) -> Iterator[Guard]:

@@ -69,9 +69,11 @@ def _named(left: Difference) -> tuple[str, ...]:
 
 def _irreversible(faults: Sequence[str]) -> NotReversible:
     return NotReversible(
-        "not automatically reversible", faults=tuple(faults[: catalogue.NAMED]),
-        state="rolled back; nothing was changed", hint=HINT,
-    )  # fmt: skip
+        "not automatically reversible",
+        faults=tuple(faults[: catalogue.NAMED]),
+        state="rolled back; nothing was changed",
+        hint=HINT,
+    )
 
 
 def _round(session: Session, found: Sequence[Sequence[Texts]]) -> tuple[list[str], list[str]]:

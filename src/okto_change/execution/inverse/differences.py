@@ -7,15 +7,46 @@ from collections.abc import Iterable
 from okto_change.database.inverse import Catalogue, Record
 from okto_change.model.base import type_
 
-FOLLOWING = frozenset({
-    "table", "of", "standard", "filenode", "internal", "readable", "constant", "sequence of column", "constrains",
-    "index", "type_id", "inherited", "attributes",
-})  # fmt: skip
+FOLLOWING = frozenset(
+    {
+        "table",
+        "of",
+        "standard",
+        "filenode",
+        "internal",
+        "readable",
+        "constant",
+        "sequence of column",
+        "constrains",
+        "index",
+        "type_id",
+        "inherited",
+        "attributes",
+    }
+)
 """Parts that only say where an object hangs, or that follow from other objects: the fingerprint watches them."""
-REMADE = frozenset({
-    "schema", "view", "materialized view", "sequence", "index", "constraint", "trigger", "rule", "policy", "routine",
-    "enum", "domain", "composite type", "range", "attribute", "statistics", "published table", "default privileges",
-})  # fmt: skip
+REMADE = frozenset(
+    {
+        "schema",
+        "view",
+        "materialized view",
+        "sequence",
+        "index",
+        "constraint",
+        "trigger",
+        "rule",
+        "policy",
+        "routine",
+        "enum",
+        "domain",
+        "composite type",
+        "range",
+        "attribute",
+        "statistics",
+        "published table",
+        "default privileges",
+    }
+)
 """Objects that are their definition: made again under their name they are the same. Tables and their columns are not."""
 ROWS = frozenset({"table", "partitioned table", "foreign table"})
 
@@ -61,8 +92,9 @@ def difference(before: Catalogue, now: Catalogue) -> Difference:
         created=tuple(record for record in _ordered(created.values()) if _stands_alone(record, created)),
         dropped=tuple(record for record in _ordered(dropped.values()) if _stands_alone(record, dropped)),
         changed=tuple(change for change in changes if change.facets),
-        all_created=_ordered(created.values()), all_dropped=_ordered(dropped.values()),
-    )  # fmt: skip
+        all_created=_ordered(created.values()),
+        all_dropped=_ordered(dropped.values()),
+    )
 
 
 def _pairs(before: Catalogue, now: Catalogue) -> dict[str, str]:

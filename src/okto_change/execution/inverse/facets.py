@@ -237,22 +237,39 @@ STAGES: tuple[Mapping[str, Setter], ...] = (
     {"parents": parents, "bound": parents},
     {"owner": owner},
     {
-        "def": definition, "type": column_type, "collation": column_type, "default": default, "not_null": not_null,
-        "identity": identity, "generated": generated, "sequence": sequence, "state": sequence, "labels": labels,
-        "owned_by": owned_by, "persistence": _relation(lambda was: f"SET {'UN' * (was.get('persistence') == 'u')}LOGGED"),
+        "def": definition,
+        "type": column_type,
+        "collation": column_type,
+        "default": default,
+        "not_null": not_null,
+        "identity": identity,
+        "generated": generated,
+        "sequence": sequence,
+        "state": sequence,
+        "labels": labels,
+        "owned_by": owned_by,
+        "persistence": _relation(lambda was: f"SET {'UN' * (was.get('persistence') == 'u')}LOGGED"),
         "am": _relation(lambda was: f"SET ACCESS METHOD {was.get('am')}"),
-        "tablespace": _relation(lambda was: f"SET TABLESPACE {was.get('tablespace')}"), "populated": populated,
+        "tablespace": _relation(lambda was: f"SET TABLESPACE {was.get('tablespace')}"),
+        "populated": populated,
         "of_type": _relation(lambda was: f"OF {was.get('of_type')}" if was.get("of_type") else "NOT OF"),
     },
     {
-        "options": options, "toast": lambda before, now: options(before, now, "toast"), "enabled": enabled,
-        "row_security": _relation(lambda was: f"{'ENABLE' if was.get('row_security') else 'DISABLE'} ROW LEVEL SECURITY"),
+        "options": options,
+        "toast": lambda before, now: options(before, now, "toast"),
+        "enabled": enabled,
+        "row_security": _relation(
+            lambda was: f"{'ENABLE' if was.get('row_security') else 'DISABLE'} ROW LEVEL SECURITY"
+        ),
         "forced": _relation(lambda was: f"{'' if was.get('forced') else 'NO '}FORCE ROW LEVEL SECURITY"),
         "replica_identity": _relation(lambda was: f"REPLICA IDENTITY {was.get('replica_identity')}"),
         "clustered": _relation(
             lambda was: f"CLUSTER ON {was.get('clustered')}" if was.get("clustered") else "SET WITHOUT CLUSTER"
         ),
-        "storage": storage, "compression": compression, "statistics": statistics, "comment": comment,
+        "storage": storage,
+        "compression": compression,
+        "statistics": statistics,
+        "comment": comment,
     },
-)  # fmt: skip
+)
 """What is set back one after the other, since it changes how the rest is called. Privileges come last."""

@@ -70,9 +70,11 @@ def _run(session: Session, line: Line) -> None:
                 f"this role cannot undo it: {error.message}", where=session.target, hint=error.hint
             ) from error
         raise Conflict(
-            "the database of now does not let the old definitions back", where=session.target,
-            faults=(f"{error.message} ({line.text[:200]})",), hint=HINT,
-        ) from error  # fmt: skip
+            "the database of now does not let the old definitions back",
+            where=session.target,
+            faults=(f"{error.message} ({line.text[:200]})",),
+            hint=HINT,
+        ) from error
 
 
 def _demand_as_before(session: Session, touched: Sequence[Fingerprint], before: Mapping[str, str]) -> None:
@@ -86,15 +88,20 @@ def _demand_as_before(session: Session, touched: Sequence[Fingerprint], before: 
     ]
     if wrong:
         raise Conflict(
-            "undoing this change would leave definitions that were never there", where=session.target,
-            faults=tuple(f"{name} would not be as it was" for name in wrong), hint=HINT,
-        )  # fmt: skip
+            "undoing this change would leave definitions that were never there",
+            where=session.target,
+            faults=tuple(f"{name} would not be as it was" for name in wrong),
+            hint=HINT,
+        )
 
 
 def _moved_up(name: str, touched: Sequence[Fingerprint], before: Mapping[str, str], now: Mapping[str, str]) -> bool:
     """Whether it is a column that others added, which moves up as a column before it goes; all of it is still there."""
     table, _, column = name.rpartition(".")
     return bool(
-        column and table.startswith("column ") and name in before and name in now
+        column
+        and table.startswith("column ")
+        and name in before
+        and name in now
         and any(item.before is None and item.object.rpartition(".")[0] == table for item in touched)
-    )  # fmt: skip
+    )

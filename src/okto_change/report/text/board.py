@@ -10,10 +10,22 @@ from okto_change.report import units
 from okto_change.report.look import BAD, CARE, DIM, GOOD, STRONG, Cell, Look, Page
 
 STATE_STYLE = {
-    "applied": GOOD, "cleared": GOOD, "undone": DIM, "rolled back": DIM, "refused": DIM, "running": CARE, "undoing": CARE,
-    "committing": CARE, "committing the undo": CARE, "starting": CARE, "paused": CARE, "not cleared": CARE,
-    "partly applied": BAD, "stuck": BAD, "conflict": BAD,
-}  # fmt: skip
+    "applied": GOOD,
+    "cleared": GOOD,
+    "undone": DIM,
+    "rolled back": DIM,
+    "refused": DIM,
+    "running": CARE,
+    "undoing": CARE,
+    "committing": CARE,
+    "committing the undo": CARE,
+    "starting": CARE,
+    "paused": CARE,
+    "not cleared": CARE,
+    "partly applied": BAD,
+    "stuck": BAD,
+    "conflict": BAD,
+}
 CONCERN_STYLE = {Concern.STUCK: BAD, Concern.ENDED: DIM}
 RECENT = 10
 """changes that ended which the page shows, the latest; `--json` gives all"""

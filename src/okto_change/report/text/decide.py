@@ -47,9 +47,15 @@ def _evidence(asked: DecisionRequest) -> DryRun | None:
     if found is None or found.digest != lock.digest:
         return None
     return replace(
-        found, change=lock.change, environment=lock.environment, title=lock.title, statements=lock.statements,
-        steps=lock.steps, risk=lock.risk, risk_reasons=lock.risk_reasons,
-    )  # fmt: skip
+        found,
+        change=lock.change,
+        environment=lock.environment,
+        title=lock.title,
+        statements=lock.statements,
+        steps=lock.steps,
+        risk=lock.risk,
+        risk_reasons=lock.risk_reasons,
+    )
 
 
 def _steps(page: Page, asked: DecisionRequest) -> None:
@@ -108,8 +114,12 @@ def ballot(result: Ballot, look: Look) -> str:
     page = Page()
     parts.add_place(page, result.change, result.environment)
     page.line((f"digest {result.digest}", DIM))
-    page.line(("risk ", DIM), (result.risk.value, parts.RISK_STYLE[result.risk]), ("  by rules ", DIM),
-              ", ".join(result.rules) or "none")  # fmt: skip
+    page.line(
+        ("risk ", DIM),
+        (result.risk.value, parts.RISK_STYLE[result.risk]),
+        ("  by rules ", DIM),
+        ", ".join(result.rules) or "none",
+    )
     page.bullets(result.risk_reasons)
     page.gap()
     page.table(["", "who", "decision", "when", "why"], [_decision(line) for line in result.decisions], indent=0)
@@ -146,10 +156,16 @@ def debt(owed: ReviewDebt, look: Look) -> str:
     """Return what a person is about to say that it was looked at."""
     page = Page()
     parts.add_place(page, owed.change, owed.environment, before="REVIEW")
-    page.facts([
-        ("broken by", owed.signer), ("when", units.moment(owed.at)), ("incident", owed.incident),
-        ("reason", owed.reason), ("due", units.moment(owed.due)), ("digest", owed.digest),
-    ])  # fmt: skip
+    page.facts(
+        [
+            ("broken by", owed.signer),
+            ("when", units.moment(owed.at)),
+            ("incident", owed.incident),
+            ("reason", owed.reason),
+            ("due", units.moment(owed.due)),
+            ("digest", owed.digest),
+        ]
+    )
     page.line(("what it did: ", DIM), f"okto-change audit log --env {owed.environment} {owed.change}")
     page.columns([_need(need) for need in owed.needs])
     return page.render(look)

@@ -12,9 +12,12 @@ from okto_change.report.text import parts
 from okto_change.report.text.rows import add_changes
 
 RESULT_STYLE = {
-    Result.DONE: GOOD, Result.ALREADY_APPLIED: GOOD, Result.NOTHING_TO_UNDO: GOOD, Result.NOTHING_TO_REDO: GOOD,
+    Result.DONE: GOOD,
+    Result.ALREADY_APPLIED: GOOD,
+    Result.NOTHING_TO_UNDO: GOOD,
+    Result.NOTHING_TO_REDO: GOOD,
     Result.UNDONE: CARE,
-}  # fmt: skip
+}
 
 SHORT = 60
 DATA_SHOWN = 5

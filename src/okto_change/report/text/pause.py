@@ -16,7 +16,13 @@ def pause(asked: PauseAsked, look: Look) -> str:
     following = f"okto-change rollback {place}" if asked.undo else f"okto-change resume {asked.run}"
     far = None if asked.progress is None else batches.far(asked.progress)
     page.facts(
-        [("change", f"{asked.change} → {asked.environment}, on {asked.target}"), ("run", asked.run), ("so far", far),
-         ("look", f"okto-change status --env {asked.environment}"), ("go on", following)], indent=0,
-    )  # fmt: skip
+        [
+            ("change", f"{asked.change} → {asked.environment}, on {asked.target}"),
+            ("run", asked.run),
+            ("so far", far),
+            ("look", f"okto-change status --env {asked.environment}"),
+            ("go on", following),
+        ],
+        indent=0,
+    )
     return page.render(look)

@@ -61,5 +61,8 @@ def policy_signed(done: PolicySigned, look: Look) -> str:
 
 
 def _mode(view: TrustView) -> str:
-    return "simple: whoever may write the protected branch changes it" if view.quorum is None else (
-        f"strong: {view.quorum} of its owners sign every version")  # fmt: skip
+    return (
+        "simple: whoever may write the protected branch changes it"
+        if view.quorum is None
+        else (f"strong: {view.quorum} of its owners sign every version")
+    )

@@ -1,0 +1,80 @@
+"""Native images back and forth: whole sets of rows taken from one side of a change to the other."""
+
+from __future__ import annotations
+
+from okto_change.database.composing import Composed, Part, compose, identifier, joined
+from okto_change.database.session import Session
+from okto_change.execution.images.native import Native, keyed, same
+
+
+def move(session: Session, native: Native, writers: Part) -> None:
+    """Take the rows from where they stand (``direction``) to the other side; only those that nobody wrote since.
+
+    ``writers`` is a query of the transaction ids that such rows have.
+    """
+    _count_keys(session, native)
+    match native.op, native.direction:
+        case ("U", direction):
+            session.execute(_update(native, writers, back=direction == 1))
+        case ("D", 1):
+            session.execute(_insert(native, native.old))
+        case ("I", -1):
+            session.execute(_insert(native, native.new))
+        case ("D", _):
+            session.execute(_delete(native, native.old, "o", writers))
+        case _:
+            session.execute(_delete(native, native.new, "n", writers))
+
+
+def _count_keys(session: Session, native: Native) -> None:
+    """Let the planner know that each key is there once; it joins the whole tables by it."""
+    keys = joined(identifier(match.column.label) for match in native.table.key or ())
+    for name, there in ((native.old, native.op != "I"), (native.new, native.op != "D")):
+        if there:
+            session.execute(compose("ANALYZE {name} ({keys})", name=name, keys=keys))
+
+
+def _update(native: Native, writers: Part, *, back: bool) -> Composed:
+    there, here = ("o", "n") if back else ("n", "o")
+    sets = joined(
+        compose("{name} = {value}", name=identifier(column.name), value=identifier(there, column.label))
+        for column in native.changed
+        if not column.generated
+    )
+    return compose(
+        """UPDATE ONLY {table} AS t SET {sets}
+             FROM {old} AS o JOIN {new} AS n ON {pair}
+            WHERE {key} AND {changed} AND {kept} AND t.xmin IN ({writers})""",
+        writers=writers,
+        table=native.table.table,
+        sets=sets,
+        old=native.old,
+        new=native.new,
+        pair=keyed(native, "n", "o", "no"),
+        key=keyed(native, "t", "o", "o"),
+        changed=same("t", False, here, native.changed),
+        kept=same("t", False, "o", native.kept),
+    )
+
+
+def _insert(native: Native, source: Part) -> Composed:
+    columns = native.table.writable
+    return compose(
+        "INSERT INTO {table} ({names}) OVERRIDING SYSTEM VALUE SELECT {labels} FROM {source} AS s",
+        table=native.table.table,
+        names=joined(identifier(c.name) for c in columns),
+        labels=joined(identifier("s", c.label) for c in columns),
+        source=source,
+    )
+
+
+def _delete(native: Native, source: Part, alias: str, writers: Part) -> Composed:
+    return compose(
+        "DELETE FROM ONLY {table} AS t USING {source} AS {alias} WHERE {key} AND {same} AND t.xmin IN ({writers})",
+        writers=writers,
+        table=native.table.table,
+        source=source,
+        alias=identifier(alias),
+        key=keyed(native, "t", alias, alias),
+        same=same("t", False, alias, native.table.stored),
+    )
