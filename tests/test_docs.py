@@ -18,6 +18,7 @@ from okto_change.demo.stage import few_rows
 from okto_change.plan import read
 from tests.plugins.docs import PAGES, ROOT, Shown
 from tests.plugins.world import Shop
+from tests.unit.approval.helpers import ed25519_key
 
 COMMAND = re.compile(r"okto-change (?:(?:-\w|--[\w-]+) \S+ )*([a-z][a-z-]*)")
 FENCE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
@@ -95,7 +96,9 @@ def test_the_policy_of_the_reference_is_valid() -> None:
     (text,) = blocks("yaml", "reference/policy.md")
     key = (ROOT / example.POLICY).read_text(encoding="utf-8").split("key: ")[1].split("\n")[0]
     other = (ROOT / example.POLICY).read_text(encoding="utf-8").split("key: ")[2].split("\n")[0]
+    machine = f"ssh-ed25519 {ed25519_key().line.split()[1]}"
     filled = text.replace("ssh-ed25519 AAAA...ana", key).replace("ssh-ed25519 AAAA...bruno", other)
+    filled = filled.replace("ssh-ed25519 AAAA...pipeline", machine)
     assert policy.read(filled.encode(), "0001.yaml").environments
 
 

@@ -191,3 +191,69 @@ def test_row_48_the_author_forges_the_dry_run(rehearsed: Stage) -> None:
         rehearsed.cleared("approve", CHANGE, "--env", "prod", "--yes", CHANGE, person=person)
     rehearsed.cleared(*APPLY, person="eva")
     assert rows(rehearsed) == "1"
+
+
+REPORT = f"{FOLDER}/dryruns/prod.json"
+NICER = {"milliseconds": 1, "failure": None}
+
+
+def test_row_48_a_dry_run_that_must_be_signed(rehearsed: Stage) -> None:
+    """Where the policy names who makes dry runs, nobody submits, approves or runs on the author's word for one."""
+    rehearsed.edit(POLICY, "engineers: [ana, eva]", "engineers: [ana, eva]\n  ci: [eva]")
+    rehearsed.edit(POLICY, "dry_run: required", "dry_run: {signers: [ci]}")
+    approve = ("approve", CHANGE, "--env", "prod", "--yes", CHANGE)
+    unsigned = "prod asks for a dry run signed by ci; of the one that is stored, it is not signed"
+    rehearsed.refused(unsigned, command=("submit", CHANGE, "--env", "prod"), person="ana", code=1)
+    rehearsed.refused(unsigned, "dry-run fix-settlements --env prod --sign", command=approve, person="bruno", code=1)
+    rehearsed.refused(f"step 11 (dry run): {unsigned}")
+    rehearsed.approve("bruno", dry_run_facts_sha256=facts(rehearsed), dry_run_report_sha256=report_digest(rehearsed))
+    rehearsed.refused(f"step 11 (dry run): {unsigned}", command=APPLY, person="eva")
+    own = ("dry-run", CHANGE, "--env", "prod", "--sign")
+    rehearsed.refused("signed by ana, who wrote this change, would not count", command=own, person="ana")
+    rehearsed.refused("signed by bruno, who is not in ci, would not count", command=own, person="bruno")
+    honest = (rehearsed.work / REPORT).read_bytes()
+    for person, why in (("ana", "ana signed it"), ("mallory", "it is signed with the unknown key")):
+        rehearsed.commit("Sign it myself", {f"{REPORT}.sig": armor(rehearsed, honest, person)})
+        rehearsed.refused(why, command=approve, person="bruno", code=1)
+    rehearsed.commit("Another namespace", {f"{REPORT}.sig": armor(rehearsed, honest, "eva", "decision@okto-change")})
+    rehearsed.refused("its signature does not hold", command=approve, person="bruno", code=1)
+    assert "signed by eva" in rehearsed.cleared(*own, person="eva")
+    signed, signature = ((rehearsed.work / name).read_bytes() for name in (REPORT, f"{REPORT}.sig"))
+    page = json.loads(signed)
+    page["dry_run"]["rehearsal"] |= NICER
+    rehearsed.commit("A nicer figure", {REPORT: digest.canonical(page), f"{REPORT}.sig": signature})
+    rehearsed.refused("its signature does not hold", command=approve, person="bruno", code=1)
+    rehearsed.commit("As it was signed", {REPORT: signed})
+    rehearsed.cleared("submit", CHANGE, "--env", "prod", person="ana")
+    for person in ("davi", "bruno"):
+        assert "signed by eva" in rehearsed.cleared(*approve, person=person)
+    rehearsed.cleared()
+    assert rows(rehearsed) == "None"
+    rehearsed.cleared(*APPLY, person="eva")
+    assert rows(rehearsed) == "1"
+
+
+def test_row_48_a_dry_run_that_somebody_made_again_is_not_signed_by_the_old_signature(rehearsed: Stage) -> None:
+    """A report that its author makes anew loses the signature of the one before, and says so."""
+    rehearsed.edit(POLICY, "engineers: [ana, eva]", "engineers: [ana, eva]\n  ci: [eva]")
+    rehearsed.edit(POLICY, "dry_run: required", "dry_run: {signers: [ci]}")
+    rehearsed.cleared("dry-run", CHANGE, "--env", "prod", person="eva")
+    assert (rehearsed.work / f"{REPORT}.sig").exists()
+    said = rehearsed.cleared("dry-run", CHANGE, "--env", "prod", person="ana")
+    assert "not signed, and this environment asks for it: a dry run signed by ana, who wrote this change" in said
+    assert not (rehearsed.work / f"{REPORT}.sig").exists()
+
+
+def armor(stage: Stage, content: bytes, person: str, namespace: str = "dry-run@okto-change") -> bytes:
+    """Return a signature by hand."""
+    return stage.sign(content, person, namespace).removeprefix(content)
+
+
+def report_digest(stage: Stage) -> str:
+    """Return the digest of the stored dry run."""
+    return sha256((stage.work / REPORT).read_bytes()).hexdigest()
+
+
+def facts(stage: Stage) -> str:
+    """Return the digest of the facts in the stored dry run."""
+    return str(json.loads((stage.work / REPORT).read_bytes())["dry_run"]["facts_sha256"])

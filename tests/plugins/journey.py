@@ -97,7 +97,7 @@ class Journey:
 
     def dry_run(self) -> DryRun:
         """Rehearse."""
-        return pipeline.dry_run(self.repository, CHANGE, "sandbox", static=False, watch=self.events.append)
+        return pipeline.dry_run(self.repository, CHANGE, "sandbox", static=False, watch=self.events.append).dry_run
 
     def apply(self, watch: Callable[[Event], None] | None = None, *, change: str = CHANGE) -> Outcome:
         """Apply."""

@@ -31,6 +31,7 @@ from okto_change.approval.decisions import Decision
 from okto_change.approval.matching import executors
 from okto_change.approval.rulebook import Policy
 from okto_change.approval.standing import Situation, short
+from okto_change.approval.vouching import Voucher, objection
 from okto_change.approval.windows import closed
 from okto_change.errors import NotAuthorised
 from okto_change.model import Ballot, BallotLine, Lock, Need, Risk
@@ -47,6 +48,7 @@ STEPS = (
     "executor",
     "reviews",
     "window",
+    "dry run",
 )
 
 
@@ -55,7 +57,8 @@ class Seen(TypedDict, total=False):
 
     ``facts_sha256`` and ``report_sha256`` are those of the target and of the stored dry run now, None where there are
     none; ``consumed`` are the statement ids of earlier runs; ``contributors`` maps people to the commit that names them;
-    ``risk`` is the highest that anybody computed (default: the lock's); ``overdue`` are reviews that nobody gave in time.
+    ``risk`` is the highest that anybody computed (default: the lock's); ``overdue`` are reviews that nobody gave in time;
+    ``voucher`` is who signed the stored dry run, None where there is none.
     """
 
     facts_sha256: str | None
@@ -64,6 +67,7 @@ class Seen(TypedDict, total=False):
     contributors: Mapping[str, str]
     risk: Risk
     overdue: Sequence[str]
+    voucher: Voucher | None
 
 
 def clear(
@@ -159,12 +163,13 @@ def _situation(policy: Policy, lock: Lock, now: datetime, emergency: bool, seen:
         report_sha256=seen.get("report_sha256"),
         consumed=seen.get("consumed", frozenset()),
         contributors=seen.get("contributors", {}),
+        voucher=seen.get("voucher"),
         risk=max(seen.get("risk", lock.risk), lock.risk, key=lambda risk: risk.rank),
     )
 
 
 def _faults(situation: Situation, counted: Count) -> tuple[str, ...]:
-    """Return the reasons of steps 1 to 7."""
+    """Return the reasons of steps 1 to 7, and of step 11."""
     policy, lock, calm = situation.policy, situation.lock, not situation.emergency
     found = []
     if lock.repo != policy.repo:
@@ -180,6 +185,8 @@ def _faults(situation: Situation, counted: Count) -> tuple[str, ...]:
         found.append(_fault("submission", f"nobody who may submit has submitted this version, {short(lock.digest)}"))
     found += [_fault("veto", f"rejected by {reason}") for reason in counted.vetoes]
     found += [_fault("approvals", _lack(need)) for need in counted.needs if not need.met]
+    if unvouched := objection(policy, situation.environment, situation.voucher, counted.writers):
+        found.append(_fault("dry run", unvouched))
     return tuple(found)
 
 

@@ -19,6 +19,7 @@ from okto_change.approval.rulebook import (
 )
 from okto_change.approval.schema import read
 from okto_change.approval.template import template
+from okto_change.approval.vouching import Voucher, objection, vouch
 from okto_change.model.clearance import Clearance
 
 __all__ = [
@@ -34,12 +35,15 @@ __all__ = [
     "PostgresTarget",
     "Rule",
     "Target",
+    "Voucher",
     "ballot",
     "clear",
     "describe_change",
     "examine",
     "missing",
+    "objection",
     "read",
     "role",
     "template",
+    "vouch",
 ]

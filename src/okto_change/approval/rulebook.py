@@ -167,6 +167,8 @@ class Environment:
     from_head: bool = False
     max_approval_age: int = 72 * 3600
     dry_run: Literal["required", "optional"] = "required"
+    dry_run_signers: tuple[str, ...] = ()
+    """groups, of which somebody must have signed the dry run; none: it need not be signed"""
     demand_rows: bool = False
     demand_touches: bool = False
     submit: tuple[str, ...] = ()

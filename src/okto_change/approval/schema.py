@@ -152,7 +152,7 @@ class _Reader(Fields):
         targets = {key: self._target(key, item) for key, item in self.named(part.get("targets"), NAME, "a target")}
         demand = self.fields(part.get("demand"), "", "rows touches")
         images = self.fields(part.get("images"), "", "keep")
-        dry_run = self.choice(part.get("dry_run"), ("required", "optional"), "required")
+        dry_run, dry_run_signers = self._dry_run(part.get("dry_run"), groups)
         policy_change = self.choice(part.get("policy_change"), ("void", "keep"), "void")
         return Environment(
             name=name,
@@ -162,7 +162,8 @@ class _Reader(Fields):
             demand_rows=self.boolean(demand.get("rows"), False),
             demand_touches=self.boolean(demand.get("touches"), False),
             max_approval_age=self.duration(part.get("max_approval_age"), 72 * 3600),
-            dry_run="optional" if dry_run == "optional" else "required",
+            dry_run=dry_run,
+            dry_run_signers=dry_run_signers,
             execute=self._execute(part.get("execute"), groups),
             submit=self.known(part.get("submit"), groups, "group"),
             veto=self.known(part.get("veto"), groups, "group"),
@@ -175,6 +176,18 @@ class _Reader(Fields):
             freezes=tuple(self._freeze(item) for item in self.items(part.get("freezes"), "freezes")),
             break_glass=self._break_glass(part.get("break_glass"), groups),
         )
+
+    def _dry_run(
+        self, node: Node | None, groups: Mapping[str, Any]
+    ) -> tuple[Literal["required", "optional"], tuple[str, ...]]:
+        """Return whether approvals need a dry run, and the groups that must have signed it: ``{signers: [ci]}``."""
+        if node is None or not node.mapping:
+            chosen = self.choice(node, ("required", "optional"), "required")
+            return ("optional" if chosen == "optional" else "required"), ()
+        signers = self.known(self.fields(node, "signers", "").get("signers"), groups, "group")
+        if not signers:
+            self.expected(node, "at least one group that signs dry runs")
+        return "required", signers
 
     def _contributors(self, node: Node | None) -> Literal["off", "authors", "committers"]:
         chosen = self.choice(node, ("off", "authors", "committers"), "off")

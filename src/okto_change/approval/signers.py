@@ -8,6 +8,7 @@ from datetime import datetime
 from okto_change.approval.chain import NAMESPACE as POLICY
 from okto_change.approval.rulebook import PersonKey, Policy
 from okto_change.approval.sshsig import NAMESPACE as DECISION
+from okto_change.approval.vouching import NAMESPACE as DRY_RUN
 
 _EPOCH = 1970
 
@@ -31,7 +32,7 @@ def _lines(policy: Policy) -> Iterator[str]:
 
 
 def _options(key: PersonKey) -> str:
-    options = [f'namespaces="{DECISION},{POLICY}"']
+    options = [f'namespaces="{DECISION},{POLICY},{DRY_RUN}"']
     if key.valid_from.year > _EPOCH:
         options.append(f'valid-after="{_moment(key.valid_from)}"')
     if key.valid_until is not None:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from okto_change.approval.decisions import Decision
 from okto_change.approval.rulebook import Environment, Policy
 from okto_change.approval.statement import Statement, bare
+from okto_change.approval.vouching import Voucher
 from okto_change.model import Lock, Risk
 from okto_change.model.base import type_
 
@@ -38,6 +39,8 @@ class Situation:
     consumed: AbstractSet[str] = frozenset()
     contributors: Mapping[str, str] = field(default_factory=dict)
     emergency: bool = False
+    voucher: Voucher | None = None
+    """who signed the dry run that is stored; None where none is"""
 
 
 def ineligible(situation: Situation, decision: Decision) -> str | None:

@@ -82,13 +82,20 @@ def lock(face: Face, change: str, environment: str) -> None:
     face.emit(pipeline.lock(face.repository(), change, environment), text.lock, data.lock)
 
 
-@command("okto-change dry-run stuck-settlements --env production --markdown page.md")
+@command("okto-change dry-run stuck-settlements --env production --sign --markdown page.md")
 @change_argument
 @environment_option
 @click.option("--static", is_flag=True, help="Only the read-only preview; no rehearsal.")
+@click.option(
+    "--sign", is_flag=True, help="Sign the report, or end with an error; without this only where it is asked for."
+)
 @click.option("--markdown", metavar="FILE", type=click.Path(), help="Write the page as Markdown too; - is stdout.")
-def dry_run(face: Face, change: str, environment: str, static: bool, markdown: str | None) -> int:
-    """Preview and rehearse a change and its undo; nothing stays."""
+def dry_run(face: Face, change: str, environment: str, static: bool, sign: bool, markdown: str | None) -> int:
+    """Preview and rehearse a change and its undo; nothing stays.
+
+    The report lies beside the lock, to be committed. Where the policy asks for signed ones, it is signed with the key at
+    hand, if that counts.
+    """
     from okto_change import pipeline
     from okto_change.report import data, text, verdict
     from okto_change.report.markdown import dry_run as page
@@ -96,13 +103,14 @@ def dry_run(face: Face, change: str, environment: str, static: bool, markdown: s
     if face.json and markdown == "-":
         raise UsageError("--json and --markdown - both want stdout", hint="name a file for the Markdown")
     with face.watching() as watch:
-        result = pipeline.dry_run(face.repository(), change, environment, static=static, watch=watch)
+        made = pipeline.dry_run(face.repository(), change, environment, static=static, sign=sign, watch=watch)
+    result = made.dry_run
     if markdown == "-":
         click.echo(page(result), nl=False)
         return verdict.dry_run_code(result)
     if markdown is not None:
         _write(markdown, page(result))
-    face.emit(result, text.dry_run, data.dry_run)
+    face.emit(made, text.dry_run_made, data.dry_run_made)
     return verdict.dry_run_code(result)
 
 

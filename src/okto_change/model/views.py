@@ -41,6 +41,19 @@ class LockWritten:
 
 
 @type_
+class DryRunMade:
+    """A dry run that was just made and stored as ``paths``. ``signed_by`` None: nobody signed it.
+
+    ``unsigned`` says why not in an environment that asks for it, '' elsewhere.
+    """
+
+    dry_run: DryRun
+    paths: tuple[str, ...]
+    signed_by: str | None = None
+    unsigned: str = ""
+
+
+@type_
 class Need:
     """How many people of a group must decide, how many have, and who still can."""
 
@@ -94,8 +107,8 @@ class Ballot:
 class DecisionRequest:
     """What a person is about to sign: exactly what will run, its evidence, and what policy still asks for.
 
-    ``dry_run`` None means that there is none for this lock; ``warnings`` are things to know before signing (a dry run
-    that is old, an ``irreversible`` line, a rehearsal that did not prove the undo).
+    ``dry_run`` None means that there is none for this lock, ``dry_run_signed_by`` None that nobody's signature on it holds;
+    ``warnings`` are things to know before signing (an ``irreversible`` line, a rehearsal that did not prove the undo).
     """
 
     decision: str
@@ -106,6 +119,7 @@ class DecisionRequest:
     incident: str | None
     lock: Lock
     dry_run: DryRun | None
+    dry_run_signed_by: str | None = None
     ballot: Ballot | None = None
     warnings: tuple[str, ...] = ()
 

@@ -36,18 +36,7 @@ def ballot_at(
     lock = parse_lock(files[lock_path(environment)])
     _demand_same_sources(lock, files, place)
     _demand_same_place(lock, change, environment, repo.policy.repo, entry.target_entries(), place)
-    report = from_files(files, lock)
-    dry_run = report.dry_run if report else None
-    return count_decisions(
-        repo,
-        entry,
-        lock,
-        commit=commit,
-        facts_sha256=dry_run.facts_sha256 if dry_run else None,
-        used=used,
-        report_sha256=report.sha256 if report else None,
-        risk=dry_run.risk if dry_run else lock.risk,
-    )
+    return count_decisions(repo, entry, lock, commit=commit, report=from_files(files, lock), used=used)
 
 
 def _demand_same_sources(lock: Lock, files: Mapping[str, bytes], place: str) -> None:

@@ -17,6 +17,7 @@ from okto_change.errors import NotAuthorised, Refused
 from okto_change.execution.targets import Targets
 from okto_change.model import Lock, Risk
 from okto_change.pipeline.compiling import Compiled, compile_change, demand_lock, differences, lock_path
+from okto_change.pipeline.counted import voucher
 from okto_change.pipeline.drift import describe
 from okto_change.pipeline.evidence import collect, tables_of
 from okto_change.pipeline.repository import Repository
@@ -123,6 +124,7 @@ def clear(repo: Repository, source: Source, present: Present, executor: str | No
             commit=source.commit,
             risk=present.risk,
             overdue=present.overdue,
+            voucher=voucher(repo.policy, environment, source.report, present.at),
             emergency=present.broken is not None,
             contributors=contributors(repo.mirror.git, repo.policy, environment, lock.change, source.commit),
         )

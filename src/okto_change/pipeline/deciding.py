@@ -17,7 +17,7 @@ from okto_change.model import Ballot, Decided, DecisionRequest, Irreversible, Lo
 from okto_change.pipeline.clearance import read_source
 from okto_change.pipeline.compiling import Compiled, compile_change, demand_author, demand_lock, demand_sound, lock_path
 from okto_change.pipeline.connections import open_targets
-from okto_change.pipeline.counted import count_decisions
+from okto_change.pipeline.counted import count_decisions, voucher
 from okto_change.pipeline.repository import Repository
 from okto_change.pipeline.stored import Report, from_files
 from okto_change.pipeline.usedup import consumed
@@ -152,10 +152,8 @@ def _count(repo: Repository, environment: Environment, lock: Lock, report: Repor
         environment,
         lock,
         commit=commit or repo.mirror.head_commit(),
+        report=report,
         used=_consumed(repo, environment, lock),
-        facts_sha256=report.dry_run.facts_sha256 if report else None,
-        report_sha256=report.sha256 if report else None,
-        risk=report.dry_run.risk if report else lock.risk,
     )
 
 
@@ -179,6 +177,9 @@ def _request(
             where=lock.change,
             hint=f"run `okto-change dry-run {lock.change} --env {lock.environment}` and commit its report",
         )
+    vouched = voucher(repo.policy, compiled.environment, report, datetime.now(UTC))
+    if decision in ("submit", "approve"):
+        _demand_vouched(repo, compiled, vouched, {person} if decision == "submit" else set())
     return DecisionRequest(
         decision=decision,
         change=lock.change,
@@ -188,9 +189,26 @@ def _request(
         incident=compiled.plan.incident,
         lock=lock,
         dry_run=dry_run,
+        dry_run_signed_by=vouched.person if vouched and not vouched.fault else None,
         ballot=counted,
         warnings=(*_warnings(lock, report), *_unmerged(repo, compiled.environment, lock)),
     )
+
+
+def _demand_vouched(
+    repo: Repository, compiled: Compiled, vouched: policies.Voucher | None, submitter: set[str]
+) -> None:
+    """Refuse to sign over a dry run that does not count, where the environment asks for a signed one."""
+    lock, environment = compiled.lock, compiled.environment
+    fault = policies.objection(repo.policy, environment, vouched, frozenset({lock.author, *submitter}))
+    if fault is not None:
+        may = ", ".join(sorted(repo.policy.members(environment.dry_run_signers) - {lock.author}))
+        raise Refused(
+            fault,
+            where=lock.change,
+            hint=f"{may or 'nobody'} can make it: okto-change dry-run {lock.change} --env {lock.environment} --sign; "
+            "then commit the report and its signature",
+        )
 
 
 def _warnings(lock: Lock, report: Report | None) -> list[str]:

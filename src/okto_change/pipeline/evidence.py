@@ -20,6 +20,7 @@ from okto_change.model import (
     Batch,
     Count,
     DryRun,
+    DryRunMade,
     EditStep,
     Event,
     Found,
@@ -31,24 +32,29 @@ from okto_change.model import (
     StatementPreview,
     Timeouts,
 )
+from okto_change.pipeline import vouched
 from okto_change.pipeline.compiling import Compiled, analyse_live, compile_change, demand_lock, demand_sound
 from okto_change.pipeline.connections import open_targets
 from okto_change.pipeline.repository import Repository
-from okto_change.pipeline.stored import facts_sha256, report_path, to_file
+from okto_change.pipeline.stored import facts_sha256, to_file
 
 LOOK = Timeouts(lock=1_000, statement=10_000)
 Watch = Callable[[Event], None]
 
 
-def dry_run(repo: Repository, change: str, environment: str, *, static: bool, watch: Watch) -> DryRun:
+def dry_run(
+    repo: Repository, change: str, environment: str, *, static: bool, sign: bool = False, watch: Watch
+) -> DryRunMade:
     """Look at, and unless ``static`` rehearse, the change as it lies in the working tree; store the report beside its lock.
 
-    Raises Refused when the lock is missing or stale, ConnectionFailed, DatabaseError.
+    The report is signed where the policy asks for it and the key at hand counts; ``sign`` demands that. Raises Refused
+    when the lock is missing or stale, ConnectionFailed, DatabaseError; KeyUnusable, NotAuthorised where it is to be signed.
     """
     change = repo.resolve(change)
     files = repo.worktree_files(change)
     compiled = compile_change(repo.policy, change, environment, files)
     lock = demand_lock(compiled, files)
+    signer, unsigned = vouched.find_signer(repo, compiled.environment, lock.author, sign=sign)
     with open_targets(compiled.environment, repo.environ, install=not static) as targets:
         found = find(compiled, targets)
         live = analyse_live(compiled, found)
@@ -59,8 +65,8 @@ def dry_run(repo: Repository, change: str, environment: str, *, static: bool, wa
         result = replace(
             _page(job, live, previews, rehearsed), copies=copies(lock, compiled.environment, datetime.now(UTC))
         )
-    repo.write(f"changes/{change}/{report_path(environment)}", to_file(result))
-    return result
+    paths = vouched.store(repo, change, environment, to_file(result), signer)
+    return DryRunMade(dry_run=result, paths=paths, signed_by=signer.person if signer else None, unsigned=unsigned)
 
 
 def find(compiled: Compiled, targets: Targets) -> dict[str, Found]:

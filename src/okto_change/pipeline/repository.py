@@ -211,6 +211,13 @@ class Repository:
         except OSError as error:
             raise unwritable(path, error) from error
 
+    def remove(self, path: str) -> None:
+        """Remove a file of the working tree, if it is there. Raises WorkspaceError."""
+        try:
+            (self.root / path).unlink(missing_ok=True)
+        except OSError as error:
+            raise unwritable(path, error) from error
+
     def demand_clean(self, change: str) -> None:
         """Raise WorkspaceError if files of the change differ from HEAD: only what is committed can be decided on."""
         if self.workspace.is_dirty(f"{CHANGES}/{change}"):

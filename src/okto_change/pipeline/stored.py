@@ -17,10 +17,15 @@ REPORT = "https://okto-change.dev/dry-run/v1"
 
 @record
 class Report:
-    """A stored dry run: what approvals bind. ``sha256`` is over the file's bytes, bare hexadecimal."""
+    """A stored dry run: what approvals bind. ``sha256`` is over the file's bytes (``content``), bare hexadecimal.
+
+    ``armor`` is the signature that lies beside it, None where there is none; nobody has verified it.
+    """
 
     dry_run: DryRun
     sha256: str
+    content: bytes = b""
+    armor: bytes | None = None
 
 
 def lock_path(environment: str) -> str:
@@ -31,6 +36,11 @@ def lock_path(environment: str) -> str:
 def report_path(environment: str) -> str:
     """Return the stored dry run's path relative to the change's folder."""
     return f"dryruns/{environment}.json"
+
+
+def signature_path(environment: str) -> str:
+    """Return the path of the signature over a stored dry run, relative to the change's folder."""
+    return f"{report_path(environment)}.sig"
 
 
 def to_file(result: DryRun) -> bytes:
@@ -60,7 +70,12 @@ def from_files(files: Mapping[str, bytes], lock: Lock) -> Report | None:
         return None
     if result.digest != lock.digest or facts_sha256(result.facts) != result.facts_sha256:
         return None
-    return Report(dry_run=result, sha256=digest.sha256(content).removeprefix("sha256:"))
+    return Report(
+        dry_run=result,
+        sha256=digest.sha256(content).removeprefix("sha256:"),
+        content=content,
+        armor=files.get(signature_path(lock.environment)),
+    )
 
 
 def facts_sha256(found: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from okto_change.model import (
     DecisionRequest,
     Diagnosis,
     DryRun,
+    DryRunMade,
     Entry,
     LockWritten,
     NewChange,
@@ -114,8 +115,15 @@ def dry_run(result: DryRun) -> Json:
     return _object("dry-run", ready=not reasons, objections=reasons, **_fields(result))
 
 
+def dry_run_made(made: DryRunMade) -> Json:
+    """Like ``dry_run``, and ``paths`` (the files written), ``signed_by`` (or null), ``unsigned`` (why not, or '')."""
+    return dry_run(made.dry_run) | _object(
+        "dry-run", paths=made.paths, signed_by=made.signed_by, unsigned=made.unsigned
+    )
+
+
 def request(asked: DecisionRequest) -> Json:
-    """``decision``, ``change``, ``environment``, ``person``, ``digest``, ``warnings``: what is about to be signed."""
+    """``decision``, ``change``, ``environment``, ``person``, ``digest``, ``dry_run_signed_by``, ``warnings``."""
     return _object(
         "decision-request",
         decision=asked.decision,
@@ -123,6 +131,7 @@ def request(asked: DecisionRequest) -> Json:
         environment=asked.environment,
         person=asked.person,
         digest=asked.lock.digest,
+        dry_run_signed_by=asked.dry_run_signed_by,
         warnings=asked.warnings,
     )
 

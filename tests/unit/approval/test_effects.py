@@ -61,7 +61,8 @@ def test_allowed_signers_has_one_line_a_key_in_utc() -> None:
     until = ", valid_until: 2027-01-01T00:00:00Z"
     text = signers.allowed_signers(make_policy(who=people(more=until)))
     line = PEOPLE["ana"].line.rsplit(" ", 1)[0]
-    options = 'namespaces="decision@okto-change,policy@okto-change",valid-after="20260101000000Z",valid-before="20270101000000Z"'
+    spaces = 'namespaces="decision@okto-change,policy@okto-change,dry-run@okto-change"'
+    options = f'{spaces},valid-after="20260101000000Z",valid-before="20270101000000Z"'
     assert f"\nana {options} {line}\n" in text
     revoked = signers.allowed_signers(make_policy(who=people(more=", revoked: 2026-11-03T09:00:00Z")))
     assert "was revoked on 2026-11-03" in revoked

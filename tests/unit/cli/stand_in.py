@@ -23,7 +23,7 @@ from okto_change.model import (
     Decided,
     DecisionRequest,
     Diagnosis,
-    DryRun,
+    DryRunMade,
     Entry,
     Event,
     EventKind,
@@ -103,10 +103,11 @@ def lock(repo: Any, change: str, environment: str) -> LockWritten:
     return LockWritten(lock=samples.LOCK, path=f"changes/{samples.CHANGE}/locks/production.json", changed=True)
 
 
-def dry_run(repo: Any, change: str, environment: str, *, static: bool, watch: Watch) -> DryRun:
+def dry_run(repo: Any, change: str, environment: str, *, static: bool, sign: bool, watch: Watch) -> DryRunMade:
     """Good, static, or failed for a change called so."""
     _play(watch, EVENTS[:3])
-    return samples.FAILED if change == "failed" else samples.STATIC if static else samples.GOOD
+    page = samples.FAILED if change == "failed" else samples.STATIC if static else samples.GOOD
+    return DryRunMade(dry_run=page, paths=("dryruns/production.json",), signed_by="ci" if sign else None)
 
 
 def decide(

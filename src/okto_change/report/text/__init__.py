@@ -3,7 +3,7 @@
 from okto_change.report.text.author import check, init, lock, new, show
 from okto_change.report.text.board import status
 from okto_change.report.text.decide import ballot, debt, decided, request, reviews
-from okto_change.report.text.dryrun import dry_run
+from okto_change.report.text.dryrun import dry_run, dry_run_made
 from okto_change.report.text.outcome import audit, doctor, log, outcome, undo_ballot, undo_preview
 from okto_change.report.text.pause import pause
 from okto_change.report.text.purge import purge
@@ -17,6 +17,7 @@ __all__ = [
     "decided",
     "doctor",
     "dry_run",
+    "dry_run_made",
     "init",
     "lock",
     "log",

@@ -73,7 +73,7 @@ def _signature(asked: DecisionRequest, look: Look) -> str:
     page = Page()
     page.heading("WHAT YOU SIGN")
     page.line(("digest  ", DIM), asked.lock.digest)
-    page.facts([("risk", asked.lock.risk.value), ("proof", _proof(asked))], indent=0)
+    page.facts([("risk", asked.lock.risk.value), ("proof", _proof(asked)), ("dry run", _voucher(asked))], indent=0)
     page.bullets(asked.warnings, style=CARE)
     for_good = [step for step in asked.lock.steps if isinstance(step.undo, Irreversible)]
     page.bullets((f"{step.name}: {units.undo(step.undo)}" for step in for_good), style=BAD)
@@ -88,6 +88,14 @@ def _proof(asked: DecisionRequest) -> str:
         return "none: not rehearsed"
     reasons = objections(evidence)
     return "; ".join(reasons) or f"{parts.written(evidence.rehearsal.writes)} · {evidence.rehearsal.undo}"
+
+
+def _voucher(asked: DecisionRequest) -> str | None:
+    if asked.dry_run is None:
+        return None
+    return (
+        f"signed by {asked.dry_run_signed_by}" if asked.dry_run_signed_by else "unsigned: the word of who committed it"
+    )
 
 
 def decided(result: Decided, decision: str, look: Look) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from okto_change.model import (
     DryRun,
+    DryRunMade,
     LockTaken,
     Rehearsal,
     Statement,
@@ -37,6 +38,17 @@ def dry_run(result: DryRun, look: Look, *, whole: bool = False) -> str:
         page.bullets(result.copies)
     page.heading("PLAN DIGEST  ", (result.digest, ""))
     return page.render(look)
+
+
+def dry_run_made(made: DryRunMade, look: Look) -> str:
+    """Return the page of a dry run that was just stored, and whether anybody vouches for it."""
+    page = Page()
+    if made.signed_by is not None:
+        page.line(("signed", GOOD), f" by {made.signed_by}; commit {' and '.join(made.paths)}")
+    elif made.unsigned:
+        page.line(("not signed", BAD), f", and this environment asks for it: {made.unsigned}")
+    said = page.render(look)
+    return dry_run(made.dry_run, look) + (f"\n{said}" if said.strip() else "")
 
 
 def _head(page: Page, result: DryRun) -> None:
