@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from okto_change import strictyaml
 from okto_change.errors import PlanError
 from okto_change.model import Where
 from okto_change.strictyaml import MOST_BYTES, Faults, Node, Reader, load, suggestion
@@ -77,6 +78,39 @@ def test_all_faults_are_found_at_once_in_order() -> None:
 def test_what_is_no_plain_yaml_is_refused(text: str | bytes, found: str) -> None:
     """Each fault says what was found, and nothing but PlanError comes out."""
     assert any(found in fault for fault in faults_of(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{a?: 1}",
+        "[http://a?b]",
+        "[?a]",
+        "? a",
+        "a: >#\n  b",
+        "a: |-#\n  b",
+        "---",
+        "a: {lock: \n, statement: 1s}",
+        "a: {\n}",
+        "a:",
+        "%YAML 1.2\n---\na",
+        "a: b: c",
+        "a: &x 1",
+        "a: 1\na: 2",
+        'a: "\\ud800"',
+    ],
+)
+def test_libyaml_is_not_believed_where_it_differs(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With it and without it, the same faults and the same tree; tests/limits/test_any_yaml.py looks for more."""
+
+    def seen() -> tuple[list[str], Node]:
+        faults = Faults()
+        node = strictyaml.read(text, "p.yaml", faults)
+        return list(faults), node
+
+    quick = seen()
+    monkeypatch.setattr(strictyaml, "_LIBYAML", None)
+    assert seen() == quick
 
 
 def test_a_section_reports_unknown_and_missing_keys() -> None:
