@@ -114,3 +114,27 @@ def test_a_plan_of_fifty_megabytes_is_refused_quickly(shop_with_change: Shop) ->
     with (shop_with_change.change("ana", LIMIT) / "raise.sql").open("wb") as file:
         file.truncate(50 * 1024 * 1024)
     explained(shop_with_change, "check", LIMIT, code=1, words="MiB")
+
+
+def test_a_variable_that_leads_to_another_environment(shop_with_change: Shop) -> None:
+    """Nobody approves what runs in a sandbox, so the sandbox's variable must not lead to production."""
+    shop, run = shop_with_change, ("--env", "sandbox", "--yes")
+    shop.okto("ana", "apply", LIMIT, *run)
+    policy = shop.world.clone("ana") / example.POLICY
+    policy.write_text(policy.read_text().replace("  sandbox:\n", "  staging:\n").replace("[sandbox]", "[staging]"))
+    shop.world.publish("ana", "Call the sandbox staging")
+    shop.okto("ana", "lock", LIMIT, "--env", "staging")
+    shop.world.publish("ana", "Lock for staging")
+    for command in ("dry-run", "apply"):
+        said = explained(shop, command, LIMIT, "--env", "staging", code=1, words="SANDBOX_LEDGER leads to the database")
+        assert "of sandbox, not of staging" in said
+    assert "of sandbox, not of staging" in " ".join(
+        shop.okto("ana", "doctor", "--env", "staging", expect=1).out.split()
+    )
+    database = psycopg.conninfo.conninfo_to_dict(shop.world.dsn("sandbox"))["dbname"]
+    named = f"{{dsn_env: SANDBOX_LEDGER}}, database: {database}}}"
+    policy.write_text(policy.read_text().replace("{dsn_env: SANDBOX_LEDGER}}", named))
+    shop.world.publish("ana", "Name the database")
+    shop.okto("ana", "lock", LIMIT, "--env", "staging")
+    shop.world.publish("ana", "Lock for staging again")
+    shop.okto("ana", "apply", LIMIT, "--env", "staging", "--yes")

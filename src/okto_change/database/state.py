@@ -105,6 +105,12 @@ def is_current(session: Session) -> bool:
     return bool(version == SCHEMA_VERSION and digest == _schema_digest())
 
 
+def first_environment(session: Session) -> str | None:
+    """Return the environment whose changes were the first to be applied in this database; None before any."""
+    rows = session.query("first_environment")
+    return rows[0][0] if rows else None
+
+
 def _schema_digest() -> str:
     return sha256("\n".join(queries.schemas()).encode())
 

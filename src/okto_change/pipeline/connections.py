@@ -24,14 +24,20 @@ def open_targets(environment: Environment, environ: Mapping[str, str], *, instal
     for name, target in environment.targets.items():
         match target:
             case PostgresTarget():
-                openers[name] = partial(connect, target, environ, install=install)
+                openers[name] = partial(connect, target, environ, install=install, environment=environment.name)
             case FilesTarget():
                 stores[name] = FileStore(_folder(target, environ))
     return Targets(openers, stores)
 
 
-def connect(target: PostgresTarget, environ: Mapping[str, str], *, install: bool) -> Session:
-    """Connect and demand the database that the policy names. Raises ConnectionFailed, Refused."""
+def connect(
+    target: PostgresTarget, environ: Mapping[str, str], *, install: bool, environment: str | None = None
+) -> Session:
+    """Connect and demand the database that the policy names. Raises ConnectionFailed, Refused.
+
+    Where ``environment`` is going to write (``install``) and the policy does not name the database, one that was first
+    changed as another environment is refused: a variable that leads to production makes no sandbox of it.
+    """
     conninfo = database.conninfo(target.name, service=target.service, dsn_env=target.dsn_env, environ=environ)
     session = database.connect(target.name, conninfo)
     try:
@@ -40,10 +46,26 @@ def connect(target: PostgresTarget, environ: Mapping[str, str], *, install: bool
             session.draw_veil(target.sensitive)
         if install:
             state.ensure_schema(session)
+            if environment is not None:
+                demand_own(session, target, environment)
     except OktoError:
         session.close()
         raise
     return session
+
+
+def demand_own(session: Session, target: PostgresTarget, environment: str) -> None:
+    """Raise Refused where the policy does not name the database and it was first changed as another environment."""
+    if target.database is not None or target.system_identifier is not None:
+        return
+    first = state.first_environment(session)
+    if first not in (None, environment):
+        raise Refused(
+            f"{target.dsn_env or f'service {target.service}'} leads to the database {session.identity.database} of {first}, "
+            f"not of {environment}: changes were applied there as {first}",
+            where=target.name,
+            hint=f"correct it; if both share that database, or {first} was renamed, name it as `database:` in the policy",
+        )
 
 
 def _folder(target: FilesTarget, environ: Mapping[str, str]) -> str:
@@ -90,7 +112,7 @@ def open_journal(
             f"journal {environment.journal!r} of {environment.name} is no PostgreSQL target",
             hint="set `journal:` of the environment to one of its postgres targets",
         )
-    with connect(target, environ, install=install) as session:
+    with connect(target, environ, install=install, environment=environment.name) as session:
         if turn is not None:
             turns.take(session, turn, environment.name)
         yield Journal(session, actor=actor)

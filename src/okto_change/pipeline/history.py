@@ -9,6 +9,7 @@ from pathlib import Path
 from okto_change.approval.policy import Environment, FilesTarget, PostgresTarget
 from okto_change.database import doctor as physician
 from okto_change.database import state
+from okto_change.database.session import Session
 from okto_change.errors import OktoError
 from okto_change.journal.store import Journal
 from okto_change.model import (
@@ -22,7 +23,7 @@ from okto_change.model import (
 )
 from okto_change.pipeline import purging
 from okto_change.pipeline.compiling import lock_path
-from okto_change.pipeline.connections import connect, open_journal, root
+from okto_change.pipeline.connections import connect, demand_own, open_journal, root
 from okto_change.pipeline.overview import board
 from okto_change.pipeline.repository import CHANGES, Repository
 from okto_change.plan import read
@@ -94,7 +95,7 @@ def doctor(repo: Repository, environment: str) -> tuple[Diagnosis, ...]:
     found: list[Diagnosis] = []
     for target in entry.targets.values():
         if isinstance(target, PostgresTarget):
-            found += _database(repo, target, _tables(repo))
+            found += _database(repo, entry, target, _tables(repo))
         else:
             found.append(_folder(repo, target))
     return tuple(found)
@@ -130,7 +131,7 @@ def _tables(repo: Repository) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _database(repo: Repository, target: PostgresTarget, tables: tuple[str, ...]) -> list[Diagnosis]:
+def _database(repo: Repository, entry: Environment, target: PostgresTarget, tables: tuple[str, ...]) -> list[Diagnosis]:
     try:
         session = connect(target, repo.environ, install=False)
     except OktoError as error:
@@ -138,8 +139,17 @@ def _database(repo: Repository, target: PostgresTarget, tables: tuple[str, ...])
     with session:
         return [
             Diagnosis(name=f"{target.name}: {found.name}", ok=found.ok, message=found.message, hint=found.hint)
-            for found in physician.diagnose(session, tables)
+            for found in (*physician.diagnose(session, tables), _owner(session, entry, target))
         ]
+
+
+def _owner(session: Session, entry: Environment, target: PostgresTarget) -> Diagnosis:
+    try:
+        if state.is_installed(session):
+            demand_own(session, target, entry.name)
+    except OktoError as error:
+        return Diagnosis(name="environment", ok=False, message=error.message, hint=error.hint)
+    return Diagnosis(name="environment", ok=True, message=f"no other environment than {entry.name} has this database")
 
 
 def _folder(repo: Repository, target: FilesTarget) -> Diagnosis:

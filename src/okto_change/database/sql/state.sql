@@ -46,6 +46,10 @@ SELECT run, unit, change, environment, digest, executor, xid, at, undone_by, und
  WHERE change = %(change)s AND environment = %(environment)s
  ORDER BY at, xid, unit COLLATE "C"
 
+-- name: first_environment
+-- Whose database this is: the environment that was the first to have a change applied here.
+SELECT a.environment FROM okto_change.applied AS a ORDER BY a.at, a.xid LIMIT 1
+
 -- name: recorded_runs
 -- Every run that committed or took back something here.
 SELECT DISTINCT r.run
