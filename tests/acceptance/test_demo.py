@@ -111,6 +111,24 @@ def test_a_kept_demo_can_be_tried_and_stopped(tmp_path: Path) -> None:
     assert are_gone([folder, server], 0.0)
 
 
+def test_the_script_that_stops_a_kept_demo_finds_its_server_gone(tmp_path: Path) -> None:
+    """After a kill -9 it says so and removes everything; who has the number of the process now is left alone."""
+    folder = tmp_path / "kept"
+    with demo("--keep", str(folder), **SMALL) as process:
+        output, _ = process.communicate(timeout=110)
+    server = folders(output)[0]
+    left = server / "data" / "postmaster.pid"
+    number = int(left.read_text().split("\n")[0])
+    os.kill(number, signal.SIGKILL)
+    with subprocess.Popen(["sleep", "60"]) as other:
+        left.write_text(left.read_text().replace(str(number), str(other.pid), 1))
+        done = subprocess.run([str(folder / "stop.sh")], check=True, capture_output=True, text=True)
+        assert other.poll() is None
+        other.kill()
+    assert (done.stdout, done.stderr) == ("the server was gone already\n", "")
+    assert are_gone([folder, server], 0.0)
+
+
 def test_keeping_in_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:
     """Nothing of the person's own is ever mixed with the demo's, or removed with it."""
     (tmp_path / "mine.txt").touch()

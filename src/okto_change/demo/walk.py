@@ -129,18 +129,9 @@ def _page(server: servers.Server, world: World) -> str:
     lines = [f"export {name}={shlex.quote(value)}" for name, value in world.variables().items()]
     lines.append(f"export PATH={shlex.quote(str(Path(installed_command()[0]).parent))}:$PATH")
     _script(folder / "env.sh", lines)
-    pid, data = server.pid_file, shlex.quote(str(server.folder))
     removed = " ".join(shlex.quote(str(folder / part)) for part in (*PARTS, "env.sh", "stop.sh"))
-    _script(
-        folder / "stop.sh",
-        [
-            "#!/bin/sh",
-            f'kill -INT "$(head -n 1 {shlex.quote(str(pid))})"',
-            f"while [ -e {shlex.quote(str(pid))} ]; do sleep 0.1; done",
-            f"rm -rf {data} {removed}",
-            f"rmdir {shlex.quote(str(folder))} 2>/dev/null || true",
-        ],
-    )
+    places = [shlex.quote(str(place)) for place in (server.pid_file, server.folder / "data", server.folder, folder)]
+    _script(folder / "stop.sh", STOP.format(*places, removed=removed).splitlines())
     shown = shlex.quote(str(folder))
     psql = shutil.which("psql") or str(server.binaries.folder / "psql")
     return PAGE.format(folder=shown, psql=shlex.quote(psql))
@@ -151,6 +142,19 @@ def _script(file: Path, lines: list[str]) -> None:
         script.write("\n".join(lines) + "\n")
 
 
+STOP = """\
+#!/bin/sh
+# A process id that is left over may be somebody else's by now: only a server of this folder is stopped.
+pid=$(head -n 1 {0} 2>/dev/null)
+ours() {{ {{ tr '\\0' ' ' <"/proc/$pid/cmdline" || ps -p "$pid" -o args=; }} 2>/dev/null | grep -qF -e {1}; }}
+if [ -n "$pid" ] && ours && kill -INT "$pid"; then
+    while [ -e {0} ] && kill -0 "$pid" 2>/dev/null; do sleep 0.1; done
+else
+    echo "the server was gone already"
+fi
+rm -rf {2} {removed}
+rmdir {3} 2>/dev/null || true
+"""
 PAGE = """
 
 Everything is left running. To try things, in a shell of your own:
