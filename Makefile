@@ -7,14 +7,17 @@ ROUNDS ?= 200
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+OFFLINE := { echo "okto-change's packages could not be installed; pip says why, above."; \
+	echo "Without a network, name a folder with their wheels: PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER make ..."; exit 1; }
 
-.PHONY: demo test lint types cases property hammer bench docs clean
+.PHONY: demo test lint types cases property hammer fuzz bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/okto-change demo
 
 # Two processes, each with a server of its own; a file stays in one of them.
 test: $(VENV)/.test
+	@for tool in git ssh-keygen; do command -v $$tool >/dev/null || { echo "the tests need $$tool on the PATH"; exit 1; }; done
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.lint
@@ -63,13 +66,13 @@ $(VENV)/.made:
 	touch $@
 
 $(VENV)/.demo: $(VENV)/.made pyproject.toml
-	$(PIP) install --editable '.[demo]'
+	@$(PIP) install --editable '.[demo]' || $(OFFLINE)
 	touch $@
 
 $(VENV)/.test: $(VENV)/.made pyproject.toml
-	$(PIP) install --editable '.[test]'
+	@$(PIP) install --editable '.[test]' || $(OFFLINE)
 	touch $@ $(VENV)/.demo
 
 $(VENV)/.lint: $(VENV)/.made pyproject.toml
-	$(PIP) install --editable '.[test,lint]'
+	@$(PIP) install --editable '.[test,lint]' || $(OFFLINE)
 	touch $@ $(VENV)/.test $(VENV)/.demo

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -127,6 +128,16 @@ def test_the_script_that_stops_a_kept_demo_finds_its_server_gone(tmp_path: Path)
         other.kill()
     assert (done.stdout, done.stderr) == ("the server was gone already\n", "")
     assert are_gone([folder, server], 0.0)
+
+
+@pytest.mark.parametrize(("present", "missing"), [("git", "ssh-keygen"), ("ssh-keygen", "git")])
+def test_a_demo_without_its_programs_says_which_are_missing(tmp_path: Path, present: str, missing: str) -> None:
+    """Before anything is made."""
+    (tmp_path / present).symlink_to(shutil.which(present) or "")
+    with demo(PATH=str(tmp_path)) as process:
+        output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert f"found no {missing} to show the demo with" in output and "next:  install git" in output
 
 
 def test_keeping_in_a_folder_with_something_in_it_is_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from okto_change.demo import payments, scenes
 from okto_change.demo import server as servers
 from okto_change.demo.stage import Mishap, Stage, installed_command
 from okto_change.demo.world import PARTS, World, build
-from okto_change.errors import OktoError, UsageError
+from okto_change.errors import OktoError, Refused, UsageError
 
 SIZE = "OKTO_DEMO_TRANSACTIONS"
 """The variable that sets the number of transactions in production, for slow machines."""
@@ -37,10 +37,11 @@ SCENES = (
 def main(keep: str | None = None, out: TextIO | None = None) -> int:
     """Walk through the demo; return 0. ``keep`` names a new folder where everything stays, the server running.
 
-    Raises UsageError when that folder is not empty, Refused when no PostgreSQL starts.
+    Raises UsageError when that folder is not empty, Refused when a program is missing or no PostgreSQL starts.
     """
     out = out or sys.stdout
     began = time.monotonic()
+    _demand_tools()
     with _world(keep, out) as (server, world):
         try:
             for scene in SCENES:
@@ -54,6 +55,13 @@ def main(keep: str | None = None, out: TextIO | None = None) -> int:
             server.keep()
             out.write(_page(server, world))
     return 0
+
+
+def _demand_tools() -> None:
+    missing = [tool for tool in ("git", "ssh-keygen") if shutil.which(tool) is None]
+    if missing:
+        hint = "install git 2.36 or newer and the OpenSSH client, or add their folder to PATH"
+        raise Refused(f"found no {' and no '.join(missing)} to show the demo with", hint=hint)
 
 
 @contextmanager
