@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 
 from okto_change.analysis.reading import PARSE_LIMIT
 from okto_change.analysis.rules.base import Rule, listed
 from okto_change.analysis.subject import Reading, Setting, Subject
+from okto_change.analysis.verbs import COMMANDS
 from okto_change.model import Severity, StatementKind
 
 _UNDERSTOOD_WORDS = ("LOCK", "CALL", "NOTIFY", "VACUUM", "COPY")
@@ -119,8 +121,15 @@ def _not_understood(subject: Subject) -> Iterator[str]:
     if reading.kind in (StatementKind.TRANSACTION, StatementKind.SET):
         return
     known_by_tokens = reading.words[:1] and reading.words[0] in (*_UNDERSTOOD_WORDS, *_SESSION_WORDS)
-    if reading.facts is None and not known_by_tokens:
+    if reading.facts is None and not known_by_tokens and COMMANDS.issuperset(reading.words[:1]):
         yield f"{' '.join(reading.words[:3]) or 'the statement'} ... is not analysed"
+
+
+def _unknown_command(subject: Subject) -> Iterator[str]:
+    word = subject.reading.words[0] if subject.reading and subject.reading.words else None
+    if word is not None and word not in COMMANDS:
+        like = get_close_matches(word, sorted(COMMANDS), 1)
+        yield f"{word} is no command of PostgreSQL" + (f"; did you mean {like[0]}?" if like else "")
 
 
 def _too_large(subject: Subject) -> Iterator[str]:
@@ -263,5 +272,15 @@ RULES = (
         condition="a SELECT in a step calls a function that the catalogue calls volatile",
         effect="it may write, and the text does not say what: the rehearsal is the only evidence",
         remedy="read the rehearsal's table of writes, and declare `touches`",
+    ),
+    Rule(
+        code="OC506",
+        title="no such command",
+        severity=Severity.ERROR,
+        predicate=_unknown_command,
+        scripts=True,
+        condition="a statement begins with a word that no command of PostgreSQL begins with",
+        effect="the server refuses it as a syntax error",
+        remedy="correct the word",
     ),
 )

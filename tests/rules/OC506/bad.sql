@@ -1,0 +1,1 @@
+DELTE FROM payments WHERE id = 7;
