@@ -86,6 +86,26 @@ def test_an_edit_after_approval_is_refused_and_located(
         explained(approved.okto("ana", *APPLY, expect=3), 3, *places, "git log -p", "nothing was changed")
 
 
+def test_what_was_signed_is_revoked_though_the_sources_changed(approved: Shop) -> None:
+    """Speaking against a change never waits for its author to put it in order."""
+    command = ("revoke", CHANGE, *ENV, "--yes", CHANGE)
+    with edited(approved, f"{FOLDER}/limit.sql", "'500'", "'900'"):
+        approved.world.git("bruno", "pull", "--quiet")
+        assert "revoked" in approved.okto("bruno", *command).out
+    approved.world.git("bruno", "pull", "--quiet")
+    explained(approved.okto("ana", *APPLY, expect=3), 3, "approvers: 1 more (bruno)")
+    approved.approve(CHANGE)
+
+
+def test_submitting_again_or_instead_of_approving_is_noticed(approved: Shop) -> None:
+    """Before the signature, which can then still be left out."""
+    wrong = ("--yes", "another-change")
+    assert "signed the same already" in approved.okto("ana", "submit", CHANGE, *ENV, *wrong, expect=2).err
+    said = approved.okto("bruno", "submit", CHANGE, *ENV, *wrong, expect=2).err
+    assert "whoever submits cannot approve" in said
+    assert "nobody who may submit has submitted" not in said
+
+
 def test_an_edit_that_was_locked_and_rehearsed_again_needs_new_decisions(approved: Shop) -> None:
     """Every earlier decision is for another version; the refusal says what changed since."""
     folder = approved.change("ana", CHANGE)

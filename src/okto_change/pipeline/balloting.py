@@ -25,7 +25,16 @@ def ballot_at(
     repo: Repository, change: str, entry: Environment, commit: str, used: AbstractSet[str] = frozenset()
 ) -> Ballot:
     """Return the ballot on the lock in ``commit``; ``used`` are decisions that runs used up. Raises like ``verify``."""
-    files, environment = repo.committed_files(commit, change), entry.name
+    files = repo.committed_files(commit, change)
+    lock = committed_lock(files, change, entry.name, repo.policy.repo)
+    place = f"{CHANGES}/{change}/{lock_path(entry.name)}"
+    _demand_same_sources(lock, files, place)
+    _demand_same_targets(lock, entry.target_entries(), place)
+    return count_decisions(repo, entry, lock, commit=commit, report=from_files(files, lock), used=used)
+
+
+def committed_lock(files: Mapping[str, bytes], change: str, environment: str, repo: str) -> Lock:
+    """Return the lock among ``files``; raises Refused without one, NotAuthorised for one that says it is of something else."""
     place = f"{CHANGES}/{change}/{lock_path(environment)}"
     if lock_path(environment) not in files:
         raise Refused(
@@ -34,9 +43,26 @@ def ballot_at(
             hint=f"run `okto-change lock {change} --env {environment}` and commit the file",
         )
     lock = parse_lock(files[lock_path(environment)])
-    _demand_same_sources(lock, files, place)
-    _demand_same_place(lock, change, environment, repo.policy.repo, entry.target_entries(), place)
-    return count_decisions(repo, entry, lock, commit=commit, report=from_files(files, lock), used=used)
+    odd = [
+        name
+        for name, said, wanted in (
+            ("change", lock.change, change),
+            ("environment", lock.environment, environment),
+            ("repository", lock.repo, repo),
+        )
+        if said != wanted
+    ]
+    if odd:
+        raise _of_another(odd, change, environment, place)
+    return lock
+
+
+def _of_another(odd: list[str], change: str, environment: str, place: str) -> NotAuthorised:
+    return NotAuthorised(
+        f"the lock is of another {', '.join(odd)} than the policy's",
+        where=place,
+        hint=f"run `okto-change lock {change} --env {environment}`, commit, and have it approved",
+    )
 
 
 def _demand_same_sources(lock: Lock, files: Mapping[str, bytes], place: str) -> None:
@@ -52,22 +78,7 @@ def _demand_same_sources(lock: Lock, files: Mapping[str, bytes], place: str) -> 
         )
 
 
-def _demand_same_place(
-    lock: Lock, change: str, environment: str, repo: str, targets: Mapping[str, Mapping[str, object]], place: str
-) -> None:
-    odd = [
-        name
-        for name, said, wanted in (
-            ("change", lock.change, change),
-            ("environment", lock.environment, environment),
-            ("repository", lock.repo, repo),
-        )
-        if said != wanted
-    ]
-    odd += [f"target {name}" for name, entry in lock.targets.items() if dict(entry) != targets.get(name)]
+def _demand_same_targets(lock: Lock, targets: Mapping[str, Mapping[str, object]], place: str) -> None:
+    odd = [f"target {name}" for name, entry in lock.targets.items() if dict(entry) != targets.get(name)]
     if odd:
-        raise NotAuthorised(
-            f"the lock is of another {', '.join(odd)} than the policy's",
-            where=place,
-            hint=f"run `okto-change lock {change} --env {environment}`, commit, and have it approved",
-        )
+        raise _of_another(odd, lock.change, lock.environment, place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -14,8 +14,9 @@ from okto_change.approval.policy import Environment
 from okto_change.digest import sha256
 from okto_change.errors import NotAuthorised, OktoError, Refused, UsageError, WorkspaceError
 from okto_change.model import Ballot, Decided, DecisionRequest, Irreversible, Lock
+from okto_change.pipeline.balloting import committed_lock
 from okto_change.pipeline.clearance import read_source
-from okto_change.pipeline.compiling import Compiled, compile_change, demand_author, demand_lock, demand_sound, lock_path
+from okto_change.pipeline.compiling import compile_change, demand_author, demand_lock, demand_sound, lock_path
 from okto_change.pipeline.connections import open_targets
 from okto_change.pipeline.counted import count_decisions, voucher
 from okto_change.pipeline.repository import Repository
@@ -24,6 +25,18 @@ from okto_change.pipeline.usedup import consumed
 
 Kind = Literal["submit", "approve", "reject", "revoke"]
 Confirm = Callable[[DecisionRequest], bool]
+
+_FOR = ("submit", "approve")
+"""decisions that let a change run, and so demand that it is whole; against it speaks whoever can read its lock"""
+
+
+@dataclass(frozen=True)
+class Matter:
+    """What is decided on: a lock, the environment that it is for, and the dry run that is stored beside it."""
+
+    environment: Environment
+    lock: Lock
+    report: Report | None
 
 
 def decide(
@@ -40,32 +53,39 @@ def decide(
 
     ``of`` is the person whose decisions a ``revoke`` takes away, '' for one's own.
 
-    Raises WorkspaceError for uncommitted edits, Refused for a missing or stale lock, KeyUnusable, NotAuthorised for a
-    person who may not decide this.
+    Raises WorkspaceError for uncommitted edits, Refused for a missing lock and, unless it is refused or revoked, a stale
+    one, KeyUnusable, NotAuthorised for a person who may not decide this.
     """
     repo.demand_fetched(decision)
     change = repo.resolve(change)
+    matter = _matter(repo, change, environment, decision)
+    signer = repo.signer()
+    counted = _count(repo, matter)
+    role = policies.role(repo.policy, counted, signer.person) if decision == "approve" else ""
+    if decision == "revoke":
+        _demand_something_signed(repo, matter.environment, counted, signer.person, of)
+    request = _request(repo, matter, decision, signer.person, counted)
+    if not confirm(request):
+        raise Refused("not signed", where=change, hint="nothing was published")
+    content = _statement(repo, matter, decision, comment, signer.person, role, of)
+    file = _publish(repo, matter.lock, signer, content)
+    missing = (*policies.missing(_count(repo, matter)), *_unmerged(repo, matter.environment, matter.lock))
+    return Decided(file=file, digest=matter.lock.digest, missing=missing)
+
+
+def _matter(repo: Repository, change: str, environment: str, decision: Kind) -> Matter:
+    """Return what is decided on: for a yes a lock that its sources compile to, for a no whatever lock is there."""
+    if decision not in _FOR:
+        files, entry = _head_files(repo, change), repo.policy.environment(environment)
+        lock = committed_lock(files, change, environment, repo.policy.repo)
+        return Matter(entry, lock, from_files(files, lock))
     repo.demand_clean(change)
     files = _head_files(repo, change)
     compiled = compile_change(repo.policy, change, environment, files)
     lock = demand_lock(compiled, files)
-    if decision in ("submit", "approve"):
-        demand_author(repo.policy, compiled.plan, files)
-        demand_sound(compiled.analysis.findings, f"this change cannot be {_done(decision)}")
-    report = from_files(files, lock)
-    signer = repo.signer()
-    counted = _count(repo, compiled.environment, lock, report)
-    role = policies.role(repo.policy, counted, signer.person) if decision == "approve" else ""
-    if decision == "revoke":
-        _demand_something_signed(repo, compiled.environment, counted, signer.person, of)
-    request = _request(repo, compiled, report, decision, signer.person, counted)
-    if not confirm(request):
-        raise Refused("not signed", where=change, hint="nothing was published")
-    content = _statement(repo, compiled, report, decision, comment, signer.person, role, of)
-    file = _publish(repo, lock, signer, content)
-    after = _count(repo, compiled.environment, lock, report)
-    missing = (*policies.missing(after), *_unmerged(repo, compiled.environment, lock))
-    return Decided(file=file, digest=lock.digest, missing=missing)
+    demand_author(repo.policy, compiled.plan, files)
+    demand_sound(compiled.analysis.findings, f"this change cannot be {_done(decision)}")
+    return Matter(compiled.environment, lock, from_files(files, lock))
 
 
 def _demand_something_signed(repo: Repository, environment: Environment, counted: Ballot, person: str, of: str) -> None:
@@ -138,22 +158,22 @@ def approvals(repo: Repository, change: str, environment: str, *, to_run: bool =
     change = repo.resolve(change)
     if to_run:
         source = read_source(repo, change, environment)
-        return _count(repo, source.compiled.environment, source.lock, source.report, source.commit)
+        return _count(repo, Matter(source.compiled.environment, source.lock, source.report), source.commit)
     files = _head_files(repo, change)
     compiled = compile_change(repo.policy, change, environment, files)
     lock = demand_lock(compiled, files)
-    counted = _count(repo, compiled.environment, lock, from_files(files, lock))
+    counted = _count(repo, Matter(compiled.environment, lock, from_files(files, lock)))
     return replace(counted, notes=(*_unmerged(repo, compiled.environment, lock), *counted.notes))
 
 
-def _count(repo: Repository, environment: Environment, lock: Lock, report: Report | None, commit: str = "") -> Ballot:
+def _count(repo: Repository, matter: Matter, commit: str = "") -> Ballot:
     return count_decisions(
         repo,
-        environment,
-        lock,
+        matter.environment,
+        matter.lock,
         commit=commit or repo.mirror.head_commit(),
-        report=report,
-        used=_consumed(repo, environment, lock),
+        report=matter.report,
+        used=_consumed(repo, matter.environment, matter.lock),
     )
 
 
@@ -166,40 +186,51 @@ def _consumed(repo: Repository, environment: Environment, lock: Lock) -> frozens
         return frozenset()
 
 
-def _request(
-    repo: Repository, compiled: Compiled, report: Report | None, decision: Kind, person: str, counted: Ballot
-) -> DecisionRequest:
-    lock = compiled.lock
+def _request(repo: Repository, matter: Matter, decision: Kind, person: str, counted: Ballot) -> DecisionRequest:
+    lock, report = matter.lock, matter.report
     dry_run = report.dry_run if report else None
-    if dry_run is None and compiled.environment.dry_run == "required" and decision in ("submit", "approve"):
+    if dry_run is None and matter.environment.dry_run == "required" and decision in _FOR:
         raise Refused(
             "this environment requires a dry run of exactly this lock, and there is none",
             where=lock.change,
             hint=f"run `okto-change dry-run {lock.change} --env {lock.environment}` and commit its report",
         )
-    vouched = voucher(repo.policy, compiled.environment, report, datetime.now(UTC))
-    if decision in ("submit", "approve"):
-        _demand_vouched(repo, compiled, vouched, {person} if decision == "submit" else set())
+    vouched = voucher(repo.policy, matter.environment, report, datetime.now(UTC))
+    if decision in _FOR:
+        _demand_vouched(repo, matter, vouched, {person} if decision == "submit" else set())
     return DecisionRequest(
         decision=decision,
         change=lock.change,
         environment=lock.environment,
         person=person,
-        reason=compiled.plan.reason,
-        incident=compiled.plan.incident,
+        reason=lock.reason,
+        incident=lock.incident,
         lock=lock,
         dry_run=dry_run,
         dry_run_signed_by=vouched.person if vouched and not vouched.fault else None,
         ballot=counted,
-        warnings=(*_warnings(lock, report), *_unmerged(repo, compiled.environment, lock)),
+        warnings=(
+            *_warnings(lock, report),
+            *_second_thoughts(decision, person, counted),
+            *_unmerged(repo, matter.environment, lock),
+        ),
     )
 
 
-def _demand_vouched(
-    repo: Repository, compiled: Compiled, vouched: policies.Voucher | None, submitter: set[str]
-) -> None:
+def _second_thoughts(decision: Kind, person: str, counted: Ballot) -> list[str]:
+    """Say what a person may not expect: that it was signed already, or that whoever submits can no longer approve."""
+    found = []
+    if any(line.counted and (line.signer, line.decision) == (person, decision) for line in counted.decisions):
+        found.append(f"{person} signed the same already, and it counts: once more changes nothing")
+    approved = any(line.counted and (line.signer, line.decision) == (person, "approve") for line in counted.decisions)
+    if decision == "submit" and (approved or any(person in need.candidates for need in counted.needs)):
+        found.append(f"whoever submits cannot approve: an approval by {person} does not count any more")
+    return found
+
+
+def _demand_vouched(repo: Repository, matter: Matter, vouched: policies.Voucher | None, submitter: set[str]) -> None:
     """Refuse to sign over a dry run that does not count, where the environment asks for a signed one."""
-    lock, environment = compiled.lock, compiled.environment
+    lock, environment = matter.lock, matter.environment
     fault = policies.objection(repo.policy, environment, vouched, frozenset({lock.author, *submitter}))
     if fault is not None:
         may = ", ".join(sorted(repo.policy.members(environment.dry_run_signers) - {lock.author}))
@@ -230,17 +261,10 @@ def _warnings(lock: Lock, report: Report | None) -> list[str]:
 
 
 def _statement(
-    repo: Repository,
-    compiled: Compiled,
-    report: Report | None,
-    decision: Kind,
-    comment: str,
-    person: str,
-    role: str,
-    of: str,
+    repo: Repository, matter: Matter, decision: Kind, comment: str, person: str, role: str, of: str
 ) -> bytes:
     now = datetime.now(UTC).replace(microsecond=0)
-    lock = compiled.lock
+    lock, report = matter.lock, matter.report
     return statement.build(
         repo=lock.repo,
         change=lock.change,
@@ -253,7 +277,7 @@ def _statement(
         issued_at=now,
         comment=comment,
         policy_sha256=sha256(repo.policy.content),
-        expires_at=now + timedelta(seconds=compiled.environment.max_approval_age),
+        expires_at=now + timedelta(seconds=matter.environment.max_approval_age),
         dry_run_facts_sha256=report.dry_run.facts_sha256 if report else "",
         dry_run_report_sha256=report.sha256 if report else "",
     )

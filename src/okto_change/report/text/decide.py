@@ -22,6 +22,12 @@ from okto_change.report.text import parts
 from okto_change.report.text.dryrun import dry_run
 from okto_change.report.verdict import objections
 
+_NEEDED = ("(approvals): ",)
+"""what the list of needs says already"""
+
+_GIVEN = ("(submission): ",)
+"""what is about to be given"""
+
 SIGNED = {"submit": "submitted", "approve": "approved", "reject": "rejected", "revoke": "revoked"}
 
 
@@ -78,7 +84,7 @@ def _signature(asked: DecisionRequest, look: Look) -> str:
     for_good = [step for step in asked.lock.steps if isinstance(step.undo, Irreversible)]
     page.bullets((f"{step.name}: {units.undo(step.undo)}" for step in for_good), style=BAD)
     if asked.ballot is not None:
-        _needs(page, asked.ballot)
+        _needs(page, asked.ballot, _GIVEN if asked.decision == "submit" else ())
     return "\n" + page.render(look)
 
 
@@ -151,13 +157,14 @@ def _decision(line: BallotLine) -> list[Cell]:
     return [counted, who, line.decision, when, said]
 
 
-def _needs(page: Page, result: Ballot) -> None:
+def _needs(page: Page, result: Ballot, told: tuple[str, ...] = ()) -> None:
     if result.needs:
         page.heading("NEEDED")
         page.columns([_need(need) for need in result.needs])
-    if result.blocks:
+    blocks = [line for line in result.blocks if not any(one in line for one in (*_NEEDED, *told))]
+    if blocks:
         page.heading("BLOCKED BY")
-        page.bullets(result.blocks, style=BAD)
+        page.bullets(blocks, style=BAD)
 
 
 def debt(owed: ReviewDebt, look: Look) -> str:
