@@ -15,6 +15,7 @@ Problem = tuple[int, str]
 MOST = 20
 """problems reported of one file; after that the rest is the same story"""
 
+_ENDS = "the line ends with a carriage return"
 _ASCII_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _REFUSED = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
 _FILLERS = frozenset("\u115f\u1160\u3164\uffa0")
@@ -37,7 +38,11 @@ def problems(text: str) -> list[Problem]:
     if text.isascii() and not _ASCII_CONTROL.search(text):
         return []
     found: list[Problem] = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    if "\r\n" in text:
+        found.append(
+            (text.count("\n", 0, text.index("\r\n")) + 1, f"{_ENDS}{_as_others(text)}; save the file with line feeds")
+        )
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
         found += [(number, problem) for problem in _line(line)]
         if len(found) >= MOST:
             break
@@ -56,11 +61,14 @@ def describe(character: str) -> str:
     return f"U+{ord(character):04X} {unicodedata.name(character, 'control character')}"
 
 
+def _as_others(text: str) -> str:
+    more = text.count("\r\n") - 1
+    return f", and so do{'es' if more == 1 else ''} {more} more" if more else ""
+
+
 def _line(line: str) -> list[str]:
     hidden = list(dict.fromkeys(character for character in line if not visible(character)))
     found = [f"the character {describe(character)} is not allowed here" for character in hidden]
-    if hidden == ["\r"]:
-        found = ["the line ends with a carriage return; save the file with line feeds (LF)"]
     if not unicodedata.is_normalized("NFC", line):
         found.append("the text is not in Unicode normal form C (NFC)")
     return found

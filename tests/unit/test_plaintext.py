@@ -36,6 +36,16 @@ def test_what_hides_or_deceives_is_named_with_its_line(text: str, found: str) ->
     assert found in problem
 
 
+def test_line_ends_of_windows_are_told_once() -> None:
+    """The file has one fault, however many lines have it."""
+    assert plaintext.problems("a\nb\r\nc\r\nd\r\n") == [
+        (2, "the line ends with a carriage return, and so do 2 more; save the file with line feeds")
+    ]
+    (_, once), (_, inside) = plaintext.problems("a\r\nb\rc\n")
+    assert once == "the line ends with a carriage return; save the file with line feeds"
+    assert "U+000D" in inside
+
+
 def test_binary_content_is_called_so() -> None:
     """A file that is no text at all gives one problem, and no text."""
     text, ((line, problem),) = plaintext.decode(b"ok\n\x00\xff\xfe")

@@ -31,7 +31,10 @@ def log(face: Face, change: str | None, environment: str) -> None:
 @command("okto-change audit verify --env production")
 @environment_option
 def verify(face: Face, environment: str) -> int:
-    """Verify the journal: no entry changed, missing, moved or put in, and every purge as it was recorded."""
+    """Verify the journal, and what was purged.
+
+    No entry changed, missing, moved or put in, and every purge as it was recorded.
+    """
     from okto_change import pipeline
     from okto_change.report import data, text
 

@@ -27,7 +27,12 @@ def init(face: Face, folder: str | None, name: str | None, person: str | None, n
 
 @command('okto-change new "Release stuck settlements" --template stuck-settlement -p merchant_id=42')
 @click.argument("title")
-@click.option("--template", default="data-fix", show_default=True, help="What the change begins as.")
+@click.option(
+    "--template",
+    metavar="NAME",
+    default="data-fix",
+    help="What it begins as: data-fix (the default), stuck-settlement, schema-change, config-edit.",
+)
 @click.option(
     "-p", "--parameter", "parameters", metavar="NAME=VALUE", multiple=True, help="A parameter's value; repeatable."
 )

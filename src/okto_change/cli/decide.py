@@ -40,7 +40,7 @@ def submit(face: Face, change: str, environment: str, comment: str, yes: str | N
 def approve(face: Face, change: str, environment: str, comment: str, yes: str | None) -> None:
     """Read what will run, and sign it."""
     if yes is None and not interactive():
-        raise UsageError("there is no terminal to ask on", hint="give the whole id: --yes CHANGE-ID")
+        raise UsageError("there is no terminal to ask on", hint="say which change you have read: --yes CHANGE-ID")
     _decide(face, change, environment, "approve", comment, yes)
 
 
@@ -159,7 +159,7 @@ def confirmation(face: Face, yes: str | None) -> Callable[[DecisionRequest], boo
     def confirm(request: DecisionRequest) -> bool:
         from okto_change.report import text
 
-        question = f"{request.decision} this for {request.environment} as {request.person}?"
+        question = f"{request.decision.capitalize()} this for {request.environment} as {request.person}?"
         _agree(face, request, text.request, request.change, yes, question)
         return True
 

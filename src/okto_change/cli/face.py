@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from okto_change.cli import boundary, complete
-from okto_change.errors import Refused
+from okto_change.errors import NOTHING_CHANGED, Refused
 from okto_change.model.base import type_
 
 if TYPE_CHECKING:
@@ -110,12 +110,19 @@ def interactive() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def ask_for(word: str, question: str) -> None:
-    """Ask until ``word`` is typed exactly; anything else refuses, and nothing is signed or run."""
-    sys.stderr.write(f"{question} Type its id to go on:\n  {word}\n> ")
+def ask_for(word: str, question: str, name: str = "its id") -> None:
+    """Ask for ``word``, which is called ``name``. Raises Refused for anything else, Interrupted for Ctrl-C: nothing is done."""
+    sys.stderr.write(f"{question}\nType {name} to go on:\n  {word}\n> ")
     sys.stderr.flush()
-    if sys.stdin.readline().strip() != word:
-        raise Refused("not confirmed", hint="run the command again and type the whole id when you are sure")
+    try:
+        typed = sys.stdin.readline()
+    except KeyboardInterrupt as error:
+        sys.stderr.write("\n")
+        raise boundary.Interrupted("interrupted", state=NOTHING_CHANGED) from error
+    if not typed.endswith("\n"):
+        sys.stderr.write("\n")
+    if typed.strip() != word:
+        raise Refused("not confirmed", hint=f"run the command again and type the whole of {name} when you are sure")
 
 
 def command(example: str) -> Callable[[Callable[Concatenate[Face, P], int | None]], click.Command]:

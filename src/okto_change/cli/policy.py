@@ -25,9 +25,9 @@ def policy(ctx: click.Context) -> None:
 
 @command("okto-change policy check")
 def check(face: Face) -> int:
-    """Read the newest version here, and say who could approve what, before and after.
+    """Read the newest version here, and say what it changes.
 
-    The exit code is 1 while the owners' signatures are missing.
+    Who could approve what, before and after. The exit code is 1 while the owners' signatures are missing.
     """
     from okto_change import pipeline
     from okto_change.report import data, text
@@ -60,7 +60,10 @@ def sign(face: Face, yes: str | None) -> None:
 
 @command("okto-change policy export-signers > allowed_signers")
 def export_signers(face: Face) -> None:
-    """Print the policy's keys as OpenSSH's allowed_signers, to check signatures without okto-change."""
+    """Print the policy's keys for ssh-keygen.
+
+    The format is OpenSSH's allowed_signers, to check signatures without okto-change.
+    """
     from okto_change import pipeline
     from okto_change.report import data
 

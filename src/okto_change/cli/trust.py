@@ -39,7 +39,8 @@ def init(face: Face, place: str | None, system: bool, expect: str | None) -> Non
 
     def confirm(view: TrustView) -> bool:
         face.say(text.trust, view)
-        ask_for(view.fingerprint[:9], "Does its owner read out the same fingerprint? Then it is trusted from now on.")
+        question = "Does its owner read out the same fingerprint? Then it is trusted from now on."
+        ask_for(view.fingerprint[:9], question, "its first digits")
         return True
 
     view = pipeline.trust_init(place or str(face.directory), system=system, expect=expect, confirm=confirm)

@@ -31,7 +31,8 @@ def init(
     """
     workspace = Workspace.begin(path.absolute())
     try:
-        return _write_new(Repository(workspace.root), _first_files(workspace, name, person, key, sandbox))
+        files = _first_files(workspace, name, person, key, sandbox)
+        return _write_new(Repository(workspace.root), files, "this is a change repository already: okto-change status")
     except OktoError:
         workspace.abandon()
         raise
@@ -92,7 +93,8 @@ def new(
         parameters=parameters or {},
         incident=incident,
     )
-    paths = _write_new(repo, {f"{CHANGES}/{change}/{path}": text for path, text in files.items()})
+    named = {f"{CHANGES}/{change}/{path}": text for path, text in files.items()}
+    paths = _write_new(repo, named, "choose another title, or go on with that change")
     return NewChange(change=change, paths=paths)
 
 
@@ -164,13 +166,11 @@ def _joined(analyses: list[Analysis]) -> Analysis:
     return replace(worst, findings=tuple(findings.values()))
 
 
-def _write_new(repo: Repository, files: Mapping[str, str]) -> tuple[str, ...]:
-    """Write files that must not exist yet; nothing is written when one does."""
+def _write_new(repo: Repository, files: Mapping[str, str], otherwise: str) -> tuple[str, ...]:
+    """Write files that must not exist yet; when one does, nothing is written and ``otherwise`` says what to do."""
     there = [path for path in files if (repo.root / path).exists()]
     if there:
-        raise UsageError(
-            "these files exist already", faults=tuple(there), hint="nothing was overwritten; choose another name"
-        )
+        raise UsageError("these files exist already", faults=tuple(there), hint=otherwise)
     for path, text in files.items():
         repo.write(path, text.encode())
     return tuple(files)

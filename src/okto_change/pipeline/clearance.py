@@ -20,7 +20,7 @@ from okto_change.pipeline.compiling import Compiled, compile_change, demand_lock
 from okto_change.pipeline.counted import voucher
 from okto_change.pipeline.drift import describe
 from okto_change.pipeline.evidence import collect, tables_of
-from okto_change.pipeline.repository import Repository
+from okto_change.pipeline.repository import CHANGES, Repository
 from okto_change.pipeline.stored import Report, facts_sha256, from_files
 from okto_change.plan.differences import text_differences
 
@@ -57,6 +57,10 @@ def read_source(repo: Repository, change: str, environment: str) -> Source:
     try:
         lock = demand_lock(compiled, files)
     except Refused as error:
+        if entry.from_head and repo.workspace.is_dirty(f"{CHANGES}/{change}"):
+            error.faults += (f"{CHANGES}/{change} has edits that are not committed: {environment} runs what is",)
+            error.hint = f"git add {CHANGES}/{change} && git commit, then run the command again"
+            raise
         if not error.faults:
             raise
         raise NotAuthorised(

@@ -163,6 +163,10 @@ class Repository:
         if found:
             hint = "say more of: " + ", ".join(found)
             raise UsageError(f"{part!r} may be any of {len(found)} changes", where=CHANGES, hint=hint)
+        if (self.root / CHANGES / part).is_dir() and part:
+            raise UsageError(
+                f"{CHANGES}/{part} has no plan.yaml", where=CHANGES, hint="write one, or remove the folder"
+            )
         known = ", ".join(self.changes()[-10:]) or "none yet; write one with `okto-change new TITLE`"
         raise UsageError(f"there is no change called {part!r}", where=CHANGES, hint=f"known: {known}")
 

@@ -5,6 +5,7 @@ Every text that enters is cleaned here (`escape.clean`): a page carries no termi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import StringIO
@@ -21,6 +22,11 @@ GOOD, BAD, CARE, DIM, STRONG = "green", "bold red", "yellow", "dim", "bold"
 Cell = str | tuple[str, str]
 """A text, or a text and its style."""
 
+_COMMAND = re.compile(r"`okto-change [^`]+`|(?:(?<=: )|^)okto-change [a-z].*$", re.MULTILINE)
+_FIRST, _LAST = 0xE000, 0xF8FF
+_STANDS_FOR = re.compile(f"([{chr(_FIRST)}-{chr(_LAST)}])\\1*")
+_LONGEST = 40
+
 
 @dataclass(frozen=True)
 class Look:
@@ -35,10 +41,11 @@ class Page:
 
     def __init__(self) -> None:
         self._parts: list[RenderableType] = []
+        self._commands: list[str] = []
 
     def line(self, *cells: Cell, indent: int = 0) -> None:
         """Add a paragraph; cells follow one another without a gap, long ones wrap inside the indent."""
-        self._parts.append(Padding(Text.assemble(*map(_styled, cells)), (0, 0, 0, indent)))
+        self._parts.append(Padding(Text.assemble(*map(self._styled, cells)), (0, 0, 0, indent)))
 
     def gap(self) -> None:
         """Add an empty line."""
@@ -57,19 +64,21 @@ class Page:
     def facts(self, pairs: Iterable[tuple[str, str | None]], *, indent: int = 2) -> None:
         """Add a label and its text a line, without those that have none; line breaks in a text are kept."""
         rows = [
-            (Text(label, DIM), Text("\n".join(clean_lines(text)), overflow="fold")) for label, text in pairs if text
+            (Text(label, DIM), Text(self._in_one_piece("\n".join(clean_lines(text))), overflow="fold"))
+            for label, text in pairs
+            if text
         ]
         self._table(rows, None, (), indent, 2)
 
     def columns(self, rows: Sequence[Sequence[Cell]], *, indent: int = 2, gap: int = 2) -> None:
         """Add rows of aligned cells without a header; the last column takes the rest of the width."""
-        self._table([[_text(cell) for cell in row] for row in rows], None, (), indent, gap)
+        self._table([[self._text(cell) for cell in row] for row in rows], None, (), indent, gap)
 
     def table(
         self, header: Sequence[str], rows: Sequence[Sequence[Cell]], *, right: Iterable[int] = (), indent: int = 2
     ) -> None:
         """Add a table; ``right`` names the columns (from 0) with figures, which are set to the right."""
-        self._table([[_text(cell) for cell in row] for row in rows], header, tuple(right), indent, 2)
+        self._table([[self._text(cell) for cell in row] for row in rows], header, tuple(right), indent, 2)
 
     def listing(self, text: str, *, first: int = 1, indent: int = 4, most: int | None = None) -> None:
         """Add source text with line numbers from ``first``; beyond ``most`` lines only their number is told."""
@@ -100,7 +109,25 @@ class Page:
         )
         with console.capture() as captured:
             console.print(Group(*self._parts))
-        return "".join(line.rstrip() + "\n" for line in captured.get().strip("\n").split("\n"))
+        page = "".join(line.rstrip() + "\n" for line in captured.get().strip("\n").split("\n"))
+        return _STANDS_FOR.sub(lambda found: self._commands[ord(found[1]) - _FIRST], page)
+
+    def _in_one_piece(self, text: str) -> str:
+        """Keep commands from being wrapped, so that they can be copied: other characters stand for each until the end."""
+        return _COMMAND.sub(self._stand_in, text)
+
+    def _stand_in(self, found: re.Match[str]) -> str:
+        if len(self._commands) > _LAST - _FIRST:
+            return found[0]
+        self._commands.append(found[0])
+        return chr(_FIRST + len(self._commands) - 1) * min(len(found[0]), _LONGEST)
+
+    def _text(self, cell: Cell) -> Text:
+        return Text(*self._styled(cell), overflow="fold")
+
+    def _styled(self, cell: Cell) -> tuple[str, str]:
+        text, style = (cell, "") if isinstance(cell, str) else cell
+        return self._in_one_piece(clean(text)), style
 
     def _table(
         self,
@@ -115,17 +142,8 @@ class Page:
         shown = header is not None
         table = Table(box=None, show_header=shown, header_style=DIM, pad_edge=False, padding=(0, gap, 0, 0))
         for number in range(len(rows[0])):
-            title = _text(header[number]) if header else ""
+            title = self._text(header[number]) if header else ""
             table.add_column(title, justify="right" if number in right else "left", overflow="fold")
         for row in rows:
             table.add_row(*row)
         self._parts.append(Padding(table, (0, 0, 0, indent)))
-
-
-def _text(cell: Cell) -> Text:
-    return Text(*_styled(cell), overflow="fold")
-
-
-def _styled(cell: Cell) -> tuple[str, str]:
-    text, style = (cell, "") if isinstance(cell, str) else cell
-    return clean(text), style

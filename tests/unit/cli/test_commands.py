@@ -10,8 +10,12 @@ import click
 import pytest
 
 import okto_change
+from okto_change.cli import author
+from okto_change.cli.boundary import Interrupted
+from okto_change.cli.face import ask_for
 from okto_change.cli.main import COMMANDS, SECTIONS, main
 from okto_change.cli.main import okto_change as root
+from okto_change.errors import OktoError, Refused
 from tests.unit.cli import stand_in
 from tests.unit.report import samples
 
@@ -216,3 +220,48 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
     assert "Write a change:" in capsys.readouterr().out
     assert main(["audit"]) == 0
     assert "verify" in capsys.readouterr().out
+
+
+def test_help_of_new_names_every_template() -> None:
+    """They are a part of what a person has to know."""
+    from okto_change.plan.scaffold import TEMPLATES
+
+    (option,) = [one for one in author.new.params if one.name == "template"]
+    assert isinstance(option, click.Option) and option.help is not None
+    assert all(name in option.help for name in TEMPLATES)
+
+
+class Terminal:
+    """Somebody types ``line``, or presses Ctrl-C where it is None."""
+
+    def __init__(self, line: str | None) -> None:
+        self.line = line
+
+    def readline(self) -> str:
+        """Return the line typed."""
+        if self.line is None:
+            raise KeyboardInterrupt
+        return self.line
+
+
+@pytest.mark.parametrize(
+    ("typed", "error", "said"),
+    [("r1\n", None, "> "), ("r2\n", Refused, "> "), ("", Refused, "> \n"), (None, Interrupted, "> \n")],
+    ids=["the word", "another", "end of file", "Ctrl-C"],
+)
+def test_a_question_ends_its_line_and_says_that_nothing_was_done(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    typed: str | None,
+    error: type[OktoError] | None,
+    said: str,
+) -> None:
+    """Whatever is answered, the next message begins a line of its own."""
+    monkeypatch.setattr(sys, "stdin", Terminal(typed))
+    if error is None:
+        ask_for("r1", "Go on?")
+    else:
+        with pytest.raises(error) as raised:
+            ask_for("r1", "Go on?")
+        assert raised.value.state == "nothing was changed"
+    assert capsys.readouterr().err == f"Go on?\nType its id to go on:\n  r1\n{said}"

@@ -30,7 +30,7 @@ from okto_change.model import (
     UndoProof,
 )
 from okto_change.report import markdown, text, units
-from okto_change.report.look import Look
+from okto_change.report.look import Look, Page
 from tests.unit.report import samples
 
 DONE = Event(
@@ -89,10 +89,24 @@ PAGES: list[tuple[Callable[[Any, Look], str], Any]] = [
 @pytest.mark.parametrize(("page", "result"), PAGES)
 @pytest.mark.parametrize("width", [60, 100])
 def test_no_page_is_wider_than_its_terminal(page: Callable[[Any, Look], str], result: Any, width: int) -> None:
-    """Long names and digests are folded, never cut."""
+    """Long names and digests are folded, never cut; only a command may be longer, since people copy it."""
     shown = page(result, Look(width=width))
-    assert max(len(line) for line in shown.splitlines()) <= width
+    assert max(len(line) for line in shown.splitlines() if "okto-change " not in line) <= width
     assert "…" not in shown
+
+
+@pytest.mark.parametrize(
+    "given", ["take it back with: {}", "{}", "run `{}`, commit, and have it approved by all of them"]
+)
+def test_a_command_stays_in_one_piece(given: str) -> None:
+    """Whoever copies it from a narrow terminal must not get half of it."""
+    command = f"okto-change rollback {samples.CHANGE} --env production --only-clean"
+    page = Page()
+    page.facts([("next", given.format(command))])
+    page.bullets([given.format(command)])
+    page.line(given.format(command))
+    shown = page.render(Look(width=60))
+    assert sum(command in line for line in shown.splitlines()) == 3
 
 
 @pytest.mark.parametrize(("page", "result"), PAGES)
