@@ -55,7 +55,7 @@ bench: $(VENV)/.test
 
 # Write the parts of README and docs that show real output anew.
 docs: $(VENV)/.test
-	$(BIN)/python -m pytest tests/test_docs.py --write-docs -q
+	$(BIN)/python -m pytest tests/test_docs.py tests/unit/cli/test_json_page.py tests/integration/test_schema_page.py --write-docs -q
 
 clean:
 	rm -rf $(VENV) build dist

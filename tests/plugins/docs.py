@@ -14,8 +14,9 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 class Shown:
     """Compares the part called ``name`` of a page with what is true now, or writes it."""
 
-    def __init__(self, write: bool) -> None:
+    def __init__(self, write: bool, test: str) -> None:
         self._write = write
+        self._test = test
 
     def check(self, page: str, name: str, truth: str) -> None:
         """Fail unless ``page`` (relative to the repository's root) shows ``truth`` between the marks of ``name``."""
@@ -26,7 +27,7 @@ class Shown:
         if self._write:
             path.write_text(text[: found.end(1)] + truth + text[found.start(3) :], encoding="utf-8")
             return
-        assert found[2] == truth, f"{page} is out of date: run make docs"
+        assert found[2] == truth, f"{page} is out of date: python -m pytest {self._test} --write-docs"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -37,4 +38,4 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def shown(request: pytest.FixtureRequest) -> Shown:
     """Return the comparer of generated parts."""
-    return Shown(request.config.getoption("--write-docs"))
+    return Shown(request.config.getoption("--write-docs"), request.node.nodeid)

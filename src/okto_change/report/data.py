@@ -19,7 +19,6 @@ from okto_change.model import (
     ChangeView,
     CheckReport,
     Decided,
-    DecisionRequest,
     Diagnosis,
     DryRun,
     DryRunMade,
@@ -53,17 +52,17 @@ def init(paths: Sequence[str]) -> Json:
 
 def trust(view: TrustView) -> Json:
     """The fields of ``TrustView``."""
-    return _object("trust", **encode(view))
+    return _object("trust", **_fields(view))
 
 
 def policy_check(found: PolicyCheck) -> Json:
     """The fields of ``PolicyCheck``."""
-    return _object("policy-check", **encode(found))
+    return _object("policy-check", **_fields(found))
 
 
 def policy_signed(done: PolicySigned) -> Json:
     """The fields of ``PolicySigned``."""
-    return _object("policy-signed", **encode(done))
+    return _object("policy-signed", **_fields(done))
 
 
 def signers(text: str) -> Json:
@@ -119,20 +118,6 @@ def dry_run_made(made: DryRunMade) -> Json:
     """Like ``dry_run``, and ``paths`` (the files written), ``signed_by`` (or null), ``unsigned`` (why not, or '')."""
     return dry_run(made.dry_run) | _object(
         "dry-run", paths=made.paths, signed_by=made.signed_by, unsigned=made.unsigned
-    )
-
-
-def request(asked: DecisionRequest) -> Json:
-    """``decision``, ``change``, ``environment``, ``person``, ``digest``, ``dry_run_signed_by``, ``warnings``."""
-    return _object(
-        "decision-request",
-        decision=asked.decision,
-        change=asked.change,
-        environment=asked.environment,
-        person=asked.person,
-        digest=asked.lock.digest,
-        dry_run_signed_by=asked.dry_run_signed_by,
-        warnings=asked.warnings,
     )
 
 
