@@ -389,7 +389,7 @@ def test_a_work_tree_beside_the_clone_works(scene: Scene, tmp_path: Path) -> Non
 
 def test_outside_of_a_clone_the_hint_says_where_to_go(tmp_path: Path, home: Path) -> None:
     """Not every folder is a change repository."""
-    with pytest.raises(WorkspaceError, match="is no git work tree"):
+    with pytest.raises(WorkspaceError, match="is not in a git work tree"):
         trust.open_mirror(tmp_path)
 
 

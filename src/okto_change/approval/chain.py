@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
+from functools import lru_cache
 
 from okto_change import digest
 from okto_change.approval import schema, signature
@@ -127,11 +128,16 @@ def _signer(policy: Policy, content: bytes, armor: bytes, now: datetime) -> str 
 
 def _asks_owners(version: tuple[str, bytes]) -> bool:
     """Whether a version is strong, without judging the rest of it: its whole chain is then looked at."""
-    return schema.read(version[1], version[0]).policy_quorum is not None
+    return _parsed(version[1], version[0]).policy_quorum is not None
 
 
 def _read(found: Versions, number: int) -> Policy:
     name, content = found[number]
+    return _parsed(content, name)
+
+
+@lru_cache(maxsize=8)
+def _parsed(content: bytes, name: str) -> Policy:
     return schema.read(content, name)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from okto_change import strictyaml
+from okto_change.model.moment import moment
 from okto_change.strictyaml import Faults, Node
 
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
@@ -112,7 +113,7 @@ class Fields:
         if node is None:
             return None
         try:
-            return datetime.strptime(node.text or "", "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+            return moment(node.text or "")
         except ValueError:
             self.expected(node, "a moment in UTC such as 2026-11-22T17:00:00Z")
             return None

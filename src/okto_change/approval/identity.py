@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,7 +56,7 @@ def whoami(
 
 def prove(identity: Identity) -> None:
     """Make the key sign a fresh challenge, so that its public half alone is not enough; raises KeyUnusable."""
-    sign(secrets.token_bytes(32), identity, namespace=PROOF)
+    sign(os.urandom(32), identity, namespace=PROOF)
 
 
 def sign(statement: bytes, identity: Identity, *, namespace: str = signature.NAMESPACE) -> bytes:

@@ -6,7 +6,6 @@ A small canonical JSON file that only okto-change writes. It is as trusted as th
 from __future__ import annotations
 
 import os
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,9 @@ from typing import Any
 from okto_change import digest
 from okto_change.errors import WorkspaceError
 from okto_change.model.base import record
+from okto_change.model.moment import SECONDS, moment
 
 FILE = "okto-change.json"
-_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @record
@@ -61,12 +60,12 @@ def save(folder: Path, memory: Memory) -> None:
     value = {
         "protected_ref": memory.protected_ref,
         "approvals_refs": list(memory.approvals_refs),
-        "fetched_at": memory.fetched_at.astimezone(UTC).strftime(_MOMENT) if memory.fetched_at else "",
+        "fetched_at": memory.fetched_at.astimezone(UTC).strftime(SECONDS) if memory.fetched_at else "",
         "accepted": memory.accepted,
         "policy": {"version": mark.version, "sha256": mark.sha256, "strong": mark.strong} if mark else {},
     }
-    number, fresh = tempfile.mkstemp(dir=folder, prefix=f"{FILE}.")
-    with os.fdopen(number, "wb") as file:
+    fresh = folder / f"{FILE}.{os.urandom(8).hex()}"
+    with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(digest.canonical(value))
     os.replace(fresh, folder / FILE)
 
@@ -76,7 +75,7 @@ def _memory(value: Any) -> Memory:
     return Memory(
         protected_ref=value["protected_ref"],
         approvals_refs=tuple(value["approvals_refs"]),
-        fetched_at=datetime.strptime(fetched, _MOMENT).replace(tzinfo=UTC) if fetched else None,
+        fetched_at=moment(fetched) if fetched else None,
         accepted=value["accepted"],
         policy=Mark(int(mark["version"]), str(mark["sha256"]), bool(mark["strong"])) if mark else None,
     )

@@ -9,8 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import shutil
-import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -75,6 +74,7 @@ class Mirror:
         self.git = SafeGit(folder)
         self.network = SafeGit(folder, network=True)
         self._refs: dict[str, str] | None = None
+        self._head: Running | None = None
 
     @property
     def memory(self) -> Memory:
@@ -110,6 +110,9 @@ class Mirror:
     def close(self) -> None:
         """End what runs for this mirror; it may be used again all the same."""
         self.git.close()
+        if self._head is not None:
+            self._head.stop()
+            self._head = None
 
     def commit(self, ref: str) -> str:
         """Return the commit that a branch (``refs/heads/...``) stood at when fetched. Raises WorkspaceError."""
@@ -124,9 +127,9 @@ class Mirror:
 
     def head_commit(self) -> str:
         """Return the commit at HEAD of the user's own clone, fetched now. Raises WorkspaceError if there is none."""
-        asked = SafeGit(None, network=True).attempt(
-            "-C", str(self.source.root), "rev-parse", "--verify", "--quiet", "HEAD^{commit}"
-        )
+        self.ask_head()
+        assert self._head is not None
+        asked, self._head = self._head.end(), None
         head = (asked.lines() or [""])[0]
         if asked.code == 0 and head in self._known().values():
             return head
@@ -137,6 +140,13 @@ class Mirror:
             message, hint = "HEAD of the clone cannot be read", "commit something first"
             raise failure(message, ran.err, where=self.source.root, hint=hint)
         return self._known().get(HEAD, "")
+
+    def ask_head(self) -> None:
+        """Begin to ask the user's clone for its HEAD, as ``head_commit`` will need it; the answer may come meanwhile."""
+        if self._head is None:
+            asking = ("-C", str(self.source.root), "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+            self._head = SafeGit(None, network=True).begin(*asking)
+            weakref.finalize(self, self._head.stop)
 
     def is_ancestor(self, earlier: str, later: str) -> bool:
         """Whether the commit ``earlier`` is ``later`` or lies in its past."""
@@ -255,6 +265,7 @@ class Mirror:
             # With it a scan of one folder's history skips commits that cannot have touched it; without it, it is slow.
             graph = ("commit-graph", "write", "--reachable", "--changed-paths", "--split", "--no-progress")
             self.git.attempt(*graph)
+            self.git.attempt("maintenance", "run", "--auto", "--quiet")
 
     def _backwards(self, ref: str, old: str, new: str | None) -> NotAuthorised:
         return NotAuthorised(
@@ -268,6 +279,9 @@ def make(folder: Path) -> None:
     """Make an empty mirror in ``folder``, unless there is one."""
     if folder.is_dir():
         return
+    import shutil
+    import tempfile
+
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=folder.parent))
     SafeGit(None).run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(fresh))

@@ -13,7 +13,7 @@ from okto_change.approval import pins, source
 from okto_change.approval.mirror import Mirror
 from okto_change.approval.pins import Pin
 from okto_change.approval.safegit import SafeGit, failure
-from okto_change.approval.source import Source
+from okto_change.approval.source import Clone, Source
 from okto_change.errors import WorkspaceError
 
 
@@ -24,13 +24,15 @@ def mirrors_folder() -> Path:
     return folder
 
 
-def open_mirror(root: Path, *, protected_ref: str | None = None, fetch: bool = True) -> Mirror:
+def open_mirror(
+    root: Path, *, protected_ref: str | None = None, fetch: bool = True, clone: Clone | None = None
+) -> Mirror:
     """Return the mirror for the clone at ``root``, made where there is none; fetched unless ``fetch`` is False.
 
     ``protected_ref`` None takes the remote's default branch, remembered from the first time; without a remote, the
     branch ``main`` or ``master``. Raises WorkspaceError (GitFailed when the remote cannot be reached).
     """
-    origin = source.find(root)
+    origin = source.find(root, clone)
     return mirror_of(origin, pins.choose(pins.load(), origin), protected_ref=protected_ref, fetch=fetch)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import tempfile
 import time
 from pathlib import Path
 
@@ -38,7 +36,9 @@ def publish(mirror: Mirror, path: str, content: bytes, *, name: str, email: str,
         commit = _commit(mirror, tip, path, content, _identity(name, email), message)
         if commit == tip or _push(mirror, ref, tip, commit):
             return commit
-        time.sleep(random.uniform(0.01, 0.05) * min(attempt + 1, 10))  # noqa: S311
+        from random import uniform
+
+        time.sleep(uniform(0.01, 0.05) * min(attempt + 1, 10))  # noqa: S311
     raise GitFailed(
         f"the decision could not be pushed in {TRIES} tries: others pushed first every time",
         hint="run it again",
@@ -58,6 +58,8 @@ def _commit(mirror: Mirror, tip: str | None, path: str, content: bytes, identity
     """Return a commit on top of ``tip`` that adds the file; ``tip`` itself if it is there already."""
     git = mirror.git
     blob = git.run("hash-object", "-w", "--stdin", feed=content).decode("ascii").strip()
+    import tempfile
+
     with tempfile.TemporaryDirectory(prefix="okto-change-") as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
         if tip is not None:

@@ -31,6 +31,7 @@ _SETTINGS = (
     "core.alternateRefsCommand=true",
     "log.showRoot=true",
     "gc.autoDetach=false",
+    "maintenance.auto=false",
     "gc.pruneExpire=never",
     "credential.interactive=false",
 )

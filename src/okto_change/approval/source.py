@@ -17,6 +17,14 @@ _SCP = re.compile(r"([A-Za-z0-9._-]+@)?[A-Za-z0-9][A-Za-z0-9._-]*:[^:\s\x00-\x1f
 
 
 @record
+class Clone:
+    """A user's clone: ``root`` of its work tree, and the git directory ``common`` that holds its configuration."""
+
+    root: Path
+    common: Path
+
+
+@record
 class Source:
     """A user's clone: ``root`` of its work tree, ``url`` of its remote ``origin`` (None: it has none)."""
 
@@ -39,17 +47,25 @@ class Source:
         return hashlib.sha256(self.place.encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
 
-def find(root: Path) -> Source:
-    """Return where the clone at ``root`` comes from. Raises WorkspaceError if it is none, or its URL cannot be used."""
-    git = SafeGit(None, network=True)
+def locate(path: Path) -> Clone:
+    """Return the clone that ``path`` lies in. Raises WorkspaceError outside of one, and for one that git refuses to read."""
     asked = ("--path-format=absolute", "--show-toplevel", "--git-common-dir")
-    ran = git.attempt("-C", str(root.absolute()), "rev-parse", *asked)
+    ran = SafeGit(None, network=True).attempt("-C", str(path.absolute()), "rev-parse", *asked)
     if ran.code != 0 or len(ran.lines()) != 2:
-        raise failure(f"{root} is no git work tree", ran.err, hint="run this inside a clone of the change repository")
-    top, common = map(Path, ran.lines())
-    config = git.attempt("config", "--file", str(common / "config"), "--no-includes", "--get-all", "remote.origin.url")
-    urls = config.lines()
-    return Source(top, _usable(urls[0], top) if urls else None)
+        hint = "go to a clone of your change repository, or begin one: okto-change init"
+        raise failure(f"{path} is not in a git work tree", ran.err, hint=hint)
+    return Clone(*map(Path, ran.lines()))
+
+
+def find(root: Path, clone: Clone | None = None) -> Source:
+    """Return where the clone at ``root`` comes from; ``clone`` is what ``locate`` said of it.
+
+    Raises WorkspaceError if it is none, or its URL cannot be used.
+    """
+    found = clone or locate(root)
+    asked = ("config", "--file", str(found.common / "config"), "--no-includes", "--get-all", "remote.origin.url")
+    urls = SafeGit(None, network=True).attempt(*asked).lines()
+    return Source(found.root, _usable(urls[0], found.root) if urls else None)
 
 
 def named(place: str) -> Source:

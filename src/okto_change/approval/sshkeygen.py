@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,6 +38,8 @@ def sign(statement: bytes, key: Path | str, *, namespace: str = NAMESPACE, inter
     ``key`` is a private key file, a ``.pub`` file or a public key line; a public key is looked up in the agent first.
     ``interactive`` None asks for a passphrase only where there is a terminal.
     """
+    import tempfile
+
     tool = _tool()
     with tempfile.TemporaryDirectory(prefix="okto-change-") as folder:
         file = _key_file(key, Path(folder))
@@ -70,18 +70,25 @@ class Opinions:
     """
 
     def __init__(self) -> None:
-        self._tool = shutil.which("ssh-keygen")
+        self._tool = _which("ssh-keygen")
         self._asked: list[tuple[str, subprocess.Popen[bytes]]] = []
 
     def __enter__(self) -> Opinions:
-        self._folder = tempfile.TemporaryDirectory(prefix="okto-change-")
+        places = (os.environ.get("TMPDIR"), "/tmp", "/var/tmp", ".")  # noqa: S108
+        place = next(place for place in places if place and os.access(place, os.W_OK))
+        self._folder = Path(place, f"okto-change-{os.urandom(16).hex()}").absolute()
+        self._folder.mkdir(mode=0o700)
         return self
 
     def __exit__(self, *given: object) -> None:
         for _, process in self._asked:
             process.kill()
             process.wait()
-        self._folder.cleanup()
+            if process.stdout is not None:
+                process.stdout.close()
+        for file in self._folder.iterdir():
+            file.unlink()
+        self._folder.rmdir()
 
     def ask(self, name: str, statement: bytes, armor: bytes, key: PublicKey, namespace: str = NAMESPACE) -> None:
         """Begin to ask about a signature by ``key``, which ``name`` stands for."""
@@ -89,7 +96,7 @@ class Opinions:
             return
         if len(self._asked) >= AT_ONCE:
             _agrees(self._asked[-AT_ONCE][1])
-        base = Path(self._folder.name, str(len(self._asked)))
+        base = self._folder / str(len(self._asked))
         signers, signature, content = (base.with_suffix(end) for end in (".signers", ".sig", ".json"))
         signers.write_text(f'signer namespaces="{namespace}" {key.line}\n', encoding="ascii")
         signature.write_bytes(armor)
@@ -99,7 +106,7 @@ class Opinions:
             process = subprocess.Popen(
                 [*command, "-s", str(signature)],
                 stdin=stdin,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 env=_environment(False),
             )
@@ -111,15 +118,17 @@ class Opinions:
 
 
 def _agrees(process: subprocess.Popen[bytes]) -> bool:
+    # Its end closes the pipe, which wakes us at once; to wait for a process with a limit, Python sleeps and looks.
     try:
-        return process.wait(LONGEST) == 0
+        process.communicate(timeout=LONGEST)
     except subprocess.TimeoutExpired:
         return False
+    return process.returncode == 0
 
 
 def second_opinion(statement: bytes, armor: bytes, key: PublicKey, namespace: str = NAMESPACE) -> bool | None:
     """Return what ``ssh-keygen -Y verify`` says of a signature by ``key``; None where there is no ssh-keygen."""
-    if shutil.which("ssh-keygen") is None:
+    if _which("ssh-keygen") is None:
         return None
     with Opinions() as opinions:
         opinions.ask("it", statement, armor, key, namespace)
@@ -128,7 +137,7 @@ def second_opinion(statement: bytes, armor: bytes, key: PublicKey, namespace: st
 
 def agent_keys() -> tuple[str, ...]:
     """Return the public key lines that the running ssh-agent offers; nothing without an agent."""
-    tool = shutil.which("ssh-add")
+    tool = _which("ssh-add")
     if tool is None or not os.environ.get("SSH_AUTH_SOCK"):
         return ()
     try:
@@ -138,8 +147,14 @@ def agent_keys() -> tuple[str, ...]:
     return tuple(done.stdout.decode("utf-8", "replace").splitlines()) if done.returncode == 0 else ()
 
 
+def _which(name: str) -> str | None:
+    """Return the file on PATH that runs as ``name``, like ``shutil.which``, whose import costs more than the search."""
+    paths = (os.path.join(folder, name) for folder in os.get_exec_path())
+    return next((path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)), None)
+
+
 def _tool() -> str:
-    tool = shutil.which("ssh-keygen")
+    tool = _which("ssh-keygen")
     if tool is None:
         raise KeyUnusable("ssh-keygen is not installed; signing needs it", hint="install the OpenSSH client")
     return tool

@@ -6,8 +6,8 @@ the file, since some signatures differ every time).
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -18,6 +18,7 @@ from okto_change.approval.decisionfile import LARGEST as LARGEST
 from okto_change.approval.sshsig import BEGIN
 from okto_change.masking import mask
 from okto_change.model.base import type_
+from okto_change.model.moment import SECONDS, moment
 from okto_change.plaintext import problems
 
 DecisionKind = Literal["submit", "approve", "reject", "revoke", "break-glass", "review"]
@@ -27,7 +28,6 @@ PREDICATE_TYPE = "https://okto-change.dev/decision/v1"
 LONGEST_COMMENT = 4_000
 
 _SEPARATOR = f"\n{BEGIN}\n".encode("ascii")
-_MOMENT = "%Y-%m-%dT%H:%M:%SZ"
 _HEX = re.compile(r"[0-9a-f]{64}")
 _PATTERNS = {
     "change": re.compile(r"[a-z0-9][a-z0-9-]{2,79}"),
@@ -85,7 +85,7 @@ class Statement:
         """Return the canonical bytes that are signed."""
         predicate = {name: getattr(self, name) for name in _PREDICATE}
         for name in ("expires_at", "issued_at"):
-            predicate[name] = predicate[name].astimezone(UTC).strftime(_MOMENT)
+            predicate[name] = predicate[name].astimezone(UTC).strftime(SECONDS)
         subject = {"digest": {"sha256": bare(self.digest)}, "name": self.subject}
         return digest.canonical(
             {"_type": STATEMENT_TYPE, "predicate": predicate, "predicateType": PREDICATE_TYPE, "subject": [subject]}
@@ -130,7 +130,7 @@ def build(
         expires_at=expires_at,
         issued_at=issued_at,
         max_runs=1,
-        nonce=nonce or secrets.token_hex(16),
+        nonce=nonce or os.urandom(16).hex(),
         policy_sha256=bare(policy_sha256),
         repo=repo,
         role=role,
@@ -240,12 +240,9 @@ def _lint(comment: str) -> None:
 
 def _moment(text: str) -> datetime:
     try:
-        moment = datetime.strptime(text, _MOMENT).replace(tzinfo=UTC)
+        return moment(text)
     except ValueError as error:
         raise BadStatement("a moment is not in the form 2026-11-22T17:00:00Z") from error
-    if moment.strftime(_MOMENT) != text:
-        raise BadStatement("a moment is not in the form 2026-11-22T17:00:00Z")
-    return moment
 
 
 def _digest(subject: Any) -> str:

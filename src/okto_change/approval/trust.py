@@ -6,8 +6,6 @@ clone's configuration, hooks, filters and replacements have no part in it.
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -93,6 +91,9 @@ def newest(mirror: Mirror) -> Policy:
 @contextmanager
 def afresh(origin: Source) -> Iterator[Mirror]:
     """Give a mirror that remembers nothing, fetched now; it goes when the block is left, unless it was accepted."""
+    import shutil
+    import tempfile
+
     folder = Path(tempfile.mkdtemp(prefix=".init-", dir=mirrors_folder()))
     try:
         mirrors.make(folder / "fresh")
@@ -108,6 +109,8 @@ def afresh(origin: Source) -> Iterator[Mirror]:
 def accept(mirror: Mirror, policy: Policy) -> None:
     """Put a fresh mirror in the place of the one that was there, with this version of the policy as seen."""
     _remember(mirror, policy, mirror.commit(mirror.protected_ref))
+    import shutil
+
     place = mirrors_folder() / f"{mirror.source.key}.git"
     shutil.rmtree(place, ignore_errors=True)
     mirror.folder.rename(place)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from okto_change.approval.rulebook import Environment, Window
 
@@ -47,7 +46,7 @@ def _reason(environment: Environment, now: datetime) -> str | None:
 
 
 def _within(window: Window, moment: datetime) -> bool:
-    local = moment.astimezone(ZoneInfo(window.zone))
+    local = moment.astimezone(_zone(window.zone))
     minute = local.hour * 60 + local.minute
     yesterday = (local.weekday() - 1) % 7
     if window.start < window.end:
@@ -59,7 +58,7 @@ def _within(window: Window, moment: datetime) -> bool:
 
 def _starts(window: Window, moment: datetime) -> Iterator[datetime]:
     """Yield the window's next beginnings, the one of today too; an hour that the clocks skip begins when they go on."""
-    zone = ZoneInfo(window.zone)
+    zone = _zone(window.zone)
     today = moment.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
     for ahead in range(9):
         day = today + timedelta(days=ahead)
@@ -67,9 +66,15 @@ def _starts(window: Window, moment: datetime) -> Iterator[datetime]:
             yield day.replace(hour=window.start // 60 % 24, minute=window.start % 60).astimezone(UTC)
 
 
+def _zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo
+
+    return ZoneInfo(name)
+
+
 def _told(environment: Environment, moment: datetime) -> str:
     zone = environment.windows[0].zone if environment.windows else "UTC"
-    local = moment.astimezone(ZoneInfo(zone))
+    local = moment.astimezone(_zone(zone))
     return f"{DAY_NAMES[local.weekday()]} {local:%Y-%m-%d %H:%M} {zone}"
 
 

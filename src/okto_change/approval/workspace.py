@@ -7,12 +7,12 @@ Configuration is read as data. Nothing from outside reaches git as an option: pa
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from okto_change.approval import source
 from okto_change.approval.safegit import SafeGit, failure
 from okto_change.errors import WorkspaceError
 
@@ -35,22 +35,18 @@ _OWN = (
 
 
 class Workspace:
-    """A work tree at ``root``. Raises WorkspaceError on first use where ``root`` is none."""
+    """A work tree at ``root``. Raises WorkspaceError on first use where ``root`` is none, unless git ``found`` it just now."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, found: bool = False) -> None:
         self.root = root
+        self._found = found
         self._open: Repo | None = None
         self._made: tuple[Path, ...] = ()
 
     @staticmethod
     def discover(path: Path) -> Path:
         """Return the root of the work tree that ``path`` lies in. Raises WorkspaceError outside of one."""
-        git = SafeGit(None, network=True)
-        ran = git.attempt("-C", str(path.absolute()), "rev-parse", "--path-format=absolute", "--show-toplevel")
-        if ran.code != 0 or not ran.lines():
-            hint = "go to a clone of your change repository, or begin one: okto-change init"
-            raise failure(f"{path} is not in a git work tree", ran.err, hint=hint)
-        return Path(ran.lines()[0])
+        return source.locate(path).root
 
     @classmethod
     def begin(cls, path: Path) -> Workspace:
@@ -75,6 +71,8 @@ class Workspace:
 
     def abandon(self) -> None:
         """Remove the repository and the folders that ``begin`` made, those with something in them excepted."""
+        import shutil
+
         for place in self._made:
             if place.name == ".git":
                 shutil.rmtree(place, ignore_errors=True)
@@ -122,8 +120,15 @@ class Workspace:
     def _setting(self, name: str) -> str | None:
         """Return a setting as git itself reads it, the machine's own configuration (``/etc/gitconfig``) excepted."""
         git = SafeGit(None, network=True)
-        ran = git.attempt("-C", str(self.discover(self.root)), "config", "--get", name)
+        ran = git.attempt("-C", str(self._look()), "config", "--get", name)
         return (ran.lines() or [""])[0] or None
+
+    def _look(self) -> Path:
+        """Return the root, which git itself was asked about once: it knows whose repositories are safe to open."""
+        if not self._found:
+            self.discover(self.root)
+            self._found = True
+        return self.root
 
     def _git(self, *arguments: str) -> str:
         """Run git in the clone as the user would, hooks included unless told otherwise."""
@@ -144,7 +149,7 @@ class Workspace:
             from git import Repo
             from git.exc import GitError
 
-            self.discover(self.root)
+            self._look()
             try:
                 self._open = Repo(self.root)
             except GitError as error:

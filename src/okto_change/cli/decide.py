@@ -83,7 +83,7 @@ def verify(face: Face, change: str, environment: str) -> int:
     from okto_change import pipeline
     from okto_change.cli.boundary import show, show_json
 
-    taken = pipeline.verify(face.repository(), change, environment)
+    taken = pipeline.verify(face.repository("balloting"), change, environment)
     if face.json:
         from okto_change.report import data
 

@@ -38,11 +38,11 @@ class Face:
     json: bool
     verbose: bool
 
-    def repository(self) -> Repository:
-        """Open the change repository of ``-C`` or of the working folder."""
+    def repository(self, ahead: str | None = None) -> Repository:
+        """Open the change repository of ``-C`` or of the working folder; ``ahead`` as ``pipeline.open_repository`` has it."""
         from okto_change import pipeline
 
-        repo = pipeline.open_repository(self.directory, self.key, boundary.warn)
+        repo = pipeline.open_repository(self.directory, self.key, boundary.warn, ahead=ahead)
         click.get_current_context().call_on_close(repo.close)
         return repo
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -133,8 +136,28 @@ def okto_change(ctx: click.Context, directory: str | None, key: str | None, as_j
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; return the exit code. Every error becomes a message, none a traceback."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Run one command line; return the exit code. Every error becomes a message, none a traceback.
+
+    Without ``arguments`` it runs what the process was started for, and ends the process.
+    """
+    if arguments is not None:
+        return _run(list(arguments))
+    code = _run(sys.argv[1:])
+    _leave(code)
+    return code
+
+
+def _leave(code: int) -> None:
+    """End the process now, unless a thread still works: to take hundreds of modules apart takes longer than most commands."""
+    if threading.active_count() == 1:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+
+
+def _run(given: list[str]) -> int:
     _open_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -15,9 +15,9 @@ from okto_change import digest
 from okto_change.errors import JournalBroken
 from okto_change.model import Entry, Event, EventKind
 from okto_change.model.base import type_
+from okto_change.model.moment import MICROSECONDS, moment
 
 GENESIS = "sha256:" + "0" * 64
-MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"
 FORMAT = 1
 
 
@@ -48,7 +48,7 @@ def entry_content(number: int, at: datetime, actor: str, event: Event) -> bytes:
     value = {
         "format": FORMAT,
         "number": number,
-        "at": at.astimezone(UTC).strftime(MOMENT),
+        "at": at.astimezone(UTC).strftime(MICROSECONDS),
         "actor": actor,
         "event": {
             "kind": event.kind.value,
@@ -99,7 +99,7 @@ def read(row: Row) -> Entry:
         kind = EventKind(event.pop("kind"))
         entry = Entry(
             number=value["number"],
-            at=datetime.strptime(value["at"], MOMENT).replace(tzinfo=UTC),
+            at=moment(value["at"], fine=True),
             actor=value["actor"],
             event=Event(kind=kind, **event),
             content=row.content,

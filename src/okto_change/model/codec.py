@@ -10,9 +10,9 @@ from enum import Enum
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-T = TypeVar("T")
+from okto_change.model.moment import MICROSECONDS, moment
 
-MOMENT = "%Y-%m-%dT%H:%M:%S.%fZ"
+T = TypeVar("T")
 
 
 def encode(value: Any) -> Any:
@@ -21,7 +21,7 @@ def encode(value: Any) -> Any:
         case Enum():
             return value.value
         case datetime():
-            return value.astimezone(UTC).strftime(MOMENT)
+            return value.astimezone(UTC).strftime(MICROSECONDS)
         case Mapping():
             return {str(key): encode(item) for key, item in value.items()}
         case list() | tuple():
@@ -53,7 +53,7 @@ def _decode(hint: Any, data: Any) -> Any:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {key: _decode(get_args(hint)[1], item) for key, item in data.items()}
     if hint is datetime:
-        return datetime.strptime(data, MOMENT).replace(tzinfo=UTC)
+        return moment(data, fine=True)
     if isinstance(hint, type) and issubclass(hint, Enum):
         return hint(data)
     if is_dataclass(hint):

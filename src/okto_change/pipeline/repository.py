@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
-from okto_change.approval import opening
+from okto_change.approval import opening, source
 from okto_change.approval.mirror import SHORT_PATIENCE, Mirror
 from okto_change.approval.safegit import GitFailed
+from okto_change.approval.source import Clone
 from okto_change.approval.workspace import Workspace
 from okto_change.errors import NotAuthorised, OktoError, PlanError, UsageError, WorkspaceError
 
@@ -42,9 +45,16 @@ class Repository:
     """
 
     def __init__(
-        self, root: Path, *, key: str | None = None, environ: Mapping[str, str] | None = None, tell: Tell = _keep_quiet
+        self,
+        root: Path,
+        *,
+        key: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        tell: Tell = _keep_quiet,
+        clone: Clone | None = None,
     ) -> None:
         self.root = root
+        self._clone = clone
         self.key = key
         self._tell = tell
         self._strict = False
@@ -64,7 +74,7 @@ class Repository:
     @cached_property
     def workspace(self) -> Workspace:
         """The user's clone, for its status, staging and configuration; never a source of trust."""
-        return Workspace(self.root)
+        return Workspace(self.root, found=self._clone is not None)
 
     @cached_property
     def mirror(self) -> Mirror:
@@ -73,7 +83,7 @@ class Repository:
         Where the remote cannot be reached, or shows a branch that went backwards, it stays as it was fetched last, and
         that is told. Raises WorkspaceError where nothing was ever fetched.
         """
-        mirror = opening.open_mirror(self.root, fetch=False)
+        mirror = opening.open_mirror(self.root, fetch=False, clone=self._clone)
         known = mirror.tip(mirror.protected_ref) is not None
         try:
             mirror.refresh(patience=SHORT_PATIENCE if known else None)
@@ -89,8 +99,11 @@ class Repository:
             pass
 
     @contextmanager
-    def fetching(self, command: str) -> Iterator[None]:
-        """Fetch like ``demand_fetched`` while the block runs, which may not look at the repository yet."""
+    def fetching(self, command: str, *, head: bool = False) -> Iterator[None]:
+        """Fetch like ``demand_fetched`` while the block runs, which may not look at the repository yet.
+
+        With ``head`` the clone is asked for its HEAD meanwhile.
+        """
         self._strict = True
         if "mirror" in self.__dict__ and self.mirror.fetched:
             yield
@@ -99,9 +112,15 @@ class Repository:
         for name in ("mirror", "protected_commit", "policy"):
             self.__dict__.pop(name, None)
         try:
-            mirror = opening.open_mirror(self.root, fetch=False)
-            with mirror.refreshing():
-                yield
+            mirror = opening.open_mirror(self.root, fetch=False, clone=self._clone)
+            try:
+                with mirror.refreshing():
+                    if head:
+                        mirror.ask_head()
+                    yield
+            except BaseException:
+                mirror.close()
+                raise
             self.mirror = mirror
         except GitFailed as error:
             error.faults += (
@@ -258,6 +277,20 @@ def _age(mirror: Mirror) -> str:
     return f"just now ({at:%Y-%m-%d %H:%MZ})"
 
 
-def open_repository(path: Path, key: str | None = None, tell: Tell = _keep_quiet) -> Repository:
-    """Return the change repository that ``path`` lies in. Raises WorkspaceError outside of one."""
-    return Repository(Workspace.discover(path.absolute()), key=key, tell=tell)
+def _import(module: str) -> None:
+    """Import a module; what goes wrong there is told by whoever needs it."""
+    with suppress(Exception):
+        import_module(module)
+
+
+def open_repository(
+    path: Path, key: str | None = None, tell: Tell = _keep_quiet, *, ahead: str | None = None
+) -> Repository:
+    """Return the change repository that ``path`` lies in. Raises WorkspaceError outside of one.
+
+    ``ahead`` names the module of the journey that is needed next: it is imported while git is asked.
+    """
+    if ahead is not None:
+        Thread(target=_import, args=(f"okto_change.pipeline.{ahead}",), daemon=True).start()
+    clone = source.locate(path)
+    return Repository(clone.root, key=key, tell=tell, clone=clone)

@@ -17,7 +17,7 @@ def verify(repo: Repository, change: str, environment: str) -> Ballot:
     compiling tells: ``approve`` and ``apply`` do. Raises Refused without a lock of these sources, NotAuthorised for a
     lock of another repository or target, PlanError for one that cannot be read.
     """
-    with repo.fetching("verify"):
+    with repo.fetching("verify", head=True):
         # It takes about as long as the fetch.
         from okto_change.pipeline import balloting
     return balloting.committed_ballot(repo, change, environment)

@@ -78,7 +78,7 @@ class Opened(tuple[Path, str | None]):
         """Nothing runs."""
 
 
-def open_repository(path: Path, key: str | None, tell: Callable[[str], None]) -> Opened:
+def open_repository(path: Path, key: str | None, tell: Callable[[str], None], *, ahead: str | None) -> Opened:
     """What the commands pass on."""
     return Opened((path, key))
 
