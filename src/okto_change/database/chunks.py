@@ -122,6 +122,17 @@ def estimated(session: Session, go: Through) -> int | None:
     return None if rows is None else max(1, -(-int(rows) // go.size))
 
 
+def inside(go: Through, found: Range, key: Part) -> Part:
+    """Return the condition that a key lies in the range. Pinned settings are the caller's."""
+    return compose(
+        "{key} BETWEEN {first}::{type} AND {last}::{type}",
+        key=key,
+        type=go.type,
+        first=literal(found.first),
+        last=literal(found.last),
+    )
+
+
 def enter(session: Session, found: Range) -> None:
     """Tell the statements of this transaction which keys are theirs."""
     session.query("batch_enter", first=found.first, last=found.last)

@@ -42,6 +42,8 @@ class Session:
         self.target = target
         self.tag = ""
         """the command tag of the author's last statement, e.g. ``UPDATE 37``"""
+        self.affected = 0
+        """rows that our own last statement changed, as its command tag says"""
         self.veil = veil.NOTHING
         """the sensitive columns of this target; what they hold is shown nowhere"""
         self._connection = connection
@@ -57,6 +59,7 @@ class Session:
         """Run a statement composed with ``psycopg.sql``; return its rows, [] when it has none. Raises DatabaseError."""
         with self._cursor() as cursor:
             cursor.execute(statement, parameters)
+            self.affected = cursor.rowcount
             return cursor.fetchall() if cursor.description else []
 
     # ------------------------------------------------------------------ text of the author's

@@ -17,7 +17,7 @@ from okto_change.database import chunks, state
 from okto_change.database.chunks import Opened, Range, Through
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import DatabaseError, OktoError, Paused, Stuck, TargetHeld, Unaccounted
-from okto_change.execution import checks, giving_way, images, interrupts, transactions, units, work
+from okto_change.execution import checks, choosing, giving_way, images, interrupts, transactions, units, work
 from okto_change.execution.images.pins import pinned
 from okto_change.execution.job import Job
 from okto_change.execution.units import SqlUnit
@@ -178,6 +178,7 @@ def _chunk(
     """Do and commit the next chunk; return how many sessions waited for it at its end, None when there is none."""
     session.begin(unit.timeouts(), isolation=REPEATABLE_READ)
     transactions.hold(job, session)
+    choosing.hold(job, unit, session)
     go, found = find(session, batch, course)
     if found is None:
         session.rollback()
@@ -188,7 +189,8 @@ def _chunk(
     capture = yield from perform(job, this, session, go, found)
     after = added(job, unit, course, found)
     _demand_most(unit, after)
-    images.finish(session, capture)
+    if capture.triggers:
+        images.finish(session, capture)
     _record(job, unit, session, after, found)
     mark = state.backend(session)
     yield job.event(EventKind.COMMITTING, unit.name, **place, total=after.total, **transactions.marked(mark))
@@ -217,6 +219,9 @@ def perform(
 ) -> Generator[Event, None, images.Capture]:
     """Do one chunk in the open transaction and prove that it kept to its keys; of its events only failures are told."""
     chunks.enter(session, found)
+    known = job.chunks.setdefault(this.number, images.Chunks())
+    known.table, known.key = go.oid, batch_of(this).key
+    known.inside = lambda key: chunks.inside(go, found, key)
     events = work.perform(job, this, session)
     while True:
         try:
@@ -232,6 +237,8 @@ def perform(
 
 
 def _demand_inside(this: SqlUnit, session: Session, go: Through, found: Range, capture: images.Capture) -> None:
+    if capture.imaged is not None and capture.imaged.chunk is not None:
+        return  # its images were proven to lie in the range
     with pinned(session):
         own = chunks.leaves(session, go)
         images_of = _imaged_ahead(this, capture, own)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from okto_change.database.session import Session
 from okto_change.errors import Refused
 from okto_change.execution import images
+from okto_change.execution.images import series
 from okto_change.execution.job import Job
 from okto_change.execution.units import SqlUnit
 from okto_change.model import AutoUndo, Event, EventKind, Preview, Statement, StatementKind
@@ -31,7 +32,14 @@ OPS = {StatementKind.INSERT: "I", StatementKind.DELETE: "D", StatementKind.UPDAT
 
 def start(job: Job, unit: SqlUnit, session: Session) -> images.Capture:
     """Begin to capture in the open transaction, the way that fits; remember in ``job.seen`` which one and why."""
+    begun = _go_on(job, unit, session)
+    if begun is not None:
+        job.seen.captures[unit.number] = AHEAD
+        return _since_first(job, unit, begun)
     reason = job.unproven.get(unit.number) or next(_obstacles(job, unit, session), None)
+    if reason is None and (begun := _series(job, unit, session)) is not None:
+        job.seen.captures[unit.number] = AHEAD
+        return _since_first(job, unit, begun)
     if reason is None:
         job.seen.captures[unit.number] = AHEAD
         capture = images.begin_ahead(session, job.run, unit.key, list(_large(job, unit, session)))
@@ -39,10 +47,51 @@ def start(job: Job, unit: SqlUnit, session: Session) -> images.Capture:
         fixed = all(statement.kind is not StatementKind.DDL for statement in unit.statements)
         capture = images.start(session, job.run, unit.key, job.covered(unit), fixed=fixed)
         job.seen.captures[unit.number] = TRIGGERS.format(tables=_named(capture)) + reason
+    return _since_first(job, unit, capture)
+
+
+def _since_first(job: Job, unit: SqlUnit, capture: images.Capture) -> images.Capture:
     # What setval did in an attempt that was rolled back stays; without this the next attempt would not see it.
     first = job.sequences.setdefault(unit.number, capture.before.sequences)
     capture.before = replace(capture.before, sequences={**capture.before.sequences, **first})
     return capture
+
+
+def hold(job: Job, unit: SqlUnit, session: Session) -> None:
+    """Lock the tables of a batch whose chunks share what was found out about them, before there is a snapshot."""
+    known = job.chunks.get(unit.number)
+    if known is not None and known.series is not None and unit.number not in job.unproven:
+        series.lock(session, known.series)
+
+
+def _go_on(job: Job, unit: SqlUnit, session: Session) -> images.Capture | None:
+    """Begin a chunk by what the one before found out, where it still holds."""
+    known = job.chunks.get(unit.number)
+    if unit.chunk is None or known is None or known.series is None or unit.number in job.unproven:
+        return None
+    if not series.holds(session, known.series):
+        known.series = None
+        return None
+    return series.go_on(session, job.run, unit.key, known)
+
+
+def _series(job: Job, unit: SqlUnit, session: Session) -> images.Capture | None:
+    """Begin a chunk, and tables for the images of this one and the next, where all of its statements fit in."""
+    known = job.chunks.get(unit.number)
+    writing = [statement for statement in unit.statements if statement.kind.writes_rows]
+    if unit.chunk is None or known is None or any(one.kind is StatementKind.INSERT for one in writing):
+        return None
+    if not series.fresh(session):
+        return None
+    wanted: dict[tuple[str, int], tuple[int, str, tuple[str, ...]]] = {}
+    calls: set[str] = set()
+    for statement in writing:
+        preview, relid = _preview(job, statement), _target(session, statement)
+        if preview is None or relid is None:
+            return None
+        wanted[statement.step, statement.index] = (relid, OPS[statement.kind], preview.sets)
+        calls |= set(preview.calls)
+    return series.begin(session, job.run, unit.key, wanted, known, calls=sorted(calls), touches=unit.touches)
 
 
 def _named(capture: images.Capture) -> str:
@@ -78,6 +127,9 @@ def ahead(job: Job, session: Session, capture: images.Capture, statement: Statem
     """Image what ``statement`` is about to change, if that is the way of this capture. Raises images.Unproven."""
     if capture.imaged is None or not statement.kind.writes_rows:
         return
+    if capture.imaged.chunk is not None:
+        _copy(job, session, capture, capture.imaged.chunk, statement)
+        return
     relid = _target(session, statement) or 0
     if statement.kind is StatementKind.INSERT:
         images.ahead_of_insert(session, capture, relid)
@@ -86,6 +138,13 @@ def ahead(job: Job, session: Session, capture: images.Capture, statement: Statem
     if preview is None:
         raise images.Unproven(capture.unit, "the rows of a statement cannot be read without running it")
     images.ahead_of_change(session, capture, preview, OPS[statement.kind], relid)
+
+
+def _copy(job: Job, session: Session, capture: images.Capture, chunk: series.Chunk, statement: Statement) -> None:
+    preview = _preview(job, statement)
+    if preview is None:
+        raise images.Unproven(capture.unit, "the rows of a statement cannot be read without running it")
+    series.copy(session, capture, chunk, preview, statement)
 
 
 def otherwise(job: Job, unproven: images.Unproven, name: str | None = None) -> Event:

@@ -12,6 +12,7 @@ from okto_change.database import ledger
 from okto_change.database.accounting import Sequence
 from okto_change.database.ledger import Authority
 from okto_change.database.session import Session
+from okto_change.execution.images import Chunks
 from okto_change.execution.targets import Targets
 from okto_change.execution.units import SqlUnit, Unit
 from okto_change.model import CheckResult, Event, EventKind, Lock, Preview, StatementKind, StatementResult, TableWrites
@@ -87,6 +88,8 @@ class Job:
     """units to capture with triggers, since images taken ahead of them could not be proven, and why"""
     large: set[int] = field(default_factory=set)
     """units that changed more rows than the planner expected; their images become native"""
+    chunks: dict[int, Chunks] = field(default_factory=dict)
+    """what the chunks of each batch have in common, found out by the first one in this process"""
     sequences: dict[int, Mapping[int, Sequence]] = field(default_factory=dict)
     """where sequences stood before the first attempt of each unit"""
     inverses: dict[int, tuple[str, ...]] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from okto_change.database import accounting, facts, state
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import DatabaseError, NotReversible, Refused, StepFailed, Stuck, Unaccounted
 from okto_change.execution import catalogue, checks, choosing, images, interrupts, inverse, transactions
+from okto_change.execution.images import series
 from okto_change.execution.job import Job
 from okto_change.execution.units import SqlUnit, bounds
 from okto_change.model import (
@@ -201,8 +202,11 @@ def _demand_bound(statement: Statement, bound: RowBound | None, rows: int | None
 def account(job: Job, unit: SqlUnit, session: Session, capture: images.Capture) -> None:
     """Demand that every changed row has its image and every changed table is declared; keep the figures in ``job.seen``."""
     ddl = any(statement.kind is StatementKind.DDL for statement in unit.statements)
-    images.prove(session, capture)
-    found = images.account(session, capture, ddl=ddl, touches=unit.touches, compared=unit.definitions)
+    if capture.imaged is not None and capture.imaged.chunk is not None:
+        found = series.account(session, capture, capture.imaged.chunk)
+    else:
+        images.prove(session, capture)
+        found = images.account(session, capture, ddl=ddl, touches=unit.touches, compared=unit.definitions)
     job.seen.writes[unit.number] = found.writes
     # Refusals before another attempt: what setval did stays, and the second time it would look unchanged.
     if found.refusals and any(isinstance(step.undo, AutoUndo) for step in unit.steps):

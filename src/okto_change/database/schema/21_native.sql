@@ -12,6 +12,10 @@ CREATE TABLE IF NOT EXISTS okto_change.image_native (
     spread  boolean    NOT NULL DEFAULT false,
     PRIMARY KEY (capture, relid)
 );
+ALTER TABLE okto_change.image_native
+    ADD COLUMN IF NOT EXISTS home integer REFERENCES okto_change.capture;
+CREATE INDEX IF NOT EXISTS image_native_home ON okto_change.image_native (home) WHERE home IS NOT NULL;
+COMMENT ON INDEX  okto_change.image_native_home    IS 'Which captures share a table of images.';
 REVOKE ALL ON okto_change.image_native FROM PUBLIC;
 COMMENT ON TABLE  okto_change.image_native         IS 'Tables rows_<source>_<relid>_old (whole rows before) and _new (key and changed columns after) with the images of large fixes.';
 COMMENT ON COLUMN okto_change.image_native.capture IS 'The capture.';
@@ -22,4 +26,5 @@ COMMENT ON COLUMN okto_change.image_native.op      IS 'What the source did: I in
 COMMENT ON COLUMN okto_change.image_native.rows    IS 'How many rows.';
 COMMENT ON COLUMN okto_change.image_native.columns IS 'Numbers of the columns changed, which the table of new rows holds beside the key.';
 COMMENT ON COLUMN okto_change.image_native.writer  IS 'The (sub)transaction that wrote the rows, as their xmin shows it: with another one somebody wrote them since.';
+COMMENT ON COLUMN okto_change.image_native.home    IS 'Of a chunk of a batch: the capture whose tables hold the images of other chunks too, each row with its source in c0.';
 COMMENT ON COLUMN okto_change.image_native.spread  IS 'The images have been written out as text; those count now.';

@@ -50,23 +50,23 @@ SELECT pg_catalog.pg_current_xact_id()::pg_catalog.xid::text
 
 -- name: native_standing
 -- Native images of which something stands, by table: %%(captures)s add up to 1 (as changed), -1 (as taken back) or nothing.
-SELECT n.relid, n.source, n.op::text, n.rows, n.columns::integer[], pg_catalog.sum(n.sign)::integer
+SELECT n.relid, n.source, n.op::text, n.rows, n.columns::integer[], pg_catalog.sum(n.sign)::integer, n.home
   FROM okto_change.image_native AS n
  WHERE n.capture = ANY (%(captures)s) AND NOT n.spread
- GROUP BY n.relid, n.source, n.op, n.rows, n.columns
+ GROUP BY n.relid, n.source, n.op, n.rows, n.columns, n.home
 HAVING pg_catalog.sum(n.sign) <> 0
  ORDER BY n.relid
 
 -- name: native_all
-SELECT n.capture, n.relid, n.source, n.op::text, n.rows, n.columns::integer[], n.sign::integer
+SELECT n.capture, n.relid, n.source, n.op::text, n.rows, n.columns::integer[], n.sign::integer, n.home
   FROM okto_change.image_native AS n
  WHERE n.capture = ANY (%(captures)s) AND NOT n.spread
  ORDER BY n.capture, n.relid
 
 -- name: native_keep
 -- The row of the capture was written by the (sub)transaction that wrote the rows.
-INSERT INTO okto_change.image_native (capture, relid, source, sign, op, rows, columns, writer)
-SELECT c.id, %(relid)s, %(source)s, %(sign)s, %(op)s, %(rows)s, %(columns)s::smallint[], c.xmin
+INSERT INTO okto_change.image_native (capture, relid, source, sign, op, rows, columns, writer, home)
+SELECT c.id, %(relid)s, %(source)s, %(sign)s, %(op)s, %(rows)s, %(columns)s::smallint[], c.xmin, %(home)s
   FROM okto_change.capture AS c WHERE c.id = %(capture)s
 
 -- name: native_spread
@@ -110,3 +110,47 @@ SELECT c.oid
   JOIN pg_catalog.pg_class AS c ON pg_catalog.starts_with(c.relname::text, 'rows_' || k.id || '_')
  WHERE k.xid = pg_catalog.pg_current_xact_id()::text::bigint
    AND c.relnamespace = pg_catalog.to_regnamespace('okto_change') AND c.relkind = 'r'
+
+-- name: series_fresh
+-- Whether this transaction has written nothing yet.
+SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NULL
+
+-- name: series_seal
+-- A digest of what defines these tables: the rows of the catalogue that say so, by the transaction that wrote each; the functions
+-- of these names; and whether our own tables are there.
+SELECT pg_catalog.md5(coalesce(pg_catalog.string_agg(f.fact, ' ' ORDER BY f.fact COLLATE "C"), ''))
+  FROM (
+    SELECT pg_catalog.concat('c', c.oid, ' ', c.xmin, ' ', n.nspname, '.', c.relname)
+      FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = ANY (%(oids)s)
+    UNION ALL
+    SELECT pg_catalog.concat('a', a.attrelid, ' ', a.attnum, ' ', a.xmin) FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = ANY (%(oids)s)
+    UNION ALL
+    SELECT pg_catalog.concat('i', i.indexrelid, ' ', i.xmin) FROM pg_catalog.pg_index AS i WHERE i.indrelid = ANY (%(oids)s)
+    UNION ALL
+    SELECT pg_catalog.concat('t', t.oid, ' ', t.xmin) FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = ANY (%(oids)s)
+    UNION ALL
+    SELECT pg_catalog.concat('r', r.oid, ' ', r.xmin) FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = ANY (%(oids)s)
+    UNION ALL
+    SELECT pg_catalog.concat('p', p.oid, ' ', p.xmin) FROM pg_catalog.pg_policy AS p WHERE p.polrelid = ANY (%(oids)s)
+    UNION ALL
+    SELECT pg_catalog.concat('h', h.inhrelid, ' ', h.inhparent) FROM pg_catalog.pg_inherits AS h
+     WHERE h.inhparent = ANY (%(oids)s) OR h.inhrelid = ANY (%(oids)s)
+    UNION ALL
+    SELECT pg_catalog.concat('f', p.oid, ' ', p.xmin) FROM pg_catalog.pg_proc AS p WHERE p.proname = ANY (%(functions)s::text[])
+    UNION ALL
+    SELECT pg_catalog.concat('o', c.oid) FROM pg_catalog.unnest(%(names)s::text[]) AS w (name)
+      JOIN pg_catalog.pg_class AS c ON c.relname = w.name AND c.relnamespace = pg_catalog.to_regnamespace('okto_change')
+       AND c.relkind = 'r'
+  ) AS f (fact)
+
+-- name: series_keep
+-- A chunk's images and the shape that they have, with the file of its table. Its rows were written by the transaction itself.
+WITH images AS (
+    INSERT INTO okto_change.image_native (capture, relid, source, sign, op, rows, columns, writer, home)
+    SELECT %(capture)s, %(relid)s, %(capture)s, 1, %(op)s, %(rows)s, %(columns)s::smallint[],
+           pg_catalog.pg_current_xact_id()::pg_catalog.xid, %(home)s
+)
+INSERT INTO okto_change.captured_table (capture, relid, shape)
+VALUES (%(capture)s, %(relid)s,
+        %(shape)s::jsonb || pg_catalog.jsonb_build_object(
+            'file', pg_catalog.pg_relation_filenode(%(relid)s::oid::pg_catalog.regclass)::bigint, 'named', '[]'::jsonb))

@@ -33,6 +33,7 @@ from okto_change.execution.images.obstacles import expected, obstacles_ahead
 from okto_change.execution.images.optimistic import SMALL, Unproven, ahead_of_change, ahead_of_insert, prove
 from okto_change.execution.images.optimistic import begin as begin_ahead
 from okto_change.execution.images.restore import Restored, proof, restore
+from okto_change.execution.images.series import Chunks, Series
 
 __all__ = [
     "SMALL",
@@ -40,8 +41,10 @@ __all__ = [
     "Accounting",
     "Attempt",
     "Capture",
+    "Chunks",
     "Leaf",
     "Restored",
+    "Series",
     "Unproven",
     "account",
     "ahead_of_change",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import LiteralString
+from typing import TYPE_CHECKING, LiteralString
 
 from okto_change.database import accounting
 from okto_change.database.accounting import Ledger
@@ -19,6 +19,9 @@ from okto_change.execution.images.native import Native
 from okto_change.execution.images.pins import PINNED_PATH, pinned
 from okto_change.execution.images.unheard import execute, unheard
 from okto_change.model import Timeouts
+
+if TYPE_CHECKING:
+    from okto_change.execution.images.series import Chunk
 
 TRUNCATE_LIMIT = 256 * 1024 * 1024
 """bytes of table and TOAST that a TRUNCATE may copy"""
@@ -40,6 +43,8 @@ class Imaged:
     inserts: set[int] = field(default_factory=set)
     natives: dict[int, Native] = field(default_factory=dict)
     """tables whose images are native, not text"""
+    chunk: Chunk | None = None
+    """of a chunk of a batch whose tables of images are shared, what it shares"""
 
 
 @dataclass

@@ -38,26 +38,45 @@ class Native:
     rows: int = 0
     direction: int = 1
     """1: the rows are as the change left them; -1: as it found them again"""
+    home: int | None = None
+    """the chunk of a batch whose tables hold the images of others too, each with its own capture in ``c0``"""
+    places: tuple[str, str] | None = None
+    """where the old rows lie in a table of many chunks, first and last, while the chunk is under way"""
 
     @property
     def old_name(self) -> str:
         """The table of rows before."""
-        return f"rows_{self.source}_{self.table.relid}_old"
+        return f"rows_{self.home or self.source}_{self.table.relid}_old"
 
     @property
     def new_name(self) -> str:
         """The table of rows after."""
-        return f"rows_{self.source}_{self.table.relid}_new"
+        return f"rows_{self.home or self.source}_{self.table.relid}_new"
 
     @property
     def old(self) -> Part:
-        """The table of rows before, quoted."""
-        return identifier(OUR, self.old_name)
+        """The rows before, to stand in a FROM with an alias."""
+        return self._rows(self.old_name, self.places)
 
     @property
     def new(self) -> Part:
-        """The table of rows after, quoted."""
-        return identifier(OUR, self.new_name)
+        """The rows after, to stand in a FROM with an alias."""
+        return self._rows(self.new_name, None)
+
+    def _rows(self, name: str, places: tuple[str, str] | None) -> Part:
+        table = identifier(OUR, name)
+        if self.home is None:
+            return table
+        lying = compose("")
+        if places is not None:
+            first, last = map(literal, places)
+            lying = compose("AND h.ctid >= {first}::tid AND h.ctid <= {last}::tid", first=first, last=last)
+        return compose(
+            "(SELECT * FROM {table} AS h WHERE h.c0 = {source} {lying})",
+            table=table,
+            source=literal(self.source),
+            lying=lying,
+        )
 
     @property
     def kept(self) -> tuple[ColumnShape, ...]:
@@ -91,26 +110,43 @@ def fits(session: Session, relid: int, op: str, sets: Sequence[str]) -> bool:
     return op != "U" or not any(column.identity == "a" and column.name in sets for column in table.columns)
 
 
+def make_shared(session: Session, capture: int, relid: int, op: str, sets: Sequence[str]) -> Native:
+    """Return the images of an UPDATE or DELETE that every chunk of a batch runs; the tables for all of them are there."""
+    table = shape.load(session, [relid])[relid]
+    native = Native(table=table, source=capture, op=op, changed=_changed(table, op, sets), home=capture)
+    for name, columns in ((native.old_name, table.columns), (native.new_name, native.after)):
+        if name == native.old_name or op == "U":
+            execute(session, _empty(table, name, columns, shared=True))
+    private(session)
+    return native
+
+
 def make(session: Session, capture: int, relid: int, op: str, sets: Sequence[str]) -> Native:
     """Return the images of one statement; the table for its old rows is there, and empty."""
     table = shape.load(session, [relid])[relid]
-    changed = tuple(c for c in table.stored if op == "U" and (c.name in sets or c.generated))
-    native = Native(table=table, source=capture, op=op, changed=changed)
+    native = Native(table=table, source=capture, op=op, changed=_changed(table, op, sets))
     if op != "I":
-        fields = joined(
-            compose("t.{name} AS {label}", name=identifier(c.name), label=identifier(c.label)) for c in table.columns
-        )
-        execute(
-            session,
-            compose(
-                "CREATE TABLE {name} AS SELECT {fields} FROM ONLY {table} AS t WITH NO DATA",
-                name=native.old,
-                fields=fields,
-                table=table.table,
-            ),
-        )
+        execute(session, _empty(table, native.old_name, table.columns))
         private(session)
     return native
+
+
+def _changed(table: Shape, op: str, sets: Sequence[str]) -> tuple[ColumnShape, ...]:
+    return tuple(c for c in table.stored if op == "U" and (c.name in sets or c.generated))
+
+
+def _empty(table: Shape, name: str, columns: Sequence[ColumnShape], *, shared: bool = False) -> Composed:
+    """Return the making of a table for these columns of rows; a shared one also says whose each row is."""
+    return compose(
+        "CREATE TABLE {name} AS SELECT {fields} FROM ONLY {table} AS t WITH NO DATA",
+        name=identifier(OUR, name),
+        fields=joined([*([compose("0 AS c0")] if shared else []), *_fields(columns)]),
+        table=table.table,
+    )
+
+
+def _fields(columns: Sequence[ColumnShape]) -> list[Part]:
+    return [compose("t.{name} AS {label}", name=identifier(c.name), label=identifier(c.label)) for c in columns]
 
 
 def own(session: Session) -> Part:
@@ -174,14 +210,13 @@ def as_found(native: Native) -> Composed:
     )
 
 
-def keep_new(session: Session, native: Native) -> int:
+def keep_new(session: Session, native: Native, written: Part | None = None) -> int:
     """Write the new rows of an UPDATE or INSERT: those of this transaction; return how many there are.
 
-    Of an UPDATE only those whose key was imaged, and whose other columns are as they were.
+    Of an UPDATE only those whose key was imaged, and whose other columns are as they were. ``written`` is the condition
+    that row ``t`` was written by this transaction and may be, found by itself where there is none.
     """
-    fields = joined(
-        compose("t.{name} AS {label}", name=identifier(c.name), label=identifier(c.label)) for c in native.after
-    )
+    mine = own(session) if written is None else written
     source = compose("ONLY {table} AS t", table=native.table.table)
     if native.op == "U":
         source = compose(
@@ -191,16 +226,26 @@ def keep_new(session: Session, native: Native) -> int:
             key=keyed(native, "t", "o", "o"),
             rest=same("t", False, "o", native.kept),
         )
-    execute(
-        session,
-        compose(
-            "CREATE TABLE {new} AS SELECT {fields} FROM {source} WHERE {own}",
-            new=native.new,
-            fields=fields,
-            source=source,
-            own=own(session),
-        ),
+    fields, new = _fields(native.after), identifier(OUR, native.new_name)
+    if native.home is not None:
+        session.execute(
+            compose(
+                "INSERT INTO {new} SELECT {fields} FROM {source} WHERE {own}",
+                new=new,
+                fields=joined([literal(native.source), *fields]),
+                source=source,
+                own=mine,
+            )
+        )
+        return session.affected
+    made = compose(
+        "CREATE TABLE {new} AS SELECT {fields} FROM {source} WHERE {own}",
+        new=new,
+        fields=joined(fields),
+        source=source,
+        own=mine,
     )
+    execute(session, made)
     private(session)
     return inserted(session, native.new_name)
 
@@ -251,8 +296,9 @@ def load(session: Session, captures: Sequence[int], shapes: dict[int, Shape] | N
             rows=count,
             direction=sign,
             changed=by_number(known[relid], columns),
+            home=home,
         )
-        for relid, source, op, count, columns, sign in rows
+        for relid, source, op, count, columns, sign, home in rows
         if relid in known
     ]
 

@@ -12,7 +12,8 @@ def move(session: Session, native: Native, writers: Part) -> None:
 
     ``writers`` is a query of the transaction ids that such rows have.
     """
-    _count_keys(session, native)
+    if native.home is None:
+        _count_keys(session, native)
     match native.op, native.direction:
         case ("U", direction):
             session.execute(_update(native, writers, back=direction == 1))

@@ -14,7 +14,7 @@ from okto_change.execution.images.shape import ColumnShape
 def pairs(native: Native, *, limit: int | None = None) -> Composed:
     """Return a query of old and new row as text, null where there is none: ``before``, ``after``; any ``limit`` of them."""
     some = compose(
-        "(SELECT * FROM {source} LIMIT {limit})",
+        "(SELECT * FROM {source} AS s LIMIT {limit})",
         source=native.new if native.op == "I" else native.old,
         limit=literal(limit),
     )
@@ -87,11 +87,16 @@ def spread(session: Session, captures: Sequence[int]) -> None:
     """
     rows = session.query("native_all", captures=list(captures))
     shapes = shape.load(session, [row[1] for row in rows])
-    for capture, relid, source, op, count, columns, sign in rows:
+    for capture, relid, source, op, count, columns, sign, home in rows:
         if relid not in shapes:
             continue
         native = Native(
-            table=shapes[relid], source=source, op=op, rows=count, changed=by_number(shapes[relid], columns)
+            table=shapes[relid],
+            source=source,
+            op=op,
+            rows=count,
+            changed=by_number(shapes[relid], columns),
+            home=home,
         )
         before, after = ("before", "after") if sign == 1 else ("after", "before")
         kind = op if sign == 1 else {"I": "D", "D": "I", "U": "U"}[op]

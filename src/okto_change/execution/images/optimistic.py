@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from okto_change.database import accounting
-from okto_change.database.accounting import NONE
+from okto_change.database.accounting import NONE, Relation, World
 from okto_change.database.composing import Part, compose, literal
 from okto_change.database.session import Session
 from okto_change.errors import ConnectionLost, DatabaseError
@@ -29,6 +29,7 @@ from okto_change.model import Preview
 
 SMALL = 10_000
 """rows that one statement may image as text in the shared table"""
+Rows = list[tuple[str | None, ...]]
 PASSING = frozenset({"40001", "40P01", "55P03", "57014"})
 """failures that say nothing about the way of capturing: others wrote, locks, time-outs, cancelling"""
 
@@ -110,6 +111,14 @@ def _copy(session: Session, capture: Capture, preview: Preview, images: Native) 
         _imaged(capture).counts[images.table.relid, images.op] = native.inserted(session, images.old_name)
 
 
+def read_ahead(session: Session, capture: Capture, text: str) -> Rows:
+    """Run a statement cut from the author's that takes images; return its rows as text. Raises Unproven when it cannot."""
+    try:
+        return session.texts(text)[1]
+    except DatabaseError as error:
+        raise _unreadable(capture, error) from error
+
+
 def _unreadable(capture: Capture, error: DatabaseError) -> Exception:
     if isinstance(error, ConnectionLost) or error.sqlstate in PASSING:
         return error
@@ -181,18 +190,24 @@ def prove(session: Session, capture: Capture) -> None:
     settle(session)
     with pinned(session):
         relations, _ = accounting.written(session, capture.before)
-        if accounts.needs_strays(relations) or accounting.world(session) != capture.before.world:
-            raise Unproven(capture.unit, "the system catalogue is written too")
-        for relation in relations:
-            if accounts.is_table(relation) and relation.oid not in capture.tables:
-                raise Unproven(capture.unit, f"{relation.qualified} is written too")
-            if accounts.is_table(relation) and relation.modes & accounts.EXCLUSIVE:
-                raise Unproven(capture.unit, f"{relation.qualified} is locked as TRUNCATE locks")
+        demand_known(capture, relations, accounting.world(session))
         counts = {relation.oid: relation.counts for relation in relations}
         since = accounting.counters(session)
         for table in shape.load(session, capture.tables).values():
             _prove_table(session, capture, table, counts.get(table.relid, NONE))
         capture.before = accounting.without(session, capture.before, since)
+
+
+def demand_known(capture: Capture, relations: Iterable[Relation], world: World) -> None:
+    """Raise Unproven where anything but rows of the capture's own tables was written."""
+    found = tuple(relations)
+    if accounts.needs_strays(found) or world != capture.before.world:
+        raise Unproven(capture.unit, "the system catalogue is written too")
+    for relation in found:
+        if accounts.is_table(relation) and relation.oid not in capture.tables:
+            raise Unproven(capture.unit, f"{relation.qualified} is written too")
+        if accounts.is_table(relation) and relation.modes & accounts.EXCLUSIVE:
+            raise Unproven(capture.unit, f"{relation.qualified} is locked as TRUNCATE locks")
 
 
 def _prove_table(session: Session, capture: Capture, table: Shape, counts: accounting.Counts) -> None:
@@ -247,6 +262,7 @@ def _prove_native(session: Session, capture: Capture, images: Native, counts: ac
         op=images.op,
         rows=rows,
         columns=[column.number for column in images.changed],
+        home=images.home,
     )
 
 

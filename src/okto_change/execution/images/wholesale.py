@@ -147,5 +147,6 @@ def _keep(session: Session, number: int, item: Native) -> None:
         op=item.op,
         rows=item.rows,
         columns=[column.number for column in item.changed],
+        home=item.home,
     )
     session.query("image_keep_shape", capture=number, relid=item.table.relid, shape=item.table.content(), named="[]")

@@ -1,0 +1,307 @@
+"""Images of a batch: its chunks share native tables, and what was found out about a table is found out once.
+
+A chunk is proven by itself, as any images taken ahead are, and in one go with its accounts: nothing of others runs after
+the deferred constraints have fired. What does not change from chunk to chunk (the shape, the obstacles, which tables are
+declared) holds as long as the ``seal`` does: every row of the catalogue that defines the tables is still the same one. The
+tables are locked as their UPDATE locks them before the seal is looked at, so that it holds until COMMIT.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from okto_change.database import accounting
+from okto_change.database.accounting import NONE, Counts, Relation
+from okto_change.database.composing import Part, compose, identifier, joined, literal
+from okto_change.database.session import Session
+from okto_change.execution.images import accounts, capture, coverage, native, optimistic
+from okto_change.execution.images.accounts import Accounting, Facts
+from okto_change.execution.images.capture import Capture, Imaged
+from okto_change.execution.images.coverage import Leaf
+from okto_change.execution.images.native import OUR, Native
+from okto_change.execution.images.optimistic import Unproven
+from okto_change.execution.images.pins import pinned
+from okto_change.model import Preview, Statement
+from okto_change.model.base import type_
+
+COPIED = "WITH okto_taken AS ({taken}\nRETURNING ctid) SELECT pg_catalog.count(*), {ends} FROM okto_taken"
+TID_RANGES = 140_000
+"""server version that reads a range of row places without reading the whole table"""
+
+
+@type_
+class Series:
+    """What the chunks of a batch have in common. ``targets`` are tables by the place of the statement that changes them."""
+
+    natives: Mapping[int, Native]
+    targets: Mapping[tuple[str, int], int]
+    seal: str
+    calls: tuple[str, ...]
+    declared: frozenset[int] | None
+    names: Mapping[int, str]
+
+
+@dataclass
+class Chunks:
+    """The chunks of a batch in this process: what they have in common, once known; and the range of the one in hand."""
+
+    series: Series | None = None
+    table: int = 0
+    key: str = ""
+    inside: Callable[[Part], Part] | None = None
+    """the condition that a key lies in the range"""
+
+
+@type_
+class Chunk:
+    """A chunk under way, beside its capture: the series, the range, the transaction as ``xmin`` shows it."""
+
+    series: Series
+    chunks: Chunks
+    xid: int
+
+
+def lock(session: Session, known: Series) -> None:
+    """Lock the tables as the statements will, before the transaction has a snapshot."""
+    tables = joined(compose("ONLY {table}", table=item.table.table) for item in known.natives.values())
+    session.execute(compose("LOCK TABLE {tables} IN ROW EXCLUSIVE MODE", tables=tables))
+
+
+def holds(session: Session, known: Series) -> bool:
+    """Whether the tables are those of the series, defined as they were; ask it behind ``lock``."""
+    return _seal(session, known.natives.values(), known.calls) == known.seal
+
+
+def fresh(session: Session) -> bool:
+    """Whether this transaction has written nothing: rows that it wrote before would look like rows of the chunk."""
+    return bool(session.query("series_fresh")[0][0])
+
+
+def _seal(session: Session, natives: Iterable[Native], calls: Sequence[str]) -> str:
+    items = tuple(natives)
+    names = [name for item in items for name in _tables(item)]
+    functions = [call.rpartition(".")[2] for call in calls]
+    seal: str = session.query(
+        "series_seal", oids=[item.table.relid for item in items], names=names, functions=functions
+    )[0][0]
+    return seal
+
+
+def _tables(item: Native) -> tuple[str, ...]:
+    return (item.old_name, item.new_name) if item.op == "U" else (item.old_name,)
+
+
+# ------------------------------------------------------------------------------ beginning
+
+
+def begin(
+    session: Session,
+    run: str,
+    unit: str,
+    wanted: Mapping[tuple[str, int], tuple[int, str, Sequence[str]]],
+    chunks: Chunks,
+    *,
+    calls: Iterable[str],
+    touches: Iterable[str] | None,
+) -> Capture | None:
+    """Begin a chunk and the series with it; None where the tables do not allow it, and nothing is done then.
+
+    ``wanted`` tells, by place of the statement, the table, 'U' or 'D', and the columns assigned.
+    """
+    declared = None if touches is None else frozenset(coverage.resolve(session, touches).values())
+    with pinned(session) as former:
+        relids = [relid for relid, _, _ in wanted.values()]
+        if len(set(relids)) < len(relids) or not all(native.fits(session, *each) for each in wanted.values()):
+            return None
+        number, xid = session.query("image_begin", run=run, unit=unit, undoes=None)[0]
+        natives = {each[0]: native.make_shared(session, number, *each) for each in wanted.values()}
+        if session.identity.server_version < TID_RANGES:
+            index(session, natives.values())
+        series = Series(
+            natives=natives,
+            targets={place: each[0] for place, each in wanted.items()},
+            seal=_seal(session, natives.values(), tuple(calls)),
+            calls=tuple(calls),
+            declared=declared,
+            names=accounting.names(session, relids),
+        )
+        chunks.series = series
+        return _opened(
+            session, Capture(id=number, run=run, unit=unit, tables={}, search_path=former["search_path"]), chunks, xid
+        )
+
+
+def go_on(session: Session, run: str, unit: str, chunks: Chunks) -> Capture:
+    """Begin another chunk of a series that holds."""
+    with pinned(session) as former:
+        number, xid = session.query("image_begin", run=run, unit=unit, undoes=None)[0]
+        return _opened(
+            session, Capture(id=number, run=run, unit=unit, tables={}, search_path=former["search_path"]), chunks, xid
+        )
+
+
+def _opened(session: Session, begun: Capture, chunks: Chunks, xid: int) -> Capture:
+    if chunks.series is None:
+        raise ValueError("a series is known here")
+    tables = {relid: item.table for relid, item in chunks.series.natives.items()}
+    begun.tables = {relid: Leaf(oid=relid, schema=table.schema, name=table.name) for relid, table in tables.items()}
+    natives = {relid: replace(item, source=begun.id) for relid, item in chunks.series.natives.items()}
+    begun.imaged = Imaged(natives=natives, chunk=Chunk(series=chunks.series, chunks=chunks, xid=xid % 2**32))
+    begun.before = accounting.open_ledger(session)
+    return begun
+
+
+def index(session: Session, natives: Iterable[Native]) -> None:
+    """Let the rows of each chunk be found by its number. Done for the undo: while rows come in, their places tell."""
+    for item in natives:
+        for name in _tables(item):
+            session.execute(
+                compose(
+                    "CREATE INDEX IF NOT EXISTS {index} ON {table} (c0)",
+                    index=identifier(f"{name}_c0"),
+                    table=identifier(OUR, name),
+                )
+            )
+
+
+# ------------------------------------------------------------------------------ images
+
+
+def copy(session: Session, begun: Capture, chunk: Chunk, preview: Preview, statement: Statement) -> None:
+    """Copy the rows that the statement is going to change, as the author's own expressions find them."""
+    imaged = _imaged(begun)
+    item = imaged.natives[chunk.series.targets[statement.step, statement.index]]
+    alias = preview.alias
+    once = f"DISTINCT ON ({alias}.tableoid, {alias}.ctid) " if preview.joined else ""
+    ends = "pg_catalog.min(ctid), pg_catalog.max(ctid)"
+    if session.identity.server_version < TID_RANGES:
+        ends = "NULL, NULL"
+    taken = f"INSERT INTO {OUR}.{item.old_name} {preview.prefix}SELECT {once}{begun.id}, {alias}.* {preview.rows}"
+    rows = optimistic.read_ahead(session, begun, COPIED.format(taken=taken, ends=ends))
+    count, first, last = rows[0]
+    imaged.counts[item.table.relid, item.op] = int(count or 0)
+    if first is not None and last is not None:
+        imaged.natives[item.table.relid] = replace(item, places=(first, last))
+
+
+def _imaged(begun: Capture) -> Imaged:
+    if begun.imaged is None:
+        raise ValueError("images are taken ahead here")
+    return begun.imaged
+
+
+# ------------------------------------------------------------------------------ proof and accounts
+
+
+def account(session: Session, begun: Capture, chunk: Chunk) -> Accounting:
+    """Prove that the images of a chunk are all that it changed, and account for every row. Nothing may run after it.
+
+    Raises Unproven with the reason, DatabaseError when a deferred constraint fails.
+    """
+    capture.settle(session)
+    with pinned(session):
+        relations, vanished = accounting.written(session, begun.before)
+        world = accounting.world(session)
+        optimistic.demand_known(begun, relations, world)
+        counts = {relation.oid: relation.counts for relation in relations}
+        ours = {relation.name: relation for relation in relations if relation.schema == OUR}
+        for item in _imaged(begun).natives.values():
+            _demand_alone(begun, item, ours)
+            _prove(session, begun, chunk, item, counts.get(item.table.relid, NONE))
+        facts = Facts(
+            relations=relations,
+            vanished=vanished,
+            covered=frozenset(begun.tables),
+            touched=frozenset(),
+            images={relid: {op: rows} for (relid, op), rows in _imaged(begun).counts.items()},
+            before=begun.before,
+            world=world,
+            sequences=accounting.sequences(session),
+            restarted=frozenset(),
+            strays=(),
+            names=chunk.series.names,
+            natives=frozenset(relation.oid for relation in ours.values() if relation.name in _all_tables(begun)),
+        )
+        result = accounts.judge(facts, ddl=False, declared=chunk.series.declared)
+    begun.mark, begun.refusals = 0, result.refusals
+    return result
+
+
+def _all_tables(begun: Capture) -> frozenset[str]:
+    return frozenset(name for item in _imaged(begun).natives.values() for name in _tables(item))
+
+
+def _demand_alone(begun: Capture, item: Native, ours: Mapping[str, Relation]) -> None:
+    """Raise Unproven unless only we have written our tables: the old rows once, the new ones not yet."""
+    rows = _imaged(begun).counts.get((item.table.relid, item.op), 0)
+    known: dict[str, Counts] = {item.old_name: (rows, 0, 0), item.new_name: NONE}
+    for name, wanted in known.items():
+        if (ours[name].counts if name in ours else NONE) != wanted:
+            raise Unproven(begun.unit, f"{OUR}.{name} was written by the change itself")
+
+
+def _prove(session: Session, begun: Capture, chunk: Chunk, item: Native, counts: Counts) -> None:
+    rows = _imaged(begun).counts.get((item.table.relid, item.op), 0)
+    if counts != ((0, rows, 0) if item.op == "U" else (0, 0, rows)):
+        inserted, updated, deleted = counts
+        what = f"{inserted} rows inserted, {updated} updated and {deleted} deleted, {rows} imaged"
+        raise Unproven(begun.unit, f"{item.table.qualified}: {what}")
+    if not rows:
+        return
+    _prove_rows(session, begun, chunk, item, rows)
+    session.query(
+        "series_keep",
+        capture=begun.id,
+        relid=item.table.relid,
+        op=item.op,
+        rows=rows,
+        columns=[column.number for column in item.changed],
+        home=item.home,
+        shape=item.table.content(),
+    )
+
+
+def _prove_rows(session: Session, begun: Capture, chunk: Chunk, item: Native, rows: int) -> None:
+    here = item.table.relid == chunk.chunks.table
+    found = _deleted(session, chunk, item, here=here) if item.op == "D" else _updated(session, chunk, item, here=here)
+    if found != rows:
+        beyond = " inside the range of the key" if here else ""
+        what = "rows imaged were not changed, or not only as the statement says"
+        if item.op == "D":
+            what = "a deleted key is there again, or rows were deleted"
+        raise Unproven(begun.unit, f"{item.table.qualified}: {rows} rows, {found} proven{beyond}: {what}")
+
+
+def _updated(session: Session, chunk: Chunk, item: Native, *, here: bool) -> int:
+    """Keep the new rows of an UPDATE that are proven, in the range where it is the batch's own table; return how many."""
+    conditions: list[Part] = [compose("t.xmin OPERATOR(pg_catalog.=) {xid}::xid", xid=literal(str(chunk.xid)))]
+    if here and chunk.chunks.inside is not None:
+        conditions.append(chunk.chunks.inside(identifier("t", chunk.chunks.key)))
+        if any(column.name == chunk.chunks.key for column in item.changed):
+            conditions.append(chunk.chunks.inside(_old_key(chunk, item)))
+    with native.roomy(session):
+        return native.keep_new(session, item, joined(conditions, " AND "))
+
+
+def _deleted(session: Session, chunk: Chunk, item: Native, *, here: bool) -> int:
+    """Return how many deleted rows are gone, and lay in the range where it is the batch's own table."""
+    inside: Part = compose("true")
+    if here and chunk.chunks.inside is not None:
+        inside = chunk.chunks.inside(_old_key(chunk, item))
+    found: int = session.execute(
+        compose(
+            """SELECT pg_catalog.count(*) FROM {old} AS o
+                WHERE {inside} AND NOT EXISTS (SELECT FROM ONLY {table} AS t WHERE {key})""",
+            old=item.old,
+            inside=inside,
+            table=item.table.table,
+            key=native.keyed(item, "t", "o", "o"),
+        )
+    )[0][0]
+    return found
+
+
+def _old_key(chunk: Chunk, item: Native) -> Part:
+    label = next(column.label for column in item.table.columns if column.name == chunk.chunks.key)
+    return identifier("o", label)
