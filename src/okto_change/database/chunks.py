@@ -42,11 +42,10 @@ class Through:
 
 @type_
 class Range:
-    """The keys of one chunk, both ends inclusive, as text under pinned settings; ``rows`` of the table lie in it."""
+    """The keys of one chunk, both ends inclusive, as text under pinned settings."""
 
     first: str
     last: str
-    rows: int
 
 
 @type_
@@ -99,21 +98,23 @@ def following(session: Session, go: Through, after: str | None, upper: str) -> R
         beyond = compose("t.{key} > {after}::{type}", key=go.key, after=literal(after), type=go.type)
     rows = session.execute(
         compose(
-            """WITH chunk AS MATERIALIZED (
-                   SELECT t.{key} AS k FROM {table} AS t WHERE {beyond} AND t.{key} <= {upper}::{type}
-                    ORDER BY t.{key} LIMIT {size})
-               SELECT (SELECT c.k::text FROM chunk AS c ORDER BY c.k LIMIT 1),
-                      (SELECT c.k::text FROM chunk AS c ORDER BY c.k DESC LIMIT 1), (SELECT count(*) FROM chunk)""",
+            """SELECT (SELECT t.{key}::text FROM {rows} ORDER BY t.{key} LIMIT 1),
+                      coalesce((SELECT t.{key}::text FROM {rows} ORDER BY t.{key} OFFSET {most} LIMIT 1),
+                               (SELECT t.{key}::text FROM {rows} ORDER BY t.{key} DESC LIMIT 1))""",
             key=go.key,
-            table=go.table,
-            beyond=beyond,
-            upper=literal(upper),
-            type=go.type,
-            size=literal(go.size),
+            rows=compose(
+                "{table} AS t WHERE {beyond} AND t.{key} <= {upper}::{type}",
+                table=go.table,
+                beyond=beyond,
+                key=go.key,
+                upper=literal(upper),
+                type=go.type,
+            ),
+            most=literal(go.size - 1),
         )
     )
-    first, last, count = rows[0]
-    return Range(first=first, last=last, rows=count) if count else None
+    first, last = rows[0]
+    return None if first is None else Range(first=first, last=last)
 
 
 def estimated(session: Session, go: Through) -> int | None:

@@ -42,6 +42,8 @@ class Session:
         self.target = target
         self.tag = ""
         """the command tag of the author's last statement, e.g. ``UPDATE 37``"""
+        self.limits = Timeouts()
+        """those of the open transaction"""
         self.affected = 0
         """rows that our own last statement changed, as its command tag says"""
         self.veil = veil.NOTHING
@@ -114,19 +116,17 @@ class Session:
         self, timeouts: Timeouts | None = None, *, isolation: str = REPEATABLE_READ, read_only: bool = False
     ) -> None:
         """Start a transaction with lock, statement and idle limits set by ``SET LOCAL``."""
-        self.run(f"BEGIN ISOLATION LEVEL {isolation} {'READ ONLY' if read_only else 'READ WRITE'}")
-        self.limit(timeouts or Timeouts())
+        self.limits = timeouts or Timeouts()
+        begin = f"BEGIN ISOLATION LEVEL {isolation} {'READ ONLY' if read_only else 'READ WRITE'}"
+        self.run(f"{begin}; {_limiting(self.limits)}")
 
     def limit(self, timeouts: Timeouts) -> None:
         """Set the limits of the open transaction from here on; idle time is limited to a minute or more.
 
         Backslashes are plain in ordinary strings, whatever server or role say: the text was split and read so.
         """
-        self.run(
-            f"SET LOCAL lock_timeout = {int(timeouts.lock)}; SET LOCAL statement_timeout = {int(timeouts.statement)};"
-            f" SET LOCAL idle_in_transaction_session_timeout = {max(int(timeouts.statement) * 2, 60_000)};"
-            " SET LOCAL standard_conforming_strings = on"
-        )
+        self.limits = timeouts
+        self.run(_limiting(timeouts))
 
     def commit(self) -> None:
         """Send COMMIT. ConnectionLost means: whether it arrived must be found out (``state.settle``)."""
@@ -206,6 +206,14 @@ class Session:
             primary=primary,
             superuser=superuser,
         )
+
+
+def _limiting(timeouts: Timeouts) -> str:
+    return (
+        f"SET LOCAL lock_timeout = {int(timeouts.lock)}; SET LOCAL statement_timeout = {int(timeouts.statement)};"
+        f" SET LOCAL idle_in_transaction_session_timeout = {max(int(timeouts.statement) * 2, 60_000)};"
+        " SET LOCAL standard_conforming_strings = on"
+    )
 
 
 def conninfo(target: str, *, service: str | None = None, dsn_env: str | None = None, environ: Mapping[str, str]) -> str:

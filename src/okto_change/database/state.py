@@ -217,20 +217,27 @@ def target_lock(session: Session, run: str, *, wait: float = 0.0) -> None:
     """
     if not session.in_transaction:
         raise ValueError("target_lock needs an open transaction")
-    name = sql.Literal(f"okto-change {run}"[:63])
-    session.execute(compose("SET LOCAL application_name = {name}", name=name))
-    limits = [session.execute("SHOW lock_timeout")[0][0], session.execute("SHOW statement_timeout")[0][0]]
+    limits = session.limits
     try:
-        with session.savepoint():
-            session.run(f"SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = {int(wait * 1000)}")
-            session.run("LOCK TABLE okto_change.target IN EXCLUSIVE MODE" + ("" if wait >= 0.001 else " NOWAIT"))
+        session.execute(_taking(run, wait))
     except DatabaseError as error:
         if error.sqlstate != "55P03":
             raise
+        session.run("ROLLBACK TO SAVEPOINT okto_change")
         raise _held(session) from error
-    lock, statement = map(sql.Literal, limits)
-    session.execute(compose("SET LOCAL lock_timeout = {lock}", lock=lock))
-    session.execute(compose("SET LOCAL statement_timeout = {statement}", statement=statement))
+    session.limit(limits)
+
+
+def _taking(run: str, wait: float) -> sql.Composed:
+    """Several statements in one message: whoever waits for an answer to each holds the target that much longer."""
+    return compose(
+        "SET LOCAL application_name = {name}; SAVEPOINT okto_change; SET LOCAL statement_timeout = 0;"
+        " SET LOCAL lock_timeout = {wait}; LOCK TABLE okto_change.target IN EXCLUSIVE MODE {nowait};"
+        " RELEASE SAVEPOINT okto_change",
+        name=sql.Literal(f"okto-change {run}"[:63]),
+        wait=sql.Literal(int(wait * 1000)),
+        nowait=sql.SQL("" if wait >= 0.001 else "NOWAIT"),
+    )
 
 
 def holder(session: Session) -> str | None:

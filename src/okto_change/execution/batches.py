@@ -38,6 +38,8 @@ class Course:
     writes: dict[str, TableWrites] = field(default_factory=dict)
     verdicts: tuple[CheckResult, ...] = ()
     """of the checks before the first chunk"""
+    go: Through | None = None
+    """the table, as it was when the latest chunk was looked for"""
 
     @property
     def total(self) -> int | None:
@@ -178,8 +180,7 @@ def _chunk(
     """Do and commit the next chunk; return how many sessions waited for it at its end, None when there is none."""
     session.begin(unit.timeouts(), isolation=REPEATABLE_READ)
     transactions.hold(job, session)
-    choosing.hold(job, unit, session)
-    go, found = find(session, batch, course)
+    go, found = find(job, unit, session, course)
     if found is None:
         session.rollback()
         return None
@@ -205,9 +206,11 @@ def _chunk(
     return blocked
 
 
-def find(session: Session, batch: Batch, course: Course) -> tuple[Through, Range | None]:
+def find(job: Job, unit: SqlUnit, session: Session, course: Course) -> tuple[Through, Range | None]:
     """Return what is gone through, and the keys of the next chunk, in the open transaction."""
-    go = chunks.through(session, batch)
+    same = choosing.hold(job, unit, session)
+    go = course.go if same and course.go is not None else chunks.through(session, batch_of(unit))
+    course.go = go
     if course.opened.upper is None:
         return go, None
     with interrupts.allowed(), pinned(session):

@@ -57,20 +57,21 @@ def _since_first(job: Job, unit: SqlUnit, capture: images.Capture) -> images.Cap
     return capture
 
 
-def hold(job: Job, unit: SqlUnit, session: Session) -> None:
-    """Lock the tables of a batch whose chunks share what was found out about them, before there is a snapshot."""
+def hold(job: Job, unit: SqlUnit, session: Session) -> bool:
+    """Lock the tables of a batch, before there is a snapshot; return whether what its chunks found out holds for the next."""
     known = job.chunks.get(unit.number)
-    if known is not None and known.series is not None and unit.number not in job.unproven:
-        series.lock(session, known.series)
+    if known is None or known.series is None or unit.number in job.unproven:
+        return False
+    series.lock(session, known.series)
+    if not series.holds(session, known.series):
+        known.series = None
+    return known.series is not None
 
 
 def _go_on(job: Job, unit: SqlUnit, session: Session) -> images.Capture | None:
     """Begin a chunk by what the one before found out, where it still holds."""
     known = job.chunks.get(unit.number)
     if unit.chunk is None or known is None or known.series is None or unit.number in job.unproven:
-        return None
-    if not series.holds(session, known.series):
-        known.series = None
         return None
     return series.go_on(session, job.run, unit.key, known)
 

@@ -100,14 +100,14 @@ def rehearse(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None
     course = batches.Course(opened=batches.survey(unit, batch, session))
     verdicts, started = job.seen.checks[unit.number], time.monotonic()
     performed: Performed = []
-    go, found = batches.find(session, batch, course)
+    go, found = batches.find(job, unit, session, course)
     while found is not None and len(performed) < REHEARSED:
         this = units.chunk(unit, course.number + 1)
         yield job.event(EventKind.CHUNK_STARTED, unit.name, unit=unit.number, chunk=this.chunk, of=course.opened.chunks)
         performed.append((this, (yield from batches.perform(job, this, session, go, found))))
         course = batches.added(job, unit, course, found)
         verdicts += job.seen.checks[unit.number]
-        go, found = batches.find(session, batch, course)
+        go, found = batches.find(job, unit, session, course)
     took = time.monotonic() - started
     job.seen.checks[unit.number] = verdicts
     if found is None:

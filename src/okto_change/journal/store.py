@@ -33,6 +33,8 @@ ANNOUNCING = frozenset(
     }
 )
 """Events whose effect comes after their entry; the others tell what was seen."""
+TELLING = frozenset({EventKind.CHUNK_STARTED, EventKind.COMMITTED, EventKind.UNDONE})
+"""Of a chunk of a batch: what they tell announces no effect, and is found out again where it is lost with the server"""
 COLUMNS = ("at", "actor", "kind", "run", "change", "environment")
 
 
@@ -48,7 +50,9 @@ class Journal:
         self._runs: dict[str, tuple[int, lifecycle.Run]] = {}
 
     def append(self, event: Event) -> Entry:
-        """Write ``event`` as the next entry; on return it is on disk.
+        """Write ``event`` as the next entry; on return it is on disk, but for what only tells of a chunk of a batch.
+
+        That is there for every reader, and on disk with the next entry that announces something.
 
         Raises JournalBroken when it cannot be written, or when the lifecycle has no such arrow: what would be read back
         as an impossible story is never written.
@@ -128,7 +132,7 @@ class Journal:
     # ------------------------------------------------------------------ inside
 
     def _write(self, event: Event) -> tuple[Entry, lifecycle.Run]:
-        self._session.query("journal_durable")
+        self._session.query("journal_soon" if event.kind in TELLING and "chunk" in event.data else "journal_durable")
         self._session.query("journal_lock")
         number, previous, at, last = self._session.query("journal_next", run=event.run)[0]
         run = lifecycle.advance(self._known(event.run, last), event, actor=self._actor, at=at)

@@ -12,6 +12,10 @@ SELECT pg_catalog.pg_advisory_xact_lock(8028638781570183029)
 -- COMMIT returns when the entry is on disk, whatever the role or the database is set to.
 SET LOCAL synchronous_commit = on
 
+-- name: journal_soon
+-- COMMIT does not wait for the disk; the next entry that does puts this one there, too.
+SET LOCAL synchronous_commit = off
+
 -- name: journal_next
 -- Number and previous hash of the next entry, its moment (the server's clock, never before the last entry's), and the number
 -- of the run's last entry, 0 without one.

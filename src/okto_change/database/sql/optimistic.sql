@@ -154,3 +154,10 @@ INSERT INTO okto_change.captured_table (capture, relid, shape)
 VALUES (%(capture)s, %(relid)s,
         %(shape)s::jsonb || pg_catalog.jsonb_build_object(
             'file', pg_catalog.pg_relation_filenode(%(relid)s::oid::pg_catalog.regclass)::bigint, 'named', '[]'::jsonb))
+
+-- name: series_settings
+-- More memory and no compiling for our own joins; whole sets are joined, so row by row is never the way. What was set comes back.
+SELECT s.name, s.value, pg_catalog.set_config(s.name, s.now, true)
+  FROM (VALUES ('work_mem', pg_catalog.current_setting('work_mem'), %(kilobytes)s::text || 'kB'),
+               ('jit', pg_catalog.current_setting('jit'), 'off'),
+               ('enable_nestloop', pg_catalog.current_setting('enable_nestloop'), 'off')) AS s (name, value, now)

@@ -231,10 +231,8 @@ def account(
 
 def settle(session: Session) -> None:
     """Let nothing of the change run on: cursors, deferred triggers, another role. Raises DatabaseError where one fails."""
-    session.run("CLOSE ALL")  # a cursor WITH HOLD would run on, and could write, at COMMIT
-    session.run("SET CONSTRAINTS ALL IMMEDIATE")
-    session.run("RESET SESSION AUTHORIZATION")  # the change may have left another role behind than our tables allow
-    session.run("RESET ROLE")
+    # A cursor WITH HOLD would run on, and could write, at COMMIT; the change may have left another role than our tables allow.
+    session.run("CLOSE ALL; SET CONSTRAINTS ALL IMMEDIATE; RESET SESSION AUTHORIZATION; RESET ROLE")
 
 
 def _facts(session: Session, capture: Capture, *, ddl: bool) -> Facts:

@@ -200,7 +200,8 @@ def account(session: Session, begun: Capture, chunk: Chunk) -> Accounting:
     Raises Unproven with the reason, DatabaseError when a deferred constraint fails.
     """
     capture.settle(session)
-    with pinned(session):
+    with pinned(session) as former:
+        former |= {name: value for name, value, _ in session.query("series_settings", kilobytes=native.MEMORY)}
         relations, vanished = accounting.written(session, begun.before)
         world = accounting.world(session)
         optimistic.demand_known(begun, relations, world)
@@ -280,8 +281,7 @@ def _updated(session: Session, chunk: Chunk, item: Native, *, here: bool) -> int
         conditions.append(chunk.chunks.inside(identifier("t", chunk.chunks.key)))
         if any(column.name == chunk.chunks.key for column in item.changed):
             conditions.append(chunk.chunks.inside(_old_key(chunk, item)))
-    with native.roomy(session):
-        return native.keep_new(session, item, joined(conditions, " AND "))
+    return native.keep_new(session, item, joined(conditions, " AND "))
 
 
 def _deleted(session: Session, chunk: Chunk, item: Native, *, here: bool) -> int:
