@@ -94,10 +94,21 @@ class ChangeState:
     def standing(self) -> tuple[str, tuple[str, ...]] | None:
         """The last run that has committed units which no run took back for good, and those units; None if nothing stands."""
         for run in reversed(self.runs):
-            units = tuple(unit for unit in run.standing if not self._undos(run, unit))
+            units = tuple(unit for unit in run.standing if not self._undos(run, unit) or self._half(run, unit))
             if units:
                 return run.id, units
         return None
+
+    @property
+    def half_redone(self) -> bool:
+        """Whether some of what stands was put back by a redo that did not get to its end."""
+        run = next((run for run in self.runs if self.standing and run.id == self.standing[0]), None)
+        return run is not None and any(self._half(run, unit) for unit in run.standing)
+
+    def _half(self, run: Run, unit: str) -> bool:
+        """Whether a redo that broke off has put some chunks of a unit back, and no undo has taken them away since."""
+        last = next((o for o in reversed(self.runs) if o.origin == run.id and unit in o.effects), None)
+        return last is not None and last.redo and unit in last.chunks and unit not in last.committed
 
     @property
     def left(self) -> tuple[str, tuple[str, ...]] | None:
@@ -141,7 +152,8 @@ class ChangeState:
         if self.standing is None:
             return None
         run = next(run for run in self.runs if run.id == self.standing[0])
-        return run.id if run.result is Result.DONE and self.standing[1] == run.committed else None
+        whole = self.standing[1] == run.committed and not self.half_redone
+        return run.id if run.result is Result.DONE and whole else None
 
     @property
     def unresolved(self) -> tuple[str, Pending] | None:
@@ -279,7 +291,8 @@ def _chunk_confirmed(run: Run, pending: Pending, event: Event, at: datetime) -> 
     """Count a chunk: up when it is committed, down when it is taken back, which ends with the first one."""
     number = int(pending.data["chunk"])
     known = run.chunks.get(pending.unit, 0)
-    if not pending.undo and number != known + 1:
+    begun = pending.unit in run.chunks or not run.redo  # a redo goes on where the one before it broke off
+    if not pending.undo and begun and number != known + 1:
         raise _broken(event, f"chunk {number} of unit {pending.unit} follows chunk {known}")
     if pending.undo and pending.unit in run.chunks and number > known:
         raise _broken(event, f"chunk {number} of unit {pending.unit} is taken back already")

@@ -264,19 +264,107 @@ def test_a_deleting_and_an_inserting_batch_are_taken_back_too(bank: Bank) -> Non
     assert as_before(bank) and bank.sql("SELECT count(*) FROM archive") == [(0,)]
 
 
-def test_rows_that_somebody_changed_stop_the_undo_there_and_only_clean_does_the_rest(bank: Bank) -> None:
-    """Chunks taken back so far stay taken back; state says which stand; the row is named; nothing of others is lost."""
+def test_rows_that_somebody_changed_are_named_before_anything_is_taken_back_and_only_clean_does_the_rest(
+    bank: Bank,
+) -> None:
+    """A look at all chunks comes first: the row is named with its chunk, nothing is changed; nothing of others is lost."""
     write(bank)
     assert bank.journey.apply().result is Result.DONE
-    bank.sql("UPDATE settlements SET amount = 0 WHERE id = 66")
+    bank.sql("UPDATE settlements SET amount = 0 WHERE id = 66; DELETE FROM settlements WHERE id = 9")
+    found = bank.journey.rollback_preview()
+    named = (
+        "chunk 1: public.settlements (id=9): removed since",
+        "chunk 3: public.settlements (id=66): changed since: amount",
+    )
+    assert found.conflicts == named and [(w.updated, w.imaged) for w in found.writes] == [(40, 40)]
+    assert found.rows[0].columns["status"] == ("RELEASED", "PENDING") and "5 chunks" in found.notes[0]
     stopped = bank.journey.rollback()
+    assert stopped.result is Result.CONFLICT and stopped.conflicts == named, stopped
+    assert chunks(bank) == [1, 2, 3, 4, 5] and released(bank) == 39
+    again = bank.journey.rollback(only_clean=True)
+    assert again.result is Result.CONFLICT and len(again.conflicts) == 2, again
+    assert released(bank) == 1 and bank.sql("SELECT amount FROM settlements WHERE id = 66") == [(0,)]
+
+
+def test_a_row_that_somebody_changes_meanwhile_stops_the_undo_in_its_chunk(bank: Bank) -> None:
+    """Chunks taken back so far stay taken back; state says which stand; --only-clean does the rest."""
+    write(bank)
+    assert bank.journey.apply().result is Result.DONE
+    stopped = bank.journey.rollback(
+        at(bank, EventKind.UNDONE, 5, lambda: bank.sql("UPDATE settlements SET amount = 0 WHERE id = 66"))
+    )
     assert stopped.result is Result.STUCK, stopped
     assert "chunk 3 of release" in stopped.summary and "3 of 5 chunks" in stopped.state
     assert any("66" in line for line in stopped.conflicts)
     assert chunks(bank) == [1, 2, 3] and released(bank) == 24
+    assert bank.journey.rollback().result is Result.CONFLICT and chunks(bank) == [1, 2, 3]
     again = bank.journey.rollback(only_clean=True)
     assert again.result is Result.CONFLICT, again
     assert released(bank) == 1 and bank.sql("SELECT amount FROM settlements WHERE id = 66") == [(0,)]
+
+
+def test_a_batch_that_was_taken_back_is_put_back_in_chunks_and_taken_back_again(bank: Bank) -> None:
+    """Back and forth: the same rows each time, each way first looked at, the chunks in the order of their keys."""
+    write(bank, checks=INVARIANTS.format(what="sum(amount)"))
+    assert bank.journey.apply().result is Result.DONE
+    for _ in range(2):
+        assert bank.journey.rollback().result is Result.DONE and as_before(bank) and chunks(bank) == []
+        found = bank.journey.redo_preview()
+        assert found.redo and found.conflicts == () and [w.updated for w in found.writes] == [40]
+        bank.journey.events.clear()
+        done = bank.journey.redo()
+        assert done.result is Result.DONE and [w.updated for w in done.writes] == [40], done
+        told = [e.data["chunk"] for e in bank.journey.events if e.kind is EventKind.COMMITTED and "chunk" in e.data]
+        assert told == [1, 2, 3, 4, 5] and released(bank) == 40 and chunks(bank) == told
+        assert bank.sql("SELECT count(*) FROM okto_change.image") == [(0,)]  # the native images go back and forth
+        assert bank.journey.status().state == "applied"
+        assert bank.journey.apply().result is Result.ALREADY_APPLIED
+    assert bank.journey.rollback().result is Result.DONE and as_before(bank)
+
+
+@pytest.mark.parametrize(
+    ("kind", "moment", "nth", "stand"),
+    [
+        pytest.param("committing", "after", 3, 2, id="between the announcement and COMMIT"),
+        pytest.param("committed", "before", 3, 3, id="after COMMIT, before its entry"),
+        pytest.param("committed", "before", 5, 5, id="after the last chunk"),
+        pytest.param("committed", "before", 6, 5, id="after the end was committed"),
+    ],
+)
+def test_a_killed_redo_goes_on_or_is_taken_back(bank: Bank, kind: str, moment: str, nth: int, stand: int) -> None:
+    """What stands again can be taken back, and what does not is put back by the next redo; never twice."""
+    write(bank)
+    assert bank.journey.apply().result is Result.DONE
+    for way in ("rollback", "redo"):
+        assert bank.journey.rollback().result is Result.DONE and as_before(bank)
+        bank.journey.killed("redo", kind, moment, nth=nth)
+        assert len(chunks(bank)) == stand and released(bank) == stand * 8
+        if way == "rollback":
+            assert bank.journey.rollback().result is Result.DONE and as_before(bank) and chunks(bank) == []
+            again = bank.journey.redo()
+        elif (kind, moment, nth) == ("committed", "before", 6):
+            continue  # the next command finds out that it is whole
+        else:
+            with pytest.raises(Stuck, match="broke off") as caught:
+                bank.journey.apply()
+            assert "okto-change redo" in str(caught.value.hint)
+            again = bank.journey.redo()
+        assert again.result is Result.DONE and released(bank) == 40 and chunks(bank) == [1, 2, 3, 4, 5], again
+    assert bank.journey.apply().result is Result.ALREADY_APPLIED
+    assert bank.journey.rollback().result is Result.DONE and as_before(bank)
+
+
+def test_a_row_that_somebody_changed_after_the_undo_stops_the_redo_before_anything(bank: Bank) -> None:
+    """A redo destroys no later work either; what comes between its chunks stops it, and what it put back is taken back."""
+    write(bank)
+    bank.journey.apply()
+    bank.journey.rollback()
+    bank.sql("UPDATE settlements SET amount = 0 WHERE id = 66")
+    stopped = bank.journey.redo()
+    assert stopped.result is Result.CONFLICT and any("chunk 3" in line and "66" in line for line in stopped.conflicts)
+    assert chunks(bank) == [] and released(bank) == 0
+    bank.sql("UPDATE settlements SET amount = 22 WHERE id = 66")
+    assert bank.journey.redo().result is Result.CONFLICT  # written again, with the same values
 
 
 def test_a_rehearsal_runs_the_first_chunks_and_says_what_it_expects_of_the_rest(bank: Bank) -> None:

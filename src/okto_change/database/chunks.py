@@ -49,6 +49,16 @@ class Range:
 
 
 @type_
+class Done:
+    """A chunk that was committed: its keys, the images it kept, whether it stands, and else whose images tell of its undo."""
+
+    range: Range
+    imaged: int
+    stands: bool
+    images: str | None
+
+
+@type_
 class Opened:
     """What was fixed before the first chunk: the largest key, about how many chunks, the invariants over the whole."""
 
@@ -228,9 +238,18 @@ def totals(session: Session, run: str, unit: str) -> tuple[int | None, ...]:
     return tuple(row[0] for row in session.query("chunk_rows", run=run, unit=unit))
 
 
-def written(session: Session, run: str, unit: str) -> dict[str, list[int]]:
-    """Return table -> rows inserted, updated, deleted and imaged by the chunks that stand."""
-    return {table: counts for table, *counts in session.query("chunk_writes", run=run, unit=unit)}
+def written(session: Session, run: str, unit: str, numbers: Sequence[int] | None = None) -> dict[str, list[int]]:
+    """Return table -> rows inserted, updated, deleted and imaged by these chunks, by default those that stand."""
+    listed = None if numbers is None else list(numbers)
+    return {table: counts for table, *counts in session.query("chunk_writes", run=run, unit=unit, numbers=listed)}
+
+
+def done(session: Session, run: str, unit: str) -> dict[int, Done]:
+    """Return every chunk that was ever committed, by number."""
+    return {
+        number: Done(range=Range(first=first, last=last), imaged=imaged, stands=stands, images=name)
+        for number, first, last, imaged, stands, name in session.query("chunk_done", run=run, unit=unit)
+    }
 
 
 def record(
@@ -265,6 +284,17 @@ def record_undone(session: Session, run: str, unit: str, number: int, undone_by:
     """Write, in the transaction of the undo itself, that a chunk is taken back. Raises Refused when it does not stand."""
     if not session.query("chunk_undone", run=run, unit=unit, number=number, undone_by=undone_by):
         raise Refused(f"chunk {number} of run {run} is not applied, or undone already", where=session.target)
+
+
+def record_redone(session: Session, run: str, unit: str, number: int, redone_by: str) -> None:
+    """Write, in the transaction of the redo itself, that a chunk stands again. Raises Refused when it stands already."""
+    if not session.query("chunk_redone", run=run, unit=unit, number=number, redone_by=redone_by):
+        raise Refused(f"chunk {number} of run {run} is not undone", where=session.target)
+
+
+def close_redo(session: Session, run: str, unit: str, redone_by: str) -> None:
+    """Write, in the open transaction, that the whole was judged after its chunks were put back."""
+    session.query("batch_redone", run=run, unit=unit, redone_by=redone_by)
 
 
 # ------------------------------------------------------------------------------ what to wait for

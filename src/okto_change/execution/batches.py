@@ -9,8 +9,7 @@ calls wrong (a check, a bound, rows without image) has everything taken back, as
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 from okto_change.database import chunks, state
@@ -18,40 +17,14 @@ from okto_change.database.chunks import Opened, Range, Through
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import DatabaseError, OktoError, Paused, Stuck, TargetHeld, Unaccounted
 from okto_change.execution import checks, choosing, giving_way, images, interrupts, transactions, units, work
+from okto_change.execution.course import Course, added, bounds, demand_most, see, writes_of
 from okto_change.execution.images.pins import pinned
 from okto_change.execution.job import Job
-from okto_change.execution.units import SqlUnit
-from okto_change.model import Batch, CheckResult, Event, EventKind, RowBound, Statement, StatementResult, TableWrites
+from okto_change.execution.units import SqlUnit, Unit
+from okto_change.model import Batch, Event, EventKind
 
 Events = Generator[Event, None, None]
 T = TypeVar("T")
-
-
-@dataclass
-class Course:
-    """How far a batch got: the latest chunk that stands and its last key; rows of each statement, writes of each table."""
-
-    opened: Opened
-    number: int = 0
-    last: str | None = None
-    rows: tuple[int | None, ...] = ()
-    writes: dict[str, TableWrites] = field(default_factory=dict)
-    verdicts: tuple[CheckResult, ...] = ()
-    """of the checks before the first chunk"""
-    go: Through | None = None
-    """the table, as it was when the latest chunk was looked for"""
-
-    @property
-    def total(self) -> int | None:
-        """Rows changed so far by all statements, None if one does not tell."""
-        known = [rows for rows in self.rows if rows is not None]
-        return sum(known) if len(known) == len(self.rows) else None
-
-    def about(self) -> str:
-        """Say how far it got, in words."""
-        of = "" if self.opened.chunks is None else f" of about {max(self.opened.chunks, self.number):,}"
-        rows = "" if self.total is None else f", {self.total:,} rows"
-        return f"{self.number:,}{of} chunks{rows}"
 
 
 def commit(job: Job, unit: SqlUnit) -> Events:
@@ -79,6 +52,11 @@ def commit(job: Job, unit: SqlUnit) -> Events:
         if unit.number in job.seen.committed and came_between(error):
             raise Paused(*words(error)) from error
         raise
+
+
+def among(units: Iterable[Unit]) -> bool:
+    """Whether one of these units runs in chunks."""
+    return any(isinstance(unit, SqlUnit) and unit.batch is not None for unit in units)
 
 
 def came_between(error: BaseException) -> bool:
@@ -125,7 +103,7 @@ def _begin(job: Job, unit: SqlUnit, batch: Batch) -> Generator[Event, None, Cour
     )
     if stands.count:
         course.rows = chunks.totals(session, job.run, str(unit.number))
-        course.writes = _writes(chunks.written(session, job.run, str(unit.number)))
+        course.writes = writes_of(chunks.written(session, job.run, str(unit.number)))
     see(job, unit, course)
     return course
 
@@ -189,7 +167,7 @@ def _chunk(
     yield job.event(EventKind.CHUNK_STARTED, unit.name, **place)
     capture = yield from perform(job, this, session, go, found)
     after = added(job, unit, course, found)
-    _demand_most(unit, after)
+    demand_most(unit, after)
     if capture.triggers:
         images.finish(session, capture)
     _record(job, unit, session, after, found)
@@ -274,48 +252,6 @@ def _imaged_ahead(this: SqlUnit, capture: images.Capture, own: frozenset[int]) -
     return sum(rows for (relid, _), rows in capture.imaged.counts.items() if relid in own)
 
 
-def added(job: Job, unit: SqlUnit, course: Course, found: Range) -> Course:
-    """Return where the batch stands with the chunk that was just performed."""
-    rows = tuple(result.rows for result in job.seen.statements[unit.number])
-    known = course.rows or (0,) * len(rows)
-    writes = dict(course.writes)
-    for item in job.seen.writes[unit.number]:
-        writes[item.table] = plus(writes.get(item.table), item)
-    summed = tuple(None if one is None or two is None else one + two for one, two in zip(known, rows, strict=True))
-    return replace(course, number=course.number + 1, last=found.last, rows=summed, writes=writes)
-
-
-def plus(one: TableWrites | None, two: TableWrites) -> TableWrites:
-    """Return the writes of two chunks to one table together."""
-    if one is None:
-        return two
-    return replace(
-        two,
-        inserted=one.inserted + two.inserted,
-        updated=one.updated + two.updated,
-        deleted=one.deleted + two.deleted,
-        imaged=one.imaged + two.imaged,
-    )
-
-
-def _demand_most(unit: SqlUnit, course: Course) -> None:
-    """Raise Unaccounted before a chunk commits that would exceed what the plan allows for the whole."""
-    for statement, bound, rows in _bounds(unit, course):
-        if rows is None or (bound.maximum is not None and rows > bound.maximum):
-            changed = "does not tell how many rows it changed" if rows is None else f"would have changed {rows} rows"
-            raise Unaccounted(
-                f"with chunk {course.number} the statement {changed}, the plan allows {bound}",
-                where=statement.where,
-                hint="find out why, then change `rows:` or the statement, and lock again",
-            )
-
-
-def _bounds(unit: SqlUnit, course: Course) -> list[tuple[Statement, RowBound, int | None]]:
-    paired = zip(unit.statements, units.bounds(unit.steps[0], unit.statements), strict=True)
-    rows = course.rows or (0,) * len(unit.statements)
-    return [(one, bound, count) for (one, bound), count in zip(paired, rows, strict=True) if bound is not None]
-
-
 def _record(job: Job, unit: SqlUnit, session: Session, course: Course, found: Range) -> None:
     rows = [result.rows for result in job.seen.statements[unit.number]]
     writes = {w.table: (w.inserted, w.updated, w.deleted, w.imaged) for w in job.seen.writes[unit.number]}
@@ -334,26 +270,6 @@ def _applied(job: Job, unit: SqlUnit, session: Session) -> None:
         digest=job.lock.digest,
         executor=str(job.authority.get("person", "")),
     )
-
-
-def _writes(found: dict[str, list[int]]) -> dict[str, TableWrites]:
-    return {
-        table: TableWrites(
-            table=table, inserted=inserted, updated=updated, deleted=deleted, imaged=imaged, declared=True
-        )
-        for table, (inserted, updated, deleted, imaged) in found.items()
-    }
-
-
-def see(job: Job, unit: SqlUnit, course: Course) -> None:
-    """Leave for reports what the whole batch did so far, not what its last chunk did."""
-    job.seen.writes[unit.number] = tuple(course.writes.values())
-    job.seen.batches[unit.number] = course.about()
-    if course.rows:
-        job.seen.statements[unit.number] = tuple(
-            StatementResult(step=one.step, index=one.index, rows=rows, milliseconds=0)
-            for one, rows in zip(unit.statements, course.rows, strict=True)
-        )
 
 
 # ------------------------------------------------------------------------------ the end
@@ -377,7 +293,7 @@ def _close(job: Job, unit: SqlUnit, session: Session, course: Course) -> Events:
 
 def judge_whole(job: Job, unit: SqlUnit, session: Session, course: Course) -> Events:
     """Judge the bounds, the ``inside`` checks and the invariants over all chunks. Raises StepFailed, Unaccounted."""
-    for statement, bound, rows in _bounds(unit, course):
+    for statement, bound, rows in bounds(unit, course):
         if rows is None or rows not in bound:
             raise Unaccounted(
                 f"all chunks together changed {rows} rows, the plan allows {bound}",

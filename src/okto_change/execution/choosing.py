@@ -62,7 +62,7 @@ def hold(job: Job, unit: SqlUnit, session: Session) -> bool:
     known = job.chunks.get(unit.number)
     if known is None or known.series is None or unit.number in job.unproven:
         return False
-    series.lock(session, known.series)
+    series.lock(session, known.series.natives.values())
     if not series.holds(session, known.series):
         known.series = None
     return known.series is not None

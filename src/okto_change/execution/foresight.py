@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from okto_change.database.session import Session
 from okto_change.errors import Conflict, DatabaseError
-from okto_change.execution import checks, edits, images, redoing, undoing, work
+from okto_change.execution import batch_undo, checks, edits, images, redoing, undoing, work
+from okto_change.execution.batch_undo import Looked
 from okto_change.execution.job import Job
 from okto_change.execution.redoing import Undos
 from okto_change.execution.undoing import Back
@@ -22,6 +23,7 @@ def foresee(job: Job, units: Sequence[Unit], origin: str, undos: Undos | None = 
     """
     ordered = tuple(units) if undos is not None else tuple(reversed(units))
     backs: list[Back] = []
+    looks: list[Looked] = []
     diffs: dict[str, str] = {}
     contents: dict[tuple[str, str], bytes] = {}
     try:
@@ -30,7 +32,8 @@ def foresee(job: Job, units: Sequence[Unit], origin: str, undos: Undos | None = 
                 case EditUnit():
                     backs.append(_edited(job, unit, origin, contents, diffs, redo=undos is not None))
                 case SqlUnit() if unit.batch is not None:
-                    backs.append(Back(notes=(f"{unit.name} runs in chunks, which this does not show",)))
+                    looks.append(batch_undo.look(job, unit, undoing.looking(job, unit), origin, redo=undos is not None))
+                    backs.append(Back(left=looks[-1].conflicts, notes=looks[-1].notes))
                 case SqlUnit():
                     backs.append(_moved(job, unit, origin, undos))
         sessions = [
@@ -42,8 +45,14 @@ def foresee(job: Job, units: Sequence[Unit], origin: str, undos: Undos | None = 
             run=origin,
             redo=undos is not None,
             steps=tuple(unit.name for unit in ordered),
-            writes=tuple(found for session in sessions for found in images.writes(session, job.run)),
-            rows=tuple(row for session in sessions for row in images.sample(session, job.run, undo=True)),
+            writes=(
+                *(found for session in sessions for found in images.writes(session, job.run)),
+                *(found for look in looks for found in look.writes),
+            ),
+            rows=(
+                *(row for session in sessions for row in images.sample(session, job.run, undo=True)),
+                *(row for look in looks for row in look.rows),
+            ),
             edits=tuple(diffs.items()),
             conflicts=tuple(line for back in backs for line in back.left),
             checks=() if undos is not None else before_again(job),

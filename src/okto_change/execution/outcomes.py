@@ -125,6 +125,19 @@ def undo_paused(job: Job, origin: str, error: OktoError) -> Outcome:
     )
 
 
+def redo_paused(job: Job, origin: str, error: OktoError) -> Outcome:
+    """The redo of a batch stopped between two chunks."""
+    far = "; ".join(f"{unit.name!r}: {job.seen.batches[unit.number]}" for unit in _batches(job))
+    return Outcome(
+        result=Result.PAUSED,
+        run=job.run,
+        summary=f"the redo of run {origin} stopped: {_with_place(error)}",
+        state=f"put back and standing so far, {far}; the chunk under way was rolled back",
+        conflicts=error.faults,
+        hint=f"go on with: okto-change redo {_place(job)}; or take it back with: okto-change rollback {_place(job)}",
+    )
+
+
 def _batches(job: Job) -> list[Unit]:
     return [unit for unit in job.units if unit.number in job.seen.batches and unit.number not in job.seen.undone]
 

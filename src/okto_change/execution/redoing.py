@@ -7,7 +7,7 @@ from collections.abc import Generator, Mapping, Sequence
 from okto_change.database import state
 from okto_change.database.session import READ_COMMITTED, Session
 from okto_change.errors import Conflict, NotReversible, StepFailed
-from okto_change.execution import checks, edits, images, interrupts, transactions, work
+from okto_change.execution import batch_redo, batch_undo, checks, edits, images, interrupts, transactions, work
 from okto_change.execution.job import Job
 from okto_change.execution.undoing import Back, looking
 from okto_change.execution.units import EditUnit, SqlUnit, Unit
@@ -26,7 +26,7 @@ def taken_back_by(unit: Unit) -> str | None:
         return "by its author's script"
     if unit.definitions:
         return "by the inverse of its DDL"
-    return None if unit.batch is None else "chunk by chunk"
+    return None
 
 
 def demand_redoable(unit: Unit) -> None:
@@ -55,6 +55,9 @@ def look(job: Job, units: Sequence[Unit], origin: str, undos: Undos) -> None:
                             else job.targets.store(unit.target).read(unit.step.file)[0]
                         )
                         contents[place] = edits.look(job, unit, origin, content, redo=True).content
+                    case SqlUnit() if unit.batch is not None:
+                        found += batch_undo.look(job, unit, looking(job, unit), origin, redo=True).conflicts
+                        break  # the look leaves the batch as it is, and what comes after it may rest on it
                     case SqlUnit():
                         put_forth(job, unit, looking(job, unit), undos[unit.number])
             except Conflict as conflict:
@@ -72,6 +75,8 @@ def redo(job: Job, units: Sequence[Unit], origin: str, undos: Undos) -> Events:
             case EditUnit():
                 result = yield from edits.redo(job, unit, origin)
                 job.seen.notes += result.notes
+            case SqlUnit() if unit.batch is not None:
+                yield from batch_redo.redo(job, unit, origin)
             case SqlUnit():
                 yield from _redo_sql(job, unit, origin, undos[unit.number])
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from okto_change.database import measure, state
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import OktoError, Unaccounted
-from okto_change.execution import catalogue, choosing, chunkwise, edits, images, transactions, undoing, work
+from okto_change.execution import batch_rehearsal, catalogue, choosing, edits, images, transactions, undoing, work
 from okto_change.execution.images import coverage
 from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit, SqlUnit
@@ -26,7 +26,7 @@ class Opened:
     """sequence positions and WAL position of each target before its transaction"""
     definitions: dict[str, catalogue.Before] = field(default_factory=dict)
     """what targets were like whose definitions the plan or its undo may change"""
-    performed: dict[int, chunkwise.Performed] = field(default_factory=dict)
+    performed: dict[int, batch_rehearsal.Performed] = field(default_factory=dict)
     """what was run of each unit and captured: the unit itself, or the first chunks of a batch"""
     batches: list[BatchRehearsal] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -109,7 +109,7 @@ def _perform(job: Job, unit: SqlUnit, opened: Opened) -> Generator[Event, None, 
     elif unit.batch is None:
         opened.performed[unit.number] = [(unit, (yield from work.perform(job, unit, session)))]
     else:
-        opened.performed[unit.number], seen = yield from chunkwise.rehearse(job, unit, session)
+        opened.performed[unit.number], seen = yield from batch_rehearsal.rehearse(job, unit, session)
         opened.batches.append(seen)
 
 

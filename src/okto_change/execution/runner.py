@@ -52,7 +52,7 @@ def undo(job: Job, origin: str, done: frozenset[int], *, only_clean: bool = Fals
     try:
         for unit in units:
             undoing.demand_reversible(unit)
-        if len(units) > 1:
+        if len(units) > 1 or batches.among(units):
             undoing.look(job, units, origin, only_clean=only_clean)
         left = yield from undoing.take_back(job, units, origin, only_clean=only_clean)
         yield from _before_again(job)
@@ -87,13 +87,15 @@ def redo(job: Job, origin: str, undos: redoing.Undos, *, left: bool = False) -> 
     try:
         for unit in units:
             redoing.demand_redoable(unit)
-        if len(units) > 1:
+        if len(units) > 1 or batches.among(units):
             redoing.look(job, units, origin, undos)
         yield from redoing.redo(job, units, origin, undos)
         yield from _after(job)
     except Stuck as error:
         job.targets.rollback()
         return (yield from _finish(job, outcomes.redo_failed(job, origin, error)))
+    except Paused as error:
+        return (yield from _pause(job, error, outcomes.redo_paused(job, origin, error)))
     except (OktoError, KeyboardInterrupt) as error:
         job.seen.failure = _plain(error).message
         return (yield from _finish(job, (yield from _undo_redo(job, origin, _plain(error), only_clean=left))))

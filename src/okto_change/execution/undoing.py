@@ -37,12 +37,15 @@ def demand_reversible(unit: Unit) -> None:
 
 def look(job: Job, units: Sequence[Unit], origin: str, *, only_clean: bool) -> None:
     """Try every undo, last first, and roll all of it back; raise Conflict with the rows and keys of all units."""
+    from okto_change.execution.batch_undo import look as look_at_batch  # which puts chunks back by this module
+
     found: list[str] = []
     contents: dict[tuple[str, str], bytes] = {}
     try:
         for unit in reversed(units):
             if isinstance(unit, SqlUnit) and unit.batch is not None:
-                break  # a batch is looked at chunk by chunk, and what was done before it only when it is taken back
+                found += look_at_batch(job, unit, looking(job, unit), origin).conflicts
+                break  # what was done before a batch is looked at when it is taken back: the look leaves the batch as it is
             try:
                 match unit:
                     case EditUnit():
@@ -80,7 +83,7 @@ def looking(job: Job, unit: SqlUnit) -> Session:
 
 def take_back(job: Job, units: Sequence[Unit], origin: str, *, only_clean: bool) -> Generator[Event, None, Left]:
     """Undo ``units`` last first, a transaction, file swap or series of chunks each; return the rows and keys left as they are."""
-    from okto_change.execution.chunkwise import undo as undo_batch  # which puts chunks back by this module
+    from okto_change.execution.batch_undo import undo as undo_batch  # which puts chunks back by this module
 
     left: Left = ()
     for unit in reversed(units):
@@ -130,6 +133,14 @@ def _attempt(
     return left
 
 
+def keep_as(job: Job, unit: SqlUnit, origin: str) -> str:
+    """Return the name under which images of an undo are kept.
+
+    What this run itself committed or put back has images under its own name; those of its undo need another one.
+    """
+    return f"{job.run}/undo" if origin == job.run or unit.number in job.seen.committed else job.run
+
+
 def put_back(job: Job, unit: SqlUnit, session: Session, origin: str, *, only_clean: bool = False) -> Back:
     """Undo one unit inside the open transaction; return what was left alone. Raises Conflict, DatabaseError, Stuck."""
     with interrupts.allowed():
@@ -137,9 +148,8 @@ def put_back(job: Job, unit: SqlUnit, session: Session, origin: str, *, only_cle
             return _run_scripts(unit, session, origin, only_clean=only_clean)
         if unit.definitions:
             inverse.undo(session, origin, str(unit.number))
-        # What this run itself committed or put back has images under its name; those of its undo need another one.
-        keep_as = f"{job.run}/undo" if origin == job.run or unit.number in job.seen.committed else job.run
-        done = images.restore(session, origin, unit=unit.key, only_clean=only_clean, undo_run=keep_as)
+        name = keep_as(job, unit, origin)
+        done = images.restore(session, origin, unit=unit.key, only_clean=only_clean, undo_run=name)
         return Back(left=done.conflicts, notes=done.notes)
 
 

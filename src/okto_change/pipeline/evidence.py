@@ -12,7 +12,7 @@ from okto_change.approval.policy import Environment
 from okto_change.database import catalog, facts, sample
 from okto_change.database.session import Session
 from okto_change.errors import DatabaseError, Refused
-from okto_change.execution import chunkwise, rehearsal, units
+from okto_change.execution import batch_rehearsal, rehearsal, units
 from okto_change.execution.job import Job, new_run
 from okto_change.execution.targets import Targets
 from okto_change.model import (
@@ -193,7 +193,7 @@ def _preview(
         return _unknown(statement, "no SELECT can be cut from this statement; see the rehearsal")
     try:
         session.begin(LOOK, read_only=True)
-        note = None if batch is None else chunkwise.enter_first(session, batch)
+        note = None if batch is None else batch_rehearsal.enter_first(session, batch)
         count = session.texts(preview.count)[1][0][0]
         rows = sample.rows(session, preview, table)
     except (DatabaseError, Refused) as error:

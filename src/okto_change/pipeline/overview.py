@@ -169,6 +169,11 @@ def _next(found: ChangeState) -> tuple[str | None, str | None]:
     purged = next((known.purged_at for known in found.runs if known.id == run), None)
     if purged is not None:
         return f"{detail}; its images were purged on {purged:%Y-%m-%d}, so it cannot be put back from them", None
+    if found.half_redone:
+        return (
+            f"{detail}; a redo has put a part of it back",
+            f"okto-change redo {place}, or okto-change rollback {place}",
+        )
     undoing = found.state is State.PAUSED and found.run is not None and found.run.origin is not None
     if found.applied or undoing:
         return detail, f"okto-change rollback {place}"

@@ -113,12 +113,13 @@ def _stands(found: lifecycle.ChangeState, environment: str) -> Outcome:
             state="nothing was changed now",
             summary=f"{found.change} is applied in {environment} already, by run {run}",
         )
+    place = f"{found.change} --env {environment}"
+    on = f"redo {place}" if found.half_redone else f"resume {run}"
     raise Stuck(
         f"run {run} of {found.change} broke off or got stuck: {found.state.value}",
         where=environment,
         state=f"units committed so far: {', '.join(units)}",
-        hint=f"go on with `okto-change resume {run}`, or take it back with "
-        f"`okto-change rollback {found.change} --env {environment}`",
+        hint=f"go on with `okto-change {on}`, or take it back with `okto-change rollback {place}`",
     )
 
 

@@ -35,6 +35,9 @@ CREATE TABLE IF NOT EXISTS okto_change.chunk (
     undone_at    timestamptz,
     PRIMARY KEY (run, unit, number)
 );
+ALTER TABLE okto_change.chunk
+    ADD COLUMN IF NOT EXISTS redone_by  text,
+    ADD COLUMN IF NOT EXISTS redone_xid bigint;
 CREATE INDEX IF NOT EXISTS chunk_undone ON okto_change.chunk (undone_by) WHERE undone_by IS NOT NULL;
 REVOKE ALL ON okto_change.chunk FROM PUBLIC;
 COMMENT ON TABLE  okto_change.chunk            IS 'One row per chunk of a batch, written in the transaction of the chunk: it is the cursor, too.';
@@ -50,6 +53,8 @@ COMMENT ON COLUMN okto_change.chunk.at         IS 'When it was written, by the c
 COMMENT ON COLUMN okto_change.chunk.undone_by  IS 'The run that took the chunk back; null while it stands.';
 COMMENT ON COLUMN okto_change.chunk.undone_xid IS 'The transaction that did.';
 COMMENT ON COLUMN okto_change.chunk.undone_at  IS 'When it did.';
+COMMENT ON COLUMN okto_change.chunk.redone_by  IS 'The run that last put it back after an undo.';
+COMMENT ON COLUMN okto_change.chunk.redone_xid IS 'The transaction that did.';
 
 CREATE TABLE IF NOT EXISTS okto_change.pause (
     run    text        PRIMARY KEY,

@@ -72,8 +72,34 @@ SELECT CASE WHEN pg_catalog.bool_and(pg_catalog.jsonb_typeof(r.rows) = 'number')
 SELECT w.key, pg_catalog.sum((w.value ->> 0)::bigint)::bigint, pg_catalog.sum((w.value ->> 1)::bigint)::bigint,
        pg_catalog.sum((w.value ->> 2)::bigint)::bigint, pg_catalog.sum((w.value ->> 3)::bigint)::bigint
   FROM okto_change.chunk AS c CROSS JOIN LATERAL pg_catalog.jsonb_each(c.writes) AS w
- WHERE c.run = %(run)s AND c.unit = %(unit)s AND c.undone_by IS NULL
+ WHERE c.run = %(run)s AND c.unit = %(unit)s
+   AND CASE WHEN %(numbers)s::bigint[] IS NULL THEN c.undone_by IS NULL ELSE c.number = ANY (%(numbers)s::bigint[]) END
  GROUP BY w.key ORDER BY w.key COLLATE "C"
+
+-- name: chunk_done
+-- Every chunk: its keys, how many rows it imaged, whether it stands; else the run whose images tell how it was taken back:
+-- one that took back what it had done itself keeps them under another name.
+SELECT c.number, c.first, c.last,
+       (SELECT coalesce(pg_catalog.sum((w.value ->> 3)::bigint), 0)::bigint FROM pg_catalog.jsonb_each(c.writes) AS w),
+       c.undone_by IS NULL,
+       (SELECT k.run FROM okto_change.capture AS k
+         WHERE k.run IN (c.undone_by, c.undone_by || '/undo') AND k.unit = c.unit || '/' || c.number AND k.undoes IS NOT NULL
+         ORDER BY k.id DESC LIMIT 1)
+  FROM okto_change.chunk AS c
+ WHERE c.run = %(run)s AND c.unit = %(unit)s
+ ORDER BY c.number
+
+-- name: chunk_redone
+UPDATE okto_change.chunk
+   SET undone_by = NULL, undone_xid = NULL, undone_at = NULL,
+       redone_by = %(redone_by)s, redone_xid = pg_catalog.pg_current_xact_id()::text::bigint
+ WHERE run = %(run)s AND unit = %(unit)s AND number = %(number)s AND undone_by IS NOT NULL
+RETURNING number
+
+-- name: batch_redone
+UPDATE okto_change.applied
+   SET redone_by = %(redone_by)s, redone_xid = pg_catalog.pg_current_xact_id()::text::bigint
+ WHERE run = %(run)s AND unit = %(unit)s AND undone_by IS NULL
 
 -- name: pause_ask
 INSERT INTO okto_change.pause AS p (run, person) VALUES (%(run)s, %(person)s)

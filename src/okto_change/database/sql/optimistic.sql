@@ -144,11 +144,12 @@ SELECT pg_catalog.md5(coalesce(pg_catalog.string_agg(f.fact, ' ' ORDER BY f.fact
   ) AS f (fact)
 
 -- name: series_keep
--- A chunk's images and the shape that they have, with the file of its table. Its rows were written by the transaction itself.
+-- A chunk's images and the shape that they have, with the file of its table. The row of the capture was written by the
+-- (sub)transaction that wrote the rows.
 WITH images AS (
     INSERT INTO okto_change.image_native (capture, relid, source, sign, op, rows, columns, writer, home)
-    SELECT %(capture)s, %(relid)s, %(capture)s, 1, %(op)s, %(rows)s, %(columns)s::smallint[],
-           pg_catalog.pg_current_xact_id()::pg_catalog.xid, %(home)s
+    SELECT c.id, %(relid)s, %(source)s, %(sign)s, %(op)s, %(rows)s, %(columns)s::smallint[], c.xmin, %(home)s
+      FROM okto_change.capture AS c WHERE c.id = %(capture)s
 )
 INSERT INTO okto_change.captured_table (capture, relid, shape)
 VALUES (%(capture)s, %(relid)s,
@@ -161,3 +162,30 @@ SELECT s.name, s.value, pg_catalog.set_config(s.name, s.now, true)
   FROM (VALUES ('work_mem', pg_catalog.current_setting('work_mem'), %(kilobytes)s::text || 'kB'),
                ('jit', pg_catalog.current_setting('jit'), 'off'),
                ('enable_nestloop', pg_catalog.current_setting('enable_nestloop'), 'off')) AS s (name, value, now)
+
+-- name: series_trusted
+-- As image_trusted, without the other chunks of the same batch: none of them can have written a row of these.
+SELECT c.id
+  FROM okto_change.capture AS c
+  JOIN okto_change.captured_table AS t ON t.capture = c.id AND t.relid = %(relid)s
+ WHERE c.id >= %(first)s
+   AND (c.undoes IS NOT NULL OR EXISTS (SELECT FROM okto_change.capture AS u WHERE u.undoes = c.id)
+        OR EXISTS (SELECT FROM okto_change.applied AS a WHERE a.run = c.run AND a.unit = c.unit AND a.undone_xid IS NOT NULL))
+   AND (c.run, pg_catalog.split_part(c.unit, '/', 1)) NOT IN (
+        SELECT k.run, pg_catalog.split_part(k.unit, '/', 1) FROM okto_change.capture AS k WHERE k.id = ANY (%(captures)s))
+
+-- name: series_family
+-- The captures of chunks of a batch, each with what took it back, what took that back, and so on.
+WITH RECURSIVE family (root, id) AS (
+    SELECT c.id, c.id FROM okto_change.capture AS c WHERE c.run = %(run)s AND c.unit = ANY (%(units)s::text[]) AND c.undoes IS NULL
+    UNION ALL
+    SELECT f.root, c.id FROM family AS f JOIN okto_change.capture AS c ON c.undoes = f.id
+)
+SELECT r.unit, pg_catalog.array_agg(f.id ORDER BY f.id)
+  FROM family AS f JOIN okto_change.capture AS r ON r.id = f.root
+ GROUP BY r.unit, f.root ORDER BY f.root
+
+-- name: series_texts
+-- Captures among these that have images as text.
+SELECT w.capture FROM pg_catalog.unnest(%(captures)s::integer[]) AS w (capture)
+ WHERE EXISTS (SELECT FROM okto_change.image AS i WHERE i.capture = w.capture)

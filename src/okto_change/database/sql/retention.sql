@@ -31,12 +31,20 @@ SELECT h.capture, h.relid, pg_catalog.count(*),
  ORDER BY h.capture, h.relid
 
 -- name: retention_natives
--- Tables of their own that hold images of these captures: name, capture, table, part.
-SELECT c.relname::text, m.part[1]::integer, m.part[2]::bigint, m.part[3]
+-- Tables of their own that hold images of these captures: name, capture, table, part; and whether other chunks share them.
+SELECT c.relname::text, m.part[1]::integer, m.part[2]::bigint, m.part[3], false
   FROM pg_catalog.pg_class AS c
  CROSS JOIN LATERAL pg_catalog.regexp_match(c.relname, '^rows_([0-9]+)_([0-9]+)_(old|new)$') AS m (part)
  WHERE c.relnamespace = pg_catalog.to_regnamespace('okto_change') AND c.relkind = 'r'
    AND m.part[1]::integer = ANY (%(captures)s)
+   AND NOT EXISTS (SELECT FROM okto_change.image_native AS n WHERE n.home = m.part[1]::integer)
+UNION ALL
+SELECT c.relname::text, n.source, n.relid::bigint, p.part, true
+  FROM okto_change.image_native AS n
+ CROSS JOIN LATERAL (VALUES ('new'), ('old')) AS p (part)
+  JOIN pg_catalog.pg_class AS c ON c.relname = pg_catalog.concat('rows_', n.home, '_', n.relid, '_', p.part)
+   AND c.relnamespace = pg_catalog.to_regnamespace('okto_change') AND c.relkind = 'r'
+ WHERE n.capture = ANY (%(captures)s) AND n.home IS NOT NULL AND n.capture = n.source
  ORDER BY 2, 3, 4
 
 -- name: retention_note
@@ -51,6 +59,18 @@ RETURNING run, unit, object, part, rows, digest
 -- name: retention_remove
 WITH natives AS (DELETE FROM okto_change.image_native AS n WHERE n.capture = ANY (%(captures)s))
 DELETE FROM okto_change.image AS i WHERE i.capture = ANY (%(captures)s)
+
+-- name: retention_empty
+-- Tables of images that chunks of a batch shared, and of which none has any more.
+SELECT c.relname::text
+  FROM pg_catalog.pg_class AS c
+ CROSS JOIN LATERAL pg_catalog.regexp_match(c.relname, '^rows_([0-9]+)_([0-9]+)_(old|new)$') AS m (part)
+ WHERE c.relnamespace = pg_catalog.to_regnamespace('okto_change') AND c.relkind = 'r'
+   AND m.part[1]::integer = ANY (%(homes)s)
+   AND NOT EXISTS (SELECT FROM okto_change.image_native AS n WHERE n.home = m.part[1]::integer)
+
+-- name: retention_homes
+SELECT DISTINCT n.home FROM okto_change.image_native AS n WHERE n.capture = ANY (%(captures)s) AND n.home IS NOT NULL
 
 -- name: retention_edits
 -- Runs whose images of config edits are all older than the limit.

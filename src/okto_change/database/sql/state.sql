@@ -84,3 +84,4 @@ SELECT EXISTS (SELECT FROM okto_change.applied AS a
     OR EXISTS (SELECT FROM okto_change.chunk AS c WHERE c.run = %(run)s AND c.xid = %(xid)s)
     OR EXISTS (SELECT FROM okto_change.batch AS b WHERE b.run = %(run)s AND b.closed_xid = %(xid)s)
     OR EXISTS (SELECT FROM okto_change.chunk AS c WHERE c.undone_by = %(run)s AND c.undone_xid = %(xid)s)
+    OR EXISTS (SELECT FROM okto_change.chunk AS c WHERE c.redone_by = %(run)s AND c.redone_xid = %(xid)s)

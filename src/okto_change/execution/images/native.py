@@ -42,6 +42,8 @@ class Native:
     """the chunk of a batch whose tables hold the images of others too, each with its own capture in ``c0``"""
     places: tuple[str, str] | None = None
     """where the old rows lie in a table of many chunks, first and last, while the chunk is under way"""
+    sources: tuple[int, ...] = ()
+    """several chunks at once, to look at them; () for the one of ``source``"""
 
     @property
     def old_name(self) -> str:
@@ -72,9 +74,9 @@ class Native:
             first, last = map(literal, places)
             lying = compose("AND h.ctid >= {first}::tid AND h.ctid <= {last}::tid", first=first, last=last)
         return compose(
-            "(SELECT * FROM {table} AS h WHERE h.c0 = {source} {lying})",
+            "(SELECT * FROM {table} AS h WHERE h.c0 IN ({sources}) {lying})",
             table=table,
-            source=literal(self.source),
+            sources=joined(map(literal, self.sources or (self.source,))),
             lying=lying,
         )
 

@@ -7,24 +7,25 @@ from okto_change.database.session import Session
 from okto_change.execution.images.native import Native, keyed, same
 
 
-def move(session: Session, native: Native, writers: Part) -> None:
+def move(session: Session, native: Native, writers: Part, where: Part | None = None) -> None:
     """Take the rows from where they stand (``direction``) to the other side; only those that nobody wrote since.
 
-    ``writers`` is a query of the transaction ids that such rows have.
+    ``writers`` is a query of the transaction ids that such rows have; ``where`` a condition that rows ``t`` are known to meet.
     """
+    here = compose("true") if where is None else where
     if native.home is None:
         _count_keys(session, native)
     match native.op, native.direction:
         case ("U", direction):
-            session.execute(_update(native, writers, back=direction == 1))
+            session.execute(_update(native, writers, here, back=direction == 1))
         case ("D", 1):
             session.execute(_insert(native, native.old))
         case ("I", -1):
             session.execute(_insert(native, native.new))
         case ("D", _):
-            session.execute(_delete(native, native.old, "o", writers))
+            session.execute(_delete(native, native.old, "o", writers, here))
         case _:
-            session.execute(_delete(native, native.new, "n", writers))
+            session.execute(_delete(native, native.new, "n", writers, here))
 
 
 def _count_keys(session: Session, native: Native) -> None:
@@ -35,7 +36,7 @@ def _count_keys(session: Session, native: Native) -> None:
             session.execute(compose("ANALYZE {name} ({keys})", name=name, keys=keys))
 
 
-def _update(native: Native, writers: Part, *, back: bool) -> Composed:
+def _update(native: Native, writers: Part, where: Part, *, back: bool) -> Composed:
     there, here = ("o", "n") if back else ("n", "o")
     sets = joined(
         compose("{name} = {value}", name=identifier(column.name), value=identifier(there, column.label))
@@ -45,7 +46,8 @@ def _update(native: Native, writers: Part, *, back: bool) -> Composed:
     return compose(
         """UPDATE ONLY {table} AS t SET {sets}
              FROM {old} AS o JOIN {new} AS n ON {pair}
-            WHERE {key} AND {changed} AND {kept} AND t.xmin IN ({writers})""",
+            WHERE {key} AND {changed} AND {kept} AND t.xmin IN ({writers}) AND {where}""",
+        where=where,
         writers=writers,
         table=native.table.table,
         sets=sets,
@@ -69,9 +71,11 @@ def _insert(native: Native, source: Part) -> Composed:
     )
 
 
-def _delete(native: Native, source: Part, alias: str, writers: Part) -> Composed:
+def _delete(native: Native, source: Part, alias: str, writers: Part, where: Part) -> Composed:
     return compose(
-        "DELETE FROM ONLY {table} AS t USING {source} AS {alias} WHERE {key} AND {same} AND t.xmin IN ({writers})",
+        "DELETE FROM ONLY {table} AS t USING {source} AS {alias}"
+        " WHERE {key} AND {same} AND t.xmin IN ({writers}) AND {where}",
+        where=where,
         writers=writers,
         table=native.table.table,
         source=source,

@@ -35,10 +35,10 @@ def pairs(native: Native, *, limit: int | None = None) -> Composed:
     )
 
 
-def others(native: Native, limit: int, writers: Part) -> Composed:
+def others(native: Native, limit: int, writers: Part, more: Part | None = None) -> Composed:
     """Return a query of rows that are not where ``move`` looks for them: as the change left them, and as they are now.
 
-    Where rows would be inserted: of those whose key is there already.
+    Where rows would be inserted: of those whose key is there already. ``more`` is a further column.
     """
     inserts = (native.op, native.direction) in {("D", 1), ("I", -1)}
     back = native.direction == 1
@@ -56,11 +56,12 @@ def others(native: Native, limit: int, writers: Part) -> Composed:
         found = compose("{found} AND {rest}", found=found, rest=same("t", False, "n", native.changed))
     found = compose("{found} AND t.xmin IN ({writers})", found=found, writers=writers)
     return compose(
-        """SELECT {left}, CASE WHEN t.ctid IS NOT NULL THEN {now} END
+        """SELECT {left}, CASE WHEN t.ctid IS NOT NULL THEN {now} END {more}
              FROM {source} {join} JOIN ONLY {table} AS t ON {key} WHERE {otherwise}
             ORDER BY {keys} LIMIT {limit}""",
         left=_text(native, changed, alias),
         now=native.table.row_text("t"),
+        more=compose("") if more is None else compose(", {more}", more=more),
         source=source,
         join=compose("" if inserts else "LEFT"),
         table=native.table.table,

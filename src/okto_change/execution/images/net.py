@@ -84,21 +84,26 @@ def sample(session: Session, run: str, *, limit: int = SAMPLE, undo: bool = Fals
 
     With ``undo`` of a run that took something back, or put it back.
     """
+    captures = session.query("image_undo_captures" if undo else "image_captures", run=run)
+    changes = [change for (capture,) in captures for change in sample_of(session, capture, limit=limit)]
+    return tuple(sorted(changes, key=lambda change: change.table))
+
+
+def sample_of(session: Session, capture: int, *, limit: int = SAMPLE) -> tuple[RowChange, ...]:
+    """Return the net row changes of a capture, at most ``limit`` a table. In a transaction only."""
     changes: list[RowChange] = []
     with pinned(session):
-        for (capture,) in session.query("image_undo_captures" if undo else "image_captures", run=run):
-            kept = {
-                relid: shape.parse(relid, found)
-                for relid, found in session.query("image_kept_shapes", captures=[capture])
-            }
-            live = shape.load(session, kept)
-            for stands in standing(session, [capture]):
-                known, now = kept.get(stands.relid), live.get(stands.relid)
-                if known is not None and now is not None and shape.difference(known, now) is None:
-                    with resolving(session):  # keys of a domain may be checked by functions of its own
-                        rows = _rows(session, now, capture, limit)
-                    changes += [_change(now, *row) for row in rows]
-    return tuple(sorted(changes, key=lambda change: change.table))
+        kept = {
+            relid: shape.parse(relid, found) for relid, found in session.query("image_kept_shapes", captures=[capture])
+        }
+        live = shape.load(session, kept)
+        for stands in standing(session, [capture]):
+            known, now = kept.get(stands.relid), live.get(stands.relid)
+            if known is not None and now is not None and shape.difference(known, now) is None:
+                with resolving(session):  # keys of a domain may be checked by functions of its own
+                    rows = _rows(session, now, capture, limit)
+                changes += [_change(now, *row) for row in rows]
+    return tuple(changes)
 
 
 def writes(session: Session, run: str) -> tuple[TableWrites, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from okto_change.database.composing import compose, identifier
+from okto_change.database.composing import compose, identifier, literal
 from okto_change.database.session import Session
 from okto_change.errors import NotReversible
 from okto_change.execution.images.pins import pinned
@@ -60,10 +60,14 @@ def take_away(session: Session, family: Family) -> tuple[Remains, ...]:
         found = [
             (c, relid, "text", n, digest) for c, relid, n, digest in session.query("retention_texts", captures=captures)
         ]
-        for name, capture, relid, part in session.query("retention_natives", captures=captures):
-            found.append((capture, relid, part, *_native(session, name)))
-            session.execute(compose("DROP TABLE {name}", name=identifier(OUR, name)))
+        for name, capture, relid, part, shared in session.query("retention_natives", captures=captures):
+            found.append((capture, relid, part, *_native(session, name, capture if shared else None)))
+            gone = "DELETE FROM {name} AS t WHERE t.c0 = {source}" if shared else "DROP TABLE {name}"
+            session.execute(compose(gone, name=identifier(OUR, name), source=literal(capture)))
+        homes = [row[0] for row in session.query("retention_homes", captures=captures)]
         session.query("retention_remove", captures=captures)
+        for (name,) in session.query("retention_empty", homes=homes):
+            session.execute(compose("DROP TABLE {name}", name=identifier(OUR, name)))
     return tuple(
         _remains(family.origin, row)
         for capture, relid, part, rows, digest in found
@@ -80,14 +84,18 @@ def take_away(session: Session, family: Family) -> tuple[Remains, ...]:
     )
 
 
-def _native(session: Session, name: str) -> tuple[int, str]:
+def _native(session: Session, name: str, source: int | None) -> tuple[int, str]:
+    """Return count and digest of a table's rows; those of ``source`` where several chunks share it."""
+    own = compose("true") if source is None else compose("t.c0 = {source}", source=literal(source))
     rows: Sequence[tuple[int, str]] = session.execute(
         compose(
             """SELECT pg_catalog.count(*),
                       'sha256:' || pg_catalog.encode(
                           pg_catalog.sha256(coalesce(pg_catalog.string_agg(h.one, ''::bytea ORDER BY h.one), '')), 'hex')
-                 FROM (SELECT pg_catalog.sha256(pg_catalog.convert_to(t::text, 'UTF8')) AS one FROM {name} AS t) AS h""",
+                 FROM (SELECT pg_catalog.sha256(pg_catalog.convert_to(t::text, 'UTF8')) AS one
+                         FROM {name} AS t WHERE {own}) AS h""",
             name=identifier(OUR, name),
+            own=own,
         )
     )
     return rows[0]

@@ -62,15 +62,15 @@ class Chunk:
     xid: int
 
 
-def lock(session: Session, known: Series) -> None:
+def lock(session: Session, natives: Iterable[Native]) -> None:
     """Lock the tables as the statements will, before the transaction has a snapshot."""
-    tables = joined(compose("ONLY {table}", table=item.table.table) for item in known.natives.values())
+    tables = joined(compose("ONLY {table}", table=item.table.table) for item in natives)
     session.execute(compose("LOCK TABLE {tables} IN ROW EXCLUSIVE MODE", tables=tables))
 
 
 def holds(session: Session, known: Series) -> bool:
     """Whether the tables are those of the series, defined as they were; ask it behind ``lock``."""
-    return _seal(session, known.natives.values(), known.calls) == known.seal
+    return seal(session, known.natives.values(), known.calls) == known.seal
 
 
 def fresh(session: Session) -> bool:
@@ -78,14 +78,14 @@ def fresh(session: Session) -> bool:
     return bool(session.query("series_fresh")[0][0])
 
 
-def _seal(session: Session, natives: Iterable[Native], calls: Sequence[str]) -> str:
+def seal(session: Session, natives: Iterable[Native], calls: Sequence[str]) -> str:
+    """Return a digest of what defines these tables now, and of the functions called."""
     items = tuple(natives)
     names = [name for item in items for name in _tables(item)]
     functions = [call.rpartition(".")[2] for call in calls]
-    seal: str = session.query(
-        "series_seal", oids=[item.table.relid for item in items], names=names, functions=functions
-    )[0][0]
-    return seal
+    oids = [item.table.relid for item in items]
+    found: str = session.query("series_seal", oids=oids, names=names, functions=functions)[0][0]
+    return found
 
 
 def _tables(item: Native) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ def begin(
         series = Series(
             natives=natives,
             targets={place: each[0] for place, each in wanted.items()},
-            seal=_seal(session, natives.values(), tuple(calls)),
+            seal=seal(session, natives.values(), tuple(calls)),
             calls=tuple(calls),
             declared=declared,
             names=accounting.names(session, relids),
@@ -255,6 +255,8 @@ def _prove(session: Session, begun: Capture, chunk: Chunk, item: Native, counts:
         "series_keep",
         capture=begun.id,
         relid=item.table.relid,
+        source=begun.id,
+        sign=1,
         op=item.op,
         rows=rows,
         columns=[column.number for column in item.changed],

@@ -18,7 +18,18 @@ def trusted(session: Session, captures: Sequence[int], relids: Sequence[int]) ->
     if not captures:
         return {}
     rows = session.query("image_trusted", captures=list(captures), relids=list(relids), first=min(captures))
-    found: dict[int, list[int]] = dict(rows)
+    return _queries(session, captures, relids, dict(rows))
+
+
+def of_chunks(session: Session, captures: Sequence[int], relid: int) -> Part:
+    """Return the same for chunks of a batch and its own table, of which no two chunks hold the same row."""
+    rows = session.query("series_trusted", captures=list(captures), relid=relid, first=min(captures))
+    return _queries(session, captures, [relid], {relid: [row[0] for row in rows]})[relid]
+
+
+def _queries(
+    session: Session, captures: Sequence[int], relids: Sequence[int], found: Mapping[int, Sequence[int]]
+) -> Mapping[int, Part]:
     rewritten = {row[0] for row in session.query("image_rewritten", captures=list(captures), relids=list(relids))}
     by_hand = [row[0] for row in session.query("image_undone_by_script", first=min(captures))]
     queries = {relid: _query(relid, sorted({*captures, *found.get(relid, ())}), by_hand) for relid in relids}
