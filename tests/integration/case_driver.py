@@ -166,7 +166,7 @@ def _change(session: Session, case: dict[str, Any]) -> None:
 
 def rows(conninfo: str) -> Rows:
     """Return every row of every table, and every large object, as sorted text under pinned settings."""
-    with psycopg.connect(conninfo, autocommit=True) as connection:
+    with psycopg.connect(conninfo, autocommit=True, client_encoding="UTF8") as connection:
         connection.execute(PINNED)
         tables = connection.execute(
             "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"

@@ -246,9 +246,18 @@ def everywhere(tokens: Sequence[Token]) -> tuple[str, ...]:
 
 def bodies(tokens: Sequence[Token]) -> Iterator[list[Token]]:
     """Yield the tokens of a DO block's text, of dollar quotes in it and of what it hands to EXECUTE."""
-    if not tokens or tokens[0].keyword != "DO":
-        return
-    waiting = [token for token in tokens if token.kind == STRING]
+    if tokens and tokens[0].keyword == "DO":
+        yield from _within([token for token in tokens if token.kind == STRING])
+
+
+def handed(tokens: Sequence[Token]) -> Iterator[list[Token]]:
+    """Yield the tokens of what the body of a function hands to EXECUTE, and of dollar quotes in it."""
+    yield from _within(
+        [token for index, token in enumerate(tokens) if token.kind == STRING and _is_code(tokens, index)]
+    )
+
+
+def _within(waiting: list[Token]) -> Iterator[list[Token]]:
     while waiting:
         inner = _inside(waiting.pop(0))
         if inner is None:

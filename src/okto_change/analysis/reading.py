@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, pairwise
 
-from okto_change.analysis import anatomy, calls
+from okto_change.analysis import anatomy, calls, outside
 from okto_change.analysis.facts import Facts
 from okto_change.analysis.lexer import QUOTED, STRING, WORD, Token, content, folded, significant
 from okto_change.analysis.preview import preview
@@ -19,7 +19,6 @@ PARSE_LIMIT = 128 * 1024
 _PARSED = {kind for kind in StatementKind if kind not in (StatementKind.OTHER, StatementKind.TRANSACTION)}
 _TARGETING = ("INSERT", "UPDATE", "DELETE", "MERGE", "COPY")
 _CONTROL = {"COMMIT", "ROLLBACK", "ABORT", "SAVEPOINT"}
-_STARTS_STATEMENT = {";", "BEGIN", "THEN", "ELSE", "LOOP"}
 
 
 def read(statement: Statement, found: Found | None, *, script: bool = False) -> Reading:
@@ -158,23 +157,16 @@ def _closing(tokens: Sequence[Token], opening: int) -> int:
 
 
 def _copies(tokens: Sequence[Token]) -> str | None:
-    if not tokens or tokens[0].keyword != "COPY":
-        return None
-    for index, token in level(tokens, 1):
-        if token.keyword in ("FROM", "TO") and index + 1 < len(tokens):
-            end = tokens[index + 1]
-            return end.keyword if end.keyword in ("STDIN", "STDOUT", "PROGRAM") else "FILE"
-    return None
+    return next((end for inner in (tokens, *calls.bodies(tokens)) if (end := outside.copied(inner))), None)
 
 
 def _control(tokens: Sequence[Token]) -> tuple[str, ...]:
     """COMMIT and kin at the start of a statement in a DO block's body."""
     found: dict[str, None] = {}
     for inner in calls.bodies(tokens):
-        for index, token in enumerate(inner):
-            before = (inner[index - 1].keyword or inner[index - 1].text) if index else ";"
-            if token.keyword in _CONTROL and before in _STARTS_STATEMENT:
-                found[token.keyword] = None
+        for index in outside.beginnings(inner):
+            if inner[index].keyword in _CONTROL:
+                found[inner[index].keyword] = None
     return tuple(found)
 
 

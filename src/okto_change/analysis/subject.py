@@ -8,6 +8,15 @@ from okto_change.analysis.facts import Facts
 from okto_change.model import ChangePlan, Check, Found, SqlStep, Statement, StatementKind, Table, Where
 from okto_change.model.base import type_
 
+_VERBS = {
+    StatementKind.INSERT: ("insert",),
+    StatementKind.COPY: ("insert",),
+    StatementKind.UPDATE: ("update",),
+    StatementKind.DELETE: ("delete",),
+    StatementKind.TRUNCATE: ("delete",),
+}
+"""what a statement does to the tables that it writes, where its kind alone tells"""
+
 
 @type_
 class Setting:
@@ -96,3 +105,16 @@ class Subject:
     readings: tuple[Reading, ...] = ()
     script: bool = False
     """the readings are those of the step's undo script"""
+
+    @property
+    def bodies(self) -> Mapping[str, str]:
+        """Functions of the database that this statement may run, by call or as triggers, with their text; empty offline."""
+        if self.reading is None or self.context.found is None:
+            return {}
+        verbs = _VERBS.get(self.reading.kind, ("insert", "update", "delete"))
+        if self.reading.clauses & {"CONFLICT", "INSERT", "UPDATE", "DELETE", "MERGE"}:
+            verbs = ("insert", "update", "delete")
+        tables = (f"{verb} {name}" for verb in verbs for name in self.reading.statement.writes)
+        roots = (*self.reading.functions, *tables)
+        known = self.context.found.bodies
+        return {name: text for root in roots for name, text in known.get(root, {}).items()}

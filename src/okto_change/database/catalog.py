@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from okto_change.database.session import Session
 from okto_change.model import Column, Found, Table
+
+_CALL = re.compile(r'(\w[\w$]*|"[^"]+")\s*\(')
+"""what looks like a call in the text of a function; too much does no harm, since only what exists is looked at"""
+
+_EVENTS = {"insert": 4, "update": 4 | 8 | 16, "delete": 8 | 16 | 32}
+"""bits of ``tgtype`` that a change can set off where it spreads to: an update moves rows, a delete sets others to null"""
 
 
 def find(session: Session, tables: Iterable[str], functions: Iterable[str] = ()) -> Found:
@@ -49,6 +56,42 @@ def closure(session: Session, oids: Iterable[int], *, delete: bool = True, updat
     operations = [name for name, wanted in (("d", delete), ("u", update)) if wanted]
     wanted = sorted(set(oids))
     return set(wanted) | {row[0] for row in session.query("closure", oids=wanted, operations=operations)}
+
+
+def bodies(session: Session, tables: Mapping[str, Table | None], functions: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return which functions of the database may run: by function called, or ``insert``, ``update``, ``delete`` and a table.
+
+    That is: itself, triggers of the tables that such a change can spread to, and what these call, each ``schema.name``
+    with its text. Only functions in SQL and PL/pgSQL that belong to nobody's extension. Raises DatabaseError.
+    """
+    called = {name: _reached(session, [], [name.rpartition(".")[2]]) for name in _theirs(session, functions)}
+    for name, table in ((name, table) for name, table in tables.items() if table):
+        for verb, events in _EVENTS.items():
+            spread = closure(session, [table.oid], delete=verb == "delete", update=verb == "update")
+            triggers = session.query("trigger_functions", oids=sorted(spread), events=events)
+            called[f"{verb} {name}"] = _reached(session, [row[0] for row in triggers], [])
+    return {name: found for name, found in called.items() if found}
+
+
+def _theirs(session: Session, functions: Iterable[str]) -> list[str]:
+    """Those of ``functions`` whose text can be read: most are the server's own, and cost one query together."""
+    bare = {name: name.rpartition(".")[2] for name in functions}
+    rows = session.query("function_bodies", oids=[], names=sorted(set(bare.values()))) if bare else []
+    known = {row[2] for row in rows}
+    return [name for name, last in bare.items() if last in known]
+
+
+def _reached(session: Session, oids: list[int], names: list[str]) -> dict[str, str]:
+    found: dict[int, tuple[str, str]] = {}
+    asked: set[str] = set(names)
+    while oids or names:
+        rows = session.query("function_bodies", oids=oids, names=names)
+        fresh = {row[0]: (row[1], row[3]) for row in rows if row[0] not in found}
+        found |= fresh
+        called = {name.strip('"') for _, text in fresh.values() for name in _CALL.findall(text)}
+        oids, names = [], sorted((called | {name.lower() for name in called}) - asked)
+        asked.update(names)
+    return dict(found.values())
 
 
 def _split(names: list[str], session: Session) -> dict[str, list[Any]]:

@@ -32,6 +32,24 @@ DEFAULTS = {
 }
 """Connection parameters where the conninfo says nothing: a dead network is noticed in a minute, not in two hours."""
 
+MOMENTS = frozenset(
+    {
+        "applied",
+        "clock",
+        "doctor_prepared",
+        "doctor_settings",
+        "journal_next",
+        "journal_page",
+        "pause_asked",
+        "retention_now",
+        "retention_purged_at",
+        "target_holder",
+        "turn_holder",
+    }
+)
+"""Queries of ours that return moments: they are asked for in binary, since the DateStyle of a database shapes their text,
+and the author's SQL must find the one that the database is set to."""
+
 FIXED = {"client_encoding": "UTF8", "application_name": "okto-change"}
 
 
@@ -55,12 +73,12 @@ class Session:
 
     def query(self, name: str, /, **parameters: Any) -> list[Row]:
         """Run the query called ``name`` in ``sql/`` with bound parameters; return its rows."""
-        return self.execute(queries.load(name), parameters or None)
+        return self.execute(queries.load(name), parameters or None, binary=name in MOMENTS)
 
-    def execute(self, statement: Query, parameters: Any = None) -> list[Row]:
+    def execute(self, statement: Query, parameters: Any = None, *, binary: bool | None = None) -> list[Row]:
         """Run a statement composed with ``psycopg.sql``; return its rows, [] when it has none. Raises DatabaseError."""
         with self._cursor() as cursor:
-            cursor.execute(statement, parameters)
+            cursor.execute(statement, parameters, binary=binary)
             self.affected = cursor.rowcount
             return cursor.fetchall() if cursor.description else []
 

@@ -169,6 +169,8 @@ class Found:
     """function name -> worst volatility ('v', 's', 'i')"""
     server_version: int = 0
     """as ``server_version_num``, e.g. 150018"""
+    bodies: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """function called, or ``insert``, ``update``, ``delete`` and a table -> functions of the database that may run, with text"""
 
 
 @type_

@@ -74,7 +74,12 @@ def find(compiled: Compiled, targets: Targets) -> dict[str, Found]:
     names = {step.target for step in compiled.plan.steps if isinstance(step, SqlStep)}
     tables, functions = analysis.names(compiled.plan)
     declared = [name for step in compiled.plan.steps if isinstance(step, SqlStep) for name in step.touches or ()]
-    return {name: catalog.find(targets.session(name), {*tables, *declared}, functions) for name in sorted(names)}
+    return {name: _found(targets.session(name), {*tables, *declared}, functions) for name in sorted(names)}
+
+
+def _found(session: Session, tables: Iterable[str], functions: Iterable[str]) -> Found:
+    found = catalog.find(session, tables, functions)
+    return replace(found, bodies=catalog.bodies(session, found.tables, functions))
 
 
 def collect(lock: Lock, targets: Targets, tables: Mapping[str, list[str]]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from okto_change.analysis import calls
+from okto_change.analysis import calls, outside
 from okto_change.analysis.rules.base import Predicate, Rule, listed
 from okto_change.analysis.subject import Reading, Subject
 from okto_change.model import Severity, StatementKind
@@ -16,17 +16,21 @@ _CATALOGUES = ("pg_catalog.", "information_schema.", "pg_toast.")
 _SERVER_COMMANDS = (("ALTER", "SYSTEM"), ("CHECKPOINT",), ("LOAD",))
 
 
-def _calls(family: frozenset[str]) -> Predicate:
+def _calls(family: frozenset[str], *, deep: bool = False) -> Predicate:
+    """Whether a statement calls one of ``family``; ``deep``: or a function or trigger of the database does that it may run."""
+
     def predicate(subject: Subject) -> Iterator[str]:
         found = calls.matching(subject.reading.functions, family) if subject.reading else ()
         if found:
             yield f"{listed(found)} is called"
+        for function, called in outside.callers(subject.bodies, family) if deep else ():
+            yield f"{function}, which this may run, calls {listed(called)}"
 
     return predicate
 
 
 def _server(subject: Subject) -> Iterator[str]:
-    yield from _calls(calls.SERVER_CONTROL)(subject)
+    yield from _calls(calls.SERVER_CONTROL, deep=True)(subject)
     if subject.reading and any(subject.reading.words[: len(command)] == command for command in _SERVER_COMMANDS):
         yield f"{' '.join(subject.reading.words[:2])} acts on the whole server"
 
@@ -39,6 +43,8 @@ def _copy(subject: Subject) -> Iterator[str]:
     }
     if subject.reading and subject.reading.copies in ends:
         yield ends[subject.reading.copies or ""]
+    for function in outside.copiers(subject.bodies):
+        yield f"{function}, which this may run, copies from or to the server's files or programs"
 
 
 def _catalogue(subject: Subject) -> Iterator[str]:
@@ -74,7 +80,7 @@ RULES = (
         code="OC301",
         title="setval",
         severity=Severity.ERROR,
-        predicate=_calls(calls.SETVAL),
+        predicate=_calls(calls.SETVAL, deep=True),
         scripts=True,
         condition="a sequence is set by setval",
         effect="the sequence moves at once and for good: neither ROLLBACK nor undo puts it back, even in a rehearsal",
@@ -95,7 +101,7 @@ RULES = (
         title="another database",
         severity=Severity.ERROR,
         scripts=True,
-        predicate=_calls(calls.OTHER_DATABASES),
+        predicate=_calls(calls.OTHER_DATABASES, deep=True),
         condition="another database is reached through dblink or its kin",
         effect="what is done there is committed there: neither ROLLBACK nor undo reaches it, not even in a rehearsal",
         remedy="make it a step of its own against that database",

@@ -85,6 +85,26 @@ SELECT t.tgrelid, t.tgname::text
    AND p.pronamespace IS DISTINCT FROM pg_catalog.to_regnamespace('okto_change')
  ORDER BY t.tgrelid, t.tgname
 
+-- name: trigger_functions
+-- Of these relations and of their partitions, where the rows end up.
+SELECT DISTINCT t.tgfoid
+  FROM pg_catalog.unnest(%(oids)s::oid[]) AS r (oid)
+ CROSS JOIN LATERAL (SELECT r.oid UNION SELECT p.relid FROM pg_catalog.pg_partition_tree(r.oid) AS p) AS w (oid)
+  JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = w.oid
+ WHERE t.tgtype & %(events)s <> 0 AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+
+-- name: function_bodies
+-- Functions with a text of somebody's own: by oid, or by name in any schema. A body of SQL standard is kept parsed: its definition.
+SELECT p.oid, n.nspname || '.' || p.proname, p.proname::text, coalesce(nullif(p.prosrc, ''), pg_catalog.pg_get_functiondef(p.oid))
+  FROM pg_catalog.pg_proc AS p
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+  JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
+ WHERE (p.oid = ANY (%(oids)s) OR p.proname = ANY (%(names)s::text[])) AND l.lanname IN ('sql', 'plpgsql') AND p.prokind IN ('f', 'p')
+   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'okto_change')
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
+                    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')
+ ORDER BY p.oid
+
 -- name: rules
 SELECT r.ev_class, r.rulename::text
   FROM pg_catalog.pg_rewrite AS r
