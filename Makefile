@@ -15,10 +15,11 @@ OFFLINE := { echo "okto-change's packages could not be installed; pip says why, 
 demo: $(VENV)/.demo
 	$(BIN)/okto-change demo
 
-# Two processes, each with a server of its own; a file stays in one of them.
+# Two processes, each with a server of its own; a file stays in one of them, and the long ones come first. Hundreds of commands
+# are started: without bytecode each would compile okto-change anew.
 test: $(VENV)/.test
 	@for tool in git ssh-keygen; do command -v $$tool >/dev/null || { echo "the tests need $$tool on the PATH"; exit 1; }; done
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check

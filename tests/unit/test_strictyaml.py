@@ -71,7 +71,7 @@ def test_all_faults_are_found_at_once_in_order() -> None:
         ('a: "\\ud800"\n', "surrogate"),
         (b"a: \xff\n", "invalid UTF-8"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "binary content"),
-        ("a: " + "[" * 100_000, "deeper nesting"),
+        ("a: " + "[" * 2_000, "deeper nesting"),
         ("a: " + "x" * MOST_BYTES, "bytes of YAML"),
     ],
 )
