@@ -59,6 +59,10 @@ class NotAuthorised(OktoError):
     exit_code = 3
 
 
+class Halted(NotAuthorised):
+    """Somebody who may said no while the run was under way: it stops at its next step or chunk."""
+
+
 class KeyUnusable(NotAuthorised):
     """A signing key is missing, unknown to the policy, or cannot be used."""
 

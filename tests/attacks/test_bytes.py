@@ -68,11 +68,14 @@ def test_row_03_only_the_undo_or_a_parameter_is_edited(approved: Stage, file: st
 
 
 def test_row_04_a_lock_written_by_hand_says_something_else(stage: Stage) -> None:
-    """Approved by people who did not look: the command does not sign it, and what is compiled again does not run it."""
+    """Approved by people who did not look: no command signs it, is green over it, or runs it: each compiles again."""
     honest = (stage.work / LOCK).read_bytes()
-    forged = json.loads(honest)
-    text = json.dumps(forged).replace("status = 'SETTLED'", "status = 'STOLEN'")
-    stage.commit("Lock", {LOCK: digest.canonical(json.loads(text))})
+    stage.edit(f"{FOLDER}/fix.sql", "SETTLED", "STOLEN", push="")
+    stage.lock(push="")
+    said = json.loads(honest)
+    forged = json.loads((stage.work / LOCK).read_bytes()) | {name: said[name] for name in ("sources", "source_sha256")}
+    stage.git("checkout", "--quiet", "HEAD~2", "--", f"{FOLDER}/fix.sql")
+    stage.commit("Lock", {LOCK: digest.canonical(forged)})
     assert stage.digest() != digest.sha256(honest)
     stage.refused("lock", command=("approve", CHANGE, "--env", "prod", "--yes", CHANGE), person="bruno", code=1)
     stage.publish(stage.signed("ana", "submit"), stage.signed("carla", "approve", "owners"))
@@ -83,9 +86,15 @@ def test_row_04_a_lock_written_by_hand_says_something_else(stage: Stage) -> None
         command=("apply", CHANGE, "--env", "prod", "--yes"),
         person="eva",
     )
+    for _ in range(2):
+        stage.refused("the lock is not what the sources compile to", "'TOLEN' -> 'ETTLED'")
     stage.commit("Lock as compiled", {LOCK: honest})
     stage.approve("bruno")
-    stage.cleared()
+    for _ in range(2):
+        stage.cleared()
+    stage.commit("Lock by hand again", {LOCK: digest.canonical(forged)})
+    stage.refused("the lock is not what the sources compile to")
+    stage.commit("Lock as compiled", {LOCK: honest})
     stage.cleared("check", CHANGE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -177,3 +178,24 @@ def test_row_18_a_revoked_key_signs(stage: Stage) -> None:
 
 def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def test_whoever_could_not_count_is_told_before_signing(stage: Stage) -> None:
+    """A key that a rule does not take, one that ended, somebody who may not submit: nothing is signed or published."""
+    approve = ("approve", CHANGE, "--env", "prod", "--yes", CHANGE)
+    stage.refused("a submission by bruno would not count", command=("submit", CHANGE, "--env", "prod"), person="bruno")
+    rule = "{id: prod, when: {env: [prod]}, require: {dba: 1, owners: 1}"
+    stage.edit(POLICY, f"{rule}}}", f"{rule}, signed_with: [touch]}}")
+    stage.refused("would not count: the rule prod asks for a security key", command=approve, person="bruno")
+    stage.edit(POLICY, f"{rule}, signed_with: [touch]}}", f"{rule}}}")
+    said = stage.cleared("submit", CHANGE, "--env", "prod", person="ana")
+    assert "nobody who may submit" not in said
+    key = f'{{key: "{stage.people["bruno"].public}", valid_from: 2026-01-01T00:00:00Z}}'
+    soon = datetime.now(UTC) + timedelta(hours=9)
+    stage.edit(POLICY, key, key.replace("}", f", valid_until: {soon:%Y-%m-%dT%H:%M:%SZ}}}"))
+    said = stage.cleared(*approve, person="bruno")
+    assert f"your key ends at {soon:%Y-%m-%d %H:%M}Z" in said
+    found = json.loads(stage.okto("approvals", CHANGE, "--env", "prod", "--json").out)
+    assert found["ending"] == [
+        f"the last key of bruno ends at {soon:%Y-%m-%d %H:%M}Z; enrol another in a new version of the policy"
+    ]

@@ -64,10 +64,11 @@ def test_no_version_of_the_policy_is_edited_or_removed(scene: Scene) -> None:
     file: Path = scene.repo.path / POLICY
     file.write_text(file.read_text() + "# softer\n")
     scene.repo.commit("Edit", push=False)
-    assert f"edited or removed: {POLICY}" in push(scene.repo, "HEAD:main")
+    said = push(scene.repo, "HEAD:main")
+    assert "edited, removed or is none" in said and POLICY in said
     file.unlink()
     scene.repo.commit("Remove", push=False)
-    assert "edited or removed" in push(scene.repo, "HEAD:main")
+    assert "edited, removed or is none" in push(scene.repo, "HEAD:main")
 
 
 def test_no_decision_is_edited_removed_or_hidden_among_other_things(scene: Scene) -> None:
@@ -78,10 +79,38 @@ def test_no_decision_is_edited_removed_or_hidden_among_other_things(scene: Scene
     for change in (["rm", "--quiet", name], ["mv", name, name.replace("bruno", "carla")]):
         clone.git(*change)
         clone.commit("Tamper", push=False)
-        assert "edited or removed" in push(clone, "HEAD:okto-approvals")
+        assert "edited, removed or is none" in push(clone, "HEAD:okto-approvals")
         clone.git("reset", "--quiet", "--hard", start)
     clone.commit("Tamper", {name: "garbage\n"}, push=False)
-    assert "edited or removed" in push(clone, "HEAD:okto-approvals")
+    assert "edited, removed or is none" in push(clone, "HEAD:okto-approvals")
     clone.git("reset", "--quiet", "--hard", start)
     clone.commit("Litter", {"README.md": "x\n"}, push=False)
     assert "only decisions belong" in push(clone, "HEAD:okto-approvals")
+
+
+def test_no_replaced_history_makes_a_rewritten_branch_look_like_a_longer_one(scene: Scene) -> None:
+    """A pushed ``refs/replace`` tells the server that the new tip has the old one in its past; the hook does not listen."""
+    clone = scene.on_approvals()
+    old, before = clone.git("rev-parse", "HEAD"), clone.git("rev-parse", "HEAD~1")
+    rewritten = clone.git("commit-tree", f"{before}^{{tree}}", "-p", before, "-m", "As if nothing had been said")
+    lie = clone.git("commit-tree", f"{before}^{{tree}}", "-p", old, "-m", "As if nothing had been said")
+    assert push(clone, f"{lie}:refs/replace/{rewritten}") == ""
+    assert clone.git("-C", str(scene.repo.origin), "merge-base", "--is-ancestor", old, rewritten) == ""
+    assert "only moves forward" in push(clone, f"+{rewritten}:refs/heads/okto-approvals")
+
+
+def test_only_plain_files_are_decisions_and_versions(scene: Scene) -> None:
+    """No link, no executable, no submodule, whatever ``.gitmodules`` says of what is to be shown."""
+    clone = scene.on_approvals()
+    start = clone.git("rev-parse", "HEAD")
+    blob = clone.git("rev-parse", f"HEAD:{clone.git('ls-files').split()[0]}")
+    for mode, oid in (("120000", blob), ("100755", blob), ("160000", start)):
+        clone.git("update-index", "--add", "--cacheinfo", f"{mode},{oid},decisions/x/prod/a.signed")
+        clone.git("commit", "--quiet", "--message", "Odd")
+        assert "edited, removed or is none" in push(clone, "HEAD:okto-approvals")
+        clone.git("reset", "--quiet", "--hard", start)
+    hidden = '[submodule "p"]\n\tpath = .okto-change/policy/0001.yaml\n\turl = ./p\n\tignore = all\n'
+    scene.repo.commit("Ignore", {".gitmodules": hidden})
+    scene.repo.git("update-index", "--add", "--cacheinfo", f"160000,{start},{POLICY}")
+    scene.repo.git("commit", "--quiet", "--message", "Swap")
+    assert "edited, removed or is none" in push(scene.repo, "HEAD:main")

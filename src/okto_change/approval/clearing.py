@@ -21,15 +21,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from datetime import datetime
 from operator import itemgetter
 from typing import TypedDict, Unpack
 
 from okto_change import digest
+from okto_change.approval import counting
+from okto_change.approval.countable import choose
 from okto_change.approval.counting import Count, ballot, count
 from okto_change.approval.decisions import Decision
+from okto_change.approval.ending import ending
 from okto_change.approval.matching import executors
-from okto_change.approval.rulebook import Policy
+from okto_change.approval.rulebook import PersonKey, Policy
 from okto_change.approval.standing import Situation, short
 from okto_change.approval.vouching import Voucher, objection
 from okto_change.approval.windows import closed
@@ -123,13 +127,27 @@ def take_ballot(
     counted = count(situation, decisions)
     shut = closed(situation.environment, now)
     blocks = (*_faults(situation, counted), *(_fault("reviews", line) for line in seen.get("overdue", ())))
-    return ballot(situation, counted, blocks, (shut,) if shut else ())
+    return replace(ballot(situation, counted, blocks, (shut,) if shut else ()), ending=ending(policy, now))
 
 
-def role(policy: Policy, taken: Ballot, person: str) -> str:
-    """Return the group that ``person`` would count for best: one still short of people, with the fewest others to ask.
+def refusals(
+    policy: Policy,
+    lock: Lock,
+    decisions: Sequence[Decision],
+    going_by: AbstractSet[str],
+    *,
+    now: datetime,
+    risk: Risk,
+    emergency: bool,
+) -> tuple[str, ...]:
+    """Say who has said no to a run of ``lock`` that goes by the statements ``going_by``; () if nobody has."""
+    return counting.refusals(_situation(policy, lock, now, emergency, {"risk": risk}), decisions, going_by)
 
-    Raises NotAuthorised where an approval by this person could not count.
+
+def role(policy: Policy, taken: Ballot, person: str, key: PersonKey, now: datetime) -> str:
+    """Return the group that ``person`` would count for best with ``key``.
+
+    Raises NotAuthorised where an approval by this person, or with this key, could not count.
     """
     if person in taken.excluded:
         raise NotAuthorised(f"{person} {taken.excluded[person]}; somebody else must approve it", hint=_ask(taken.needs))
@@ -137,7 +155,35 @@ def role(policy: Policy, taken: Ballot, person: str) -> str:
     if not mine:
         groups = ", ".join(policy.groups_of(person)) or "no group"
         raise NotAuthorised(f"an approval by {person} would not count: {person} is in {groups}", hint=_ask(taken.needs))
-    return min(mine, key=lambda need: (need.met, len(need.candidates))).group
+    return choose(policy, taken, mine, person, key, now).group
+
+
+def demand_executor(
+    policy: Policy,
+    lock: Lock,
+    decisions: Sequence[Decision],
+    executor: str | None,
+    approvers: Mapping[str, str],
+    *,
+    now: datetime,
+    risk: Risk,
+) -> None:
+    """Raise NotAuthorised unless ``executor`` may go on with a run that the people in ``approvers`` cleared."""
+    situation = _situation(policy, lock, now, False, {"risk": risk})
+    faults = _executor(situation, replace(count(situation, decisions), counted=approvers), executor)
+    if faults:
+        raise NotAuthorised(
+            f"{executor or 'whoever this is'} may not go on with a run of {lock.change} in {lock.environment}",
+            where=policy.file,
+            faults=faults,
+            hint="somebody who may run it can; `okto-change rollback` takes back what stands",
+        )
+
+
+def settled_by_submitting(taken: Ballot) -> Ballot:
+    """Return a ballot without the block that a submission takes away."""
+    submission = _fault("submission", "")
+    return replace(taken, blocks=tuple(line for line in taken.blocks if not line.startswith(submission)))
 
 
 def missing(taken: Ballot) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ revocation counts if it ever stood.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 
 from okto_change.approval.decisions import Decision
@@ -51,6 +52,14 @@ class Count:
 def count(situation: Situation, decisions: Iterable[Decision]) -> Count:
     """Count ``decisions``; every one gets a line that says whether it counts and why."""
     return _Counting(situation, tuple(decisions)).result()
+
+
+def refusals(situation: Situation, decisions: Iterable[Decision], going_by: AbstractSet[str]) -> tuple[str, ...]:
+    """Say who has said no to a run that goes by the statements ``going_by``: a rejection that blocks, a revocation.
+
+    Only what somebody signed: an approval that expires, or that is deleted from the branch, stops nothing that runs.
+    """
+    return _Counting(situation, tuple(decisions)).refusals(going_by)
 
 
 def ballot(situation: Situation, counted: Count, blocks: tuple[str, ...], notes: tuple[str, ...] = ()) -> Ballot:
@@ -110,6 +119,24 @@ class _Counting:
             vetoes=tuple(f"{self._person(i)}: {self._statement(i).comment or 'no reason given'}" for i in vetoes),
             broken={person: self._decisions[index].id for person, index in broken.items()},
         )
+
+    def refusals(self, going_by: AbstractSet[str]) -> tuple[str, ...]:
+        """Return a line for each rejection that blocks, and for each statement of ``going_by`` that was taken back."""
+        eligible = self._eligible()
+        latest, revoked = self._latest(eligible), self._revoked(eligible)
+        found = dict.fromkeys(
+            f"rejected by {self._person(index)}: {self._statement(index).comment or 'no reason given'}"
+            for index in self._vetoes(eligible, latest)
+        )
+        for index, decision in enumerate(self._decisions):
+            if decision.id in going_by and decision.statement and self._taken_back(index, latest, revoked):
+                person = self._person(index)
+                no = revoked.get(person, latest.get(person, index))
+                said, comment = self._statement(no), self._statement(no).comment or "no reason given"
+                own = "rejects it now" if said.decision == "reject" else "withdrew what was signed before"
+                words = f"{self._person(no)} revoked what {person} signed" if person in revoked else f"{person} {own}"
+                found[f"{words}: {comment}"] = None
+        return tuple(found)
 
     def _ids(self, indices: Iterable[int]) -> tuple[str, ...]:
         return tuple(sorted({self._decisions[index].id for index in indices}))

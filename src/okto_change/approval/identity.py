@@ -100,7 +100,9 @@ def _named(policy: Policy, key: str, moment: datetime) -> Identity:
     person, entry = owner
     fault = entry.fault(moment)
     if fault:
-        raise KeyUnusable(f"{person.name} cannot sign with {_shown(key)}: {fault}", where=policy.file)
+        others = [one.key.fingerprint for one in person.keys if one.fault(moment) is None]
+        hint = f"{person.name} has one that counts: {' or '.join(others)}; name it with --key FILE" if others else None
+        raise KeyUnusable(f"{person.name} cannot sign with {_shown(key)}: {fault}", where=policy.file, hint=hint)
     return Identity(person.name, key if _is_line(key) else Path(key).expanduser(), public)
 
 

@@ -7,7 +7,7 @@ import re
 from functools import cache
 
 from okto_change.approval.rulebook import Environment, Execute, FilesTarget, Policy, Rule
-from okto_change.model import EditStep, Lock, Risk, RowBound, SqlStep, StatementKind
+from okto_change.model import EditStep, Lock, Risk, RowBound, SqlStep, Statement, StatementKind
 
 HARMLESS = frozenset({StatementKind.SET, StatementKind.TRANSACTION})
 """kinds of statements that write no rows, whatever they say"""
@@ -86,11 +86,20 @@ def _kinds(lock: Lock) -> set[str]:
 
 
 def _touches(patterns: tuple[str, ...], lock: Lock) -> bool:
-    """Whether the lock may touch an object of these patterns; a statement that nobody understood may touch any."""
-    if any(statement.kind is StatementKind.OTHER for statement in lock.statements):
+    """Whether the lock may touch an object of these patterns.
+
+    A statement that nobody understood may touch any; so may one without ``touches``, by triggers, cascades and functions.
+    """
+    if any(statement.kind is StatementKind.OTHER or _anywhere(statement, lock) for statement in lock.statements):
         return True
     declared = {name for step in lock.steps if isinstance(step, SqlStep) for name in step.touches or ()}
     return any(_same_object(pattern, name) for pattern in patterns for name in declared.union(lock.objects))
+
+
+def _anywhere(statement: Statement, lock: Lock) -> bool:
+    """Whether nothing holds a statement to the tables that it names: its step declares no ``touches``."""
+    steps = (step for step in lock.steps if isinstance(step, SqlStep) and step.name == statement.step)
+    return statement.kind not in HARMLESS and any(step.touches is None for step in steps)
 
 
 def _same_object(pattern: str, name: str) -> bool:

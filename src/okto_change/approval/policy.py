@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from okto_change.approval.clearing import clear, missing, role
+from okto_change.approval.clearing import clear, demand_executor, missing, refusals, role, settled_by_submitting
 from okto_change.approval.clearing import take_ballot as ballot
 from okto_change.approval.comparing import describe_change
+from okto_change.approval.countable import demand_submitter, ends_early, unproven
 from okto_change.approval.decisions import Decision, DecisionFile, examine
 from okto_change.approval.rulebook import (
     Environment,
@@ -38,12 +39,18 @@ __all__ = [
     "Voucher",
     "ballot",
     "clear",
+    "demand_executor",
+    "demand_submitter",
     "describe_change",
+    "ends_early",
     "examine",
     "missing",
     "objection",
     "read",
+    "refusals",
     "role",
+    "settled_by_submitting",
     "template",
+    "unproven",
     "vouch",
 ]

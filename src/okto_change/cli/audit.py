@@ -5,16 +5,13 @@ from __future__ import annotations
 import click
 
 from okto_change.cli import complete
-from okto_change.cli.face import Face, command, environment_option
+from okto_change.cli.face import Face, command, environment_option, group
 from okto_change.errors import JournalBroken
 
 
-@click.group(invoke_without_command=True, epilog="\b\nExample:\n  okto-change audit verify --env production")
-@click.pass_context
-def audit(ctx: click.Context) -> None:
+@group("okto-change audit verify --env production")
+def audit() -> None:
     """Read or verify the audit trail."""
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
 
 
 @command("okto-change audit log --env production stuck-settlements")

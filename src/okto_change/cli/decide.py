@@ -77,8 +77,8 @@ def revoke(face: Face, change: str, environment: str, comment: str, of: str, yes
 def verify(face: Face, change: str, environment: str) -> int:
     """Say whether a change is cleared, for CI.
 
-    Reads the commit at HEAD, the policy and the decisions, no database. Ends with 0 if cleared, 3 if not, 1 without a
-    lock of these sources.
+    Compiles the lock at HEAD again and reads policy and decisions, no database. Ends with 0 if cleared, 3 if not or if the
+    lock says something else than its sources, 1 without a lock of these sources.
     """
     from okto_change import pipeline
     from okto_change.cli.boundary import show, show_json

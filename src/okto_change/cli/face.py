@@ -142,6 +142,21 @@ def command(example: str) -> Callable[[Callable[Concatenate[Face, P], int | None
     return make
 
 
+def group(example: str) -> Callable[[Callable[[], None]], click.Group]:
+    """Make a group of commands of a function that only has words; without a command it shows its help."""
+
+    def make(body: Callable[[], None]) -> click.Group:
+        @click.pass_context
+        def run(context: click.Context) -> None:
+            if context.invoked_subcommand is None:
+                click.echo(context.get_help())
+
+        epilog = f"\b\nExample:\n  {example}"
+        return click.Group(body.__name__, callback=run, help=body.__doc__, epilog=epilog, invoke_without_command=True)
+
+    return make
+
+
 def _face(options: dict[str, Any]) -> Face:
     outer: dict[str, Any] = click.get_current_context().find_root().obj or {}
     directory, key = options.pop("directory"), options.pop("key")

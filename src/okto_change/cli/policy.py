@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from okto_change.cli import boundary
-from okto_change.cli.face import Face, ask_for, command, interactive
+from okto_change.cli.face import Face, ask_for, command, group, interactive
 from okto_change.errors import UsageError
 
 if TYPE_CHECKING:
     from okto_change.model import PolicyCheck
 
 
-@click.group(invoke_without_command=True, epilog="\b\nExample:\n  okto-change policy check")
-@click.pass_context
-def policy(ctx: click.Context) -> None:
+@group("okto-change policy check")
+def policy() -> None:
     """Check, explain and sign versions of the policy."""
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
 
 
 @command("okto-change policy check")

@@ -6,19 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from okto_change.cli.face import Face, ask_for, command, interactive
+from okto_change.cli.face import Face, ask_for, command, group, interactive
 from okto_change.errors import UsageError
 
 if TYPE_CHECKING:
     from okto_change.model import TrustView
 
 
-@click.group(invoke_without_command=True, epilog="\b\nExample:\n  okto-change trust show")
-@click.pass_context
-def trust(ctx: click.Context) -> None:
+@group("okto-change trust show")
+def trust() -> None:
     """Pin which repository is trusted, and show what is."""
-    if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
 
 
 @command("okto-change trust init git@forge.example:payments/changes.git")

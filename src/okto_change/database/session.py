@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, LiteralString
@@ -51,6 +52,8 @@ MOMENTS = frozenset(
 and the author's SQL must find the one that the database is set to."""
 
 FIXED = {"client_encoding": "UTF8", "application_name": "okto-change"}
+AMBIENT = ("PGOPTIONS", "PGTZ", "PGDATESTYLE", "PGGEQO")
+"""Variables from which libpq would take settings: whoever runs it would decide what names and dates in approved SQL mean."""
 
 
 class Session:
@@ -264,7 +267,7 @@ def connect(target: str, conninfo: str, *, timeout: int | None = None) -> Sessio
     given = options(target, conninfo)
     if timeout is not None:
         given["connect_timeout"] = str(timeout)
-    with connecting(target):
+    with connecting(target), _without_ambient():
         connection = psycopg.connect(
             make_conninfo(**{**DEFAULTS, **given, **FIXED}), autocommit=True, prepare_threshold=None
         )
@@ -273,6 +276,15 @@ def connect(target: str, conninfo: str, *, timeout: int | None = None) -> Sessio
     except BaseException:
         connection.close()
         raise
+
+
+@contextmanager
+def _without_ambient() -> Iterator[None]:
+    kept = {name: os.environ.pop(name) for name in AMBIENT if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def demand(session: Session, *, database: str | None = None, system_identifier: str | None = None) -> None:

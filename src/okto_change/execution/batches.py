@@ -15,7 +15,7 @@ from typing import TypeVar
 from okto_change.database import chunks, state
 from okto_change.database.chunks import Opened, Range, Through
 from okto_change.database.session import REPEATABLE_READ, Session
-from okto_change.errors import DatabaseError, OktoError, Paused, Stuck, TargetHeld, Unaccounted
+from okto_change.errors import DatabaseError, Halted, OktoError, Paused, Stuck, TargetHeld, Unaccounted
 from okto_change.execution import checks, choosing, giving_way, images, interrupts, transactions, units, work
 from okto_change.execution.course import Course, added, bounds, demand_most, see, writes_of
 from okto_change.execution.images.pins import pinned
@@ -50,7 +50,8 @@ def commit(job: Job, unit: SqlUnit) -> Events:
         yield from held_off(job, unit, lambda session: _close(job, unit, session, course))
     except (OktoError, KeyboardInterrupt) as error:
         if unit.number in job.seen.committed and came_between(error):
-            raise Paused(*words(error)) from error
+            hint = error.hint if isinstance(error, Halted) else None
+            raise Paused(*words(error), hint=hint) from error
         raise
 
 
@@ -60,10 +61,12 @@ def among(units: Iterable[Unit]) -> bool:
 
 
 def came_between(error: BaseException) -> bool:
-    """Whether an error says nothing about the plan: an interrupt, the server, a lock, a pause that was asked for."""
+    """Whether an error says nothing about the plan: an interrupt, the server, a lock, a pause that was asked for, a no."""
     if isinstance(error, Stuck):
         return False
-    return isinstance(error, KeyboardInterrupt | Paused | DatabaseError) or isinstance(error.__cause__, DatabaseError)
+    return isinstance(error, KeyboardInterrupt | Paused | Halted | DatabaseError) or isinstance(
+        error.__cause__, DatabaseError
+    )
 
 
 def words(error: OktoError | KeyboardInterrupt) -> tuple[str]:
@@ -134,6 +137,7 @@ def survey(unit: SqlUnit, batch: Batch, session: Session) -> Opened:
 
 
 def _next(job: Job, unit: SqlUnit, batch: Batch, course: Course, rest: giving_way.Rest) -> Generator[Event, None, bool]:
+    job.look()
     started = time.monotonic()
     blocked = yield from held_off(job, unit, lambda session: _chunk(job, unit, batch, session, course))
     rest.after(time.monotonic() - started, blocked or 0)
@@ -171,6 +175,7 @@ def _chunk(
     if capture.triggers:
         images.finish(session, capture)
     _record(job, unit, session, after, found)
+    job.look()
     mark = state.backend(session)
     yield job.event(EventKind.COMMITTING, unit.name, **place, total=after.total, **transactions.marked(mark))
     blocked = chunks.blocked(session)

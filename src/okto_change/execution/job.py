@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,10 @@ from okto_change.execution.images import Chunks
 from okto_change.execution.targets import Targets
 from okto_change.execution.units import SqlUnit, Unit
 from okto_change.model import CheckResult, Event, EventKind, Lock, Preview, StatementKind, StatementResult, TableWrites
+
+
+def _nobody_says_no() -> None:
+    """Stop nothing: a rehearsal changes nothing, and nobody holds off an undo."""
 
 
 @dataclass
@@ -97,6 +101,8 @@ class Job:
     seen: Seen = field(default_factory=Seen)
     ledger: Authority | None = None
     """what this run uses up; None for one that needs nothing of that kind: a rehearsal, an undo"""
+    look: Callable[[], None] = _nobody_says_no
+    """asked between steps and chunks and before each COMMIT; raises Halted once somebody has said no"""
 
     def event(self, kind: EventKind, step: str | None = None, /, **data: Any) -> Event:
         """Return an event of this run."""

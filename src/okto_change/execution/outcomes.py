@@ -106,7 +106,8 @@ def paused(job: Job, error: OktoError) -> Outcome:
         summary=_with_place(error),
         writes=job.seen.all_writes(),
         state=f"{before}committed and standing so far, {far}; the chunk under way was rolled back",
-        hint=f"go on with: okto-change resume {job.run}; or take it back with: okto-change rollback {_place(job)}",
+        hint=error.hint
+        or f"go on with: okto-change resume {job.run}; or take it back with: okto-change rollback {_place(job)}",
         checks=job.seen.all_checks(),
         conflicts=error.faults,
     )

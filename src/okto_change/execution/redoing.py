@@ -71,6 +71,7 @@ def look(job: Job, units: Sequence[Unit], origin: str, undos: Undos) -> None:
 def redo(job: Job, units: Sequence[Unit], origin: str, undos: Undos) -> Events:
     """Put ``units`` back first one first, a transaction or file swap each, with the plan's checks inside and invariants."""
     for unit in units:
+        job.look()
         match unit:
             case EditUnit():
                 result = yield from edits.redo(job, unit, origin)
@@ -109,6 +110,7 @@ def _attempt(job: Job, unit: SqlUnit, session: Session, origin: str, undos: Sequ
         yield from _verdict(job, unit, check, checks.compare(check, rows, *_ask(session, check)))
     writes = images.writes(session, job.run)
     state.record_redone(session, run=origin, unit=str(unit.number), redone_by=job.run)
+    job.look()
     mark = state.backend(session)
     yield job.event(EventKind.COMMITTING, unit.name, unit=unit.number, target=unit.target, **transactions.marked(mark))
     transactions.commit(job, unit.target, session, mark)

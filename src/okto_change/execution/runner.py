@@ -30,6 +30,7 @@ def apply(job: Job, *, done: frozenset[int] = frozenset(), partial: frozenset[in
             yield from _preflight(job)
         for unit in job.units:
             if unit.number not in done:
+                job.look()
                 yield from _do(job, unit)
         yield from _after(job)
     except Stuck as error:

@@ -52,6 +52,7 @@ def _attempt(job: Job, unit: SqlUnit, session: Session) -> Events:
         changed = catalogue.altered(job.seen.definitions[unit.number], facts.fingerprint(session))
         state.keep_altered(session, run=job.run, unit=str(unit.number), objects=changed)
     images.finish(session, capture)
+    job.look()
     mark = state.backend(session)
     yield job.event(EventKind.COMMITTING, unit.name, unit=unit.number, target=unit.target, **transactions.marked(mark))
     transactions.commit(job, unit.target, session, mark)
@@ -131,6 +132,7 @@ def ask(session: Session, check: Check) -> checks.Found:
 
 
 def _run_step(job: Job, unit: SqlUnit, step: SqlStep, session: Session, capture: images.Capture) -> Events:
+    job.look()
     session.limit(step.timeouts)
     statements = unit.of(step)
     for statement, bound in zip(statements, bounds(step, statements), strict=True):

@@ -101,6 +101,8 @@ class Ballot:
     rules: tuple[str, ...] = ()
     risk: Risk = Risk.LOW
     risk_reasons: tuple[str, ...] = ()
+    ending: tuple[str, ...] = ()
+    """what in the policy ends soon: the policy itself, somebody's last key"""
 
 
 @type_
@@ -215,6 +217,8 @@ class StatusBoard:
 
     changes: tuple[ChangeStatus, ...]
     silent: tuple[Silence, ...] = ()
+    ending: tuple[str, ...] = ()
+    """what in the policy ends soon: the policy itself, somebody's last key"""
 
 
 @type_

@@ -10,6 +10,7 @@ from okto_change.approval.policy import Environment
 from okto_change.errors import NotAuthorised, Refused
 from okto_change.model import Ballot, Lock
 from okto_change.pipeline.counted import count_decisions
+from okto_change.pipeline.recompiling import demand_compiled
 from okto_change.pipeline.repository import CHANGES, Repository
 from okto_change.pipeline.stored import from_files, lock_path
 from okto_change.plan.compile import parse_lock
@@ -17,8 +18,11 @@ from okto_change.plan.folder import sources
 
 
 def committed_ballot(repo: Repository, change: str, environment: str) -> Ballot:
-    """Return the ballot on the lock committed at HEAD; raises like ``verify``."""
-    return ballot_at(repo, repo.resolve(change), repo.policy.environment(environment), repo.mirror.head_commit())
+    """Return the ballot on the lock committed at HEAD, which is what its sources compile to; raises like ``verify``."""
+    change, entry, commit = repo.resolve(change), repo.policy.environment(environment), repo.mirror.head_commit()
+    found = ballot_at(repo, change, entry, commit)
+    demand_compiled(repo.policy, change, environment, repo.committed_files(commit, change))
+    return found
 
 
 def ballot_at(

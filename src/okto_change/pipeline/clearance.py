@@ -94,6 +94,23 @@ def who(repo: Repository, entry: Environment) -> Actor:
     return Actor(name=signer.person, person=signer.person)
 
 
+def demand_hands(repo: Repository, entry: Environment, actor: Actor) -> None:
+    """Raise NotAuthorised for somebody whom the environment lets run nothing: taking back is running too.
+
+    Those who may break the glass there may take back as well, whatever they wrote or approved: an undo cannot wait.
+    """
+    groups = entry.execute.groups
+    if not groups:
+        return
+    may = repo.policy.members((*groups, *(entry.break_glass.execute if entry.break_glass else ())))
+    if actor.person not in may:
+        raise NotAuthorised(
+            f"{actor.name} is in none of the groups that may execute in {entry.name}: {', '.join(groups)}",
+            where=repo.policy.file,
+            hint=f"who may: {', '.join(sorted(may)) or 'nobody; the policy decides who is'}",
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Present:
     """How things are at the start of a run: the moment, the target's facts, the risk found live, what was used up.

@@ -1,4 +1,4 @@
-"""The ballot on one lock, from git alone: no database, no compiler. What ``approvals`` shows and ``verify`` asks."""
+"""The ballot on one lock, from git alone: no database. What ``approvals`` shows and ``verify`` asks."""
 
 from __future__ import annotations
 

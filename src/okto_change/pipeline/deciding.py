@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from okto_change.approval import identity, publish, statement
+from okto_change.approval import identity, publish, signature, statement
 from okto_change.approval import policy as policies
 from okto_change.approval.policy import Environment
 from okto_change.digest import sha256
-from okto_change.errors import NotAuthorised, OktoError, Refused, UsageError, WorkspaceError
+from okto_change.errors import KeyUnusable, NotAuthorised, OktoError, Refused, UsageError, WorkspaceError
 from okto_change.model import Ballot, Decided, DecisionRequest, Irreversible, Lock
 from okto_change.pipeline.balloting import committed_lock
 from okto_change.pipeline.clearance import read_source
@@ -61,14 +61,14 @@ def decide(
     matter = _matter(repo, change, environment, decision)
     signer = repo.signer()
     counted = _count(repo, matter)
-    role = policies.role(repo.policy, counted, signer.person) if decision == "approve" else ""
-    if decision == "revoke":
-        _demand_something_signed(repo, matter.environment, counted, signer.person, of)
-    request = _request(repo, matter, decision, signer.person, counted)
+    role = _role(repo, matter.environment, counted, signer, decision, of)
+    request = _request(repo, matter, decision, signer, counted)
     if not confirm(request):
         raise Refused("not signed", where=change, hint="nothing was published")
     content = _statement(repo, matter, decision, comment, signer.person, role, of)
-    file = _publish(repo, matter.lock, signer, content)
+    armor = identity.sign(content, signer)
+    _demand_proven(repo, counted, role, content, armor)
+    file = _publish(repo, matter.lock, signer, content, armor)
     missing = (*policies.missing(_count(repo, matter)), *_unmerged(repo, matter.environment, matter.lock))
     return Decided(file=file, digest=matter.lock.digest, missing=missing)
 
@@ -86,6 +86,36 @@ def _matter(repo: Repository, change: str, environment: str, decision: Kind) -> 
     demand_author(repo.policy, compiled.plan, files)
     demand_sound(compiled.analysis.findings, f"this change cannot be {_done(decision)}")
     return Matter(compiled.environment, lock, from_files(files, lock))
+
+
+def _role(
+    repo: Repository, environment: Environment, counted: Ballot, signer: identity.Identity, decision: Kind, of: str
+) -> str:
+    """Return the group that an approval is given for, '' for other decisions. Raises where it could not count."""
+    match decision:
+        case "approve":
+            return policies.role(repo.policy, counted, signer.person, _key(repo, signer), datetime.now(UTC))
+        case "submit":
+            policies.demand_submitter(repo.policy, environment, signer.person)
+        case "revoke":
+            _demand_something_signed(repo, environment, counted, signer.person, of)
+    return ""
+
+
+def _key(repo: Repository, signer: identity.Identity) -> policies.PersonKey:
+    return next(key for key in repo.policy.people[signer.person].keys if key.key == signer.public)
+
+
+def _demand_proven(repo: Repository, counted: Ballot, role: str, content: bytes, armor: bytes) -> None:
+    """Refuse to publish what a security key signed without what the policy asks of it: it would count for nothing."""
+    signed = signature.verify(content, armor)
+    owner = repo.policy.owner(signed.key)
+    fault = policies.unproven(repo.policy, counted, role, owner[1], signed.proven) if owner else "by an unknown key"
+    if fault:
+        raise KeyUnusable(
+            f"it was signed {fault}: it would not count",
+            hint="nothing was published; a key that asks for its PIN is made with ssh-keygen -t ed25519-sk -O verify-required",
+        )
 
 
 def _demand_something_signed(repo: Repository, environment: Environment, counted: Ballot, person: str, of: str) -> None:
@@ -132,9 +162,9 @@ def _unmerged(repo: Repository, environment: Environment, lock: Lock) -> tuple[s
     )
 
 
-def _publish(repo: Repository, lock: Lock, signer: identity.Identity, content: bytes) -> str:
-    """Sign the statement and put it on the approvals branch; return its path there."""
-    signed = statement.join(content, identity.sign(content, signer))
+def _publish(repo: Repository, lock: Lock, signer: identity.Identity, content: bytes, armor: bytes) -> str:
+    """Put a signed statement on the approvals branch; return its path there."""
+    signed = statement.join(content, armor)
     said = statement.parse(content)
     path = f"decisions/{lock.change}/{lock.environment}/{statement.file_name(said)}"
     emails = repo.policy.people[signer.person].emails
@@ -186,8 +216,10 @@ def _consumed(repo: Repository, environment: Environment, lock: Lock) -> frozens
         return frozenset()
 
 
-def _request(repo: Repository, matter: Matter, decision: Kind, person: str, counted: Ballot) -> DecisionRequest:
-    lock, report = matter.lock, matter.report
+def _request(
+    repo: Repository, matter: Matter, decision: Kind, signer: identity.Identity, counted: Ballot
+) -> DecisionRequest:
+    lock, report, person = matter.lock, matter.report, signer.person
     dry_run = report.dry_run if report else None
     if dry_run is None and matter.environment.dry_run == "required" and decision in _FOR:
         raise Refused(
@@ -208,10 +240,11 @@ def _request(repo: Repository, matter: Matter, decision: Kind, person: str, coun
         lock=lock,
         dry_run=dry_run,
         dry_run_signed_by=vouched.person if vouched and not vouched.fault else None,
-        ballot=counted,
+        ballot=policies.settled_by_submitting(counted) if decision == "submit" else counted,
         warnings=(
             *_warnings(lock, report),
             *_second_thoughts(decision, person, counted),
+            *_ends_early(repo, matter.environment, signer, decision),
             *_unmerged(repo, matter.environment, lock),
         ),
     )
@@ -226,6 +259,14 @@ def _second_thoughts(decision: Kind, person: str, counted: Ballot) -> list[str]:
     if decision == "submit" and (approved or any(person in need.candidates for need in counted.needs)):
         found.append(f"whoever submits cannot approve: an approval by {person} does not count any more")
     return found
+
+
+def _ends_early(
+    repo: Repository, environment: Environment, signer: identity.Identity, decision: Kind
+) -> tuple[str, ...]:
+    expires = datetime.now(UTC) + timedelta(seconds=environment.max_approval_age)
+    early = policies.ends_early(_key(repo, signer), expires) if decision == "approve" else None
+    return (early,) if early else ()
 
 
 def _demand_vouched(repo: Repository, matter: Matter, vouched: policies.Voucher | None, submitter: set[str]) -> None:

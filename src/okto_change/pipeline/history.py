@@ -90,9 +90,8 @@ def _recorded(repo: Repository, entry: Environment) -> tuple[dict[str, str], tup
 
 def doctor(repo: Repository, environment: str) -> tuple[Diagnosis, ...]:
     """Look at each target of an environment; a target that cannot be reached is a finding, not an error."""
-    repo.tell_what_ends()
     entry = repo.policy.environment(environment)
-    found: list[Diagnosis] = []
+    found = [Diagnosis(name="policy", ok=True, message=line) for line in repo.ending()]
     for target in entry.targets.values():
         if isinstance(target, PostgresTarget):
             found += _database(repo, entry, target, _tables(repo))

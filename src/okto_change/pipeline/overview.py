@@ -27,11 +27,12 @@ def status(repo: Repository, environment: str | None) -> StatusBoard:
 
     A target out of reach is named, with what that hides. Raises JournalBroken for a journal that tells no true story.
     """
-    repo.tell_what_ends()
+    ending = repo.tell_what_ends()
     names = [environment] if environment else sorted(repo.policy.environments)
     boards = [board(repo, repo.policy.environment(name)) for name in names]
     changes = (change for each in boards for change in each.changes)
-    return StatusBoard(changes=_ordered(changes), silent=tuple(one for each in boards for one in each.silent))
+    silent = tuple(one for each in boards for one in each.silent)
+    return StatusBoard(changes=_ordered(changes), silent=silent, ending=ending)
 
 
 def board(repo: Repository, entry: Environment) -> StatusBoard:

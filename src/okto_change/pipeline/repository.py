@@ -152,12 +152,22 @@ class Repository:
             self._tell(f"{error.message}; going by the policy as it was accepted at {accepted[:12]}")
             return trust.read_policy(self.mirror, accepted)
 
-    def tell_what_ends(self) -> None:
-        """Tell that the policy or somebody's last key ends soon."""
+    def tell(self, line: str) -> None:
+        """Tell the person at the keyboard."""
+        self._tell(line)
+
+    def ending(self) -> tuple[str, ...]:
+        """Return a line for the policy and for each person whose last key ends soon."""
         from okto_change.approval.ending import ending
 
-        for line in ending(self.policy, datetime.now(UTC)):
+        return ending(self.policy, datetime.now(UTC))
+
+    def tell_what_ends(self) -> tuple[str, ...]:
+        """Tell what ends soon; return the lines."""
+        found = self.ending()
+        for line in found:
             self._tell(line)
+        return found
 
     def signer(self, among: Policy | None = None) -> Identity:
         """Return who signs here: the person of the policy (or of ``among``) with a key at hand. Raises KeyUnusable."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from okto_change import lifecycle
@@ -16,9 +16,10 @@ from okto_change.execution.units import Unit
 from okto_change.journal.store import Journal
 from okto_change.model import Outcome, Result, UndoPreview
 from okto_change.pipeline import glass, settling, usedup
-from okto_change.pipeline.clearance import Actor, Present, Source, clear, read_source, who
+from okto_change.pipeline.clearance import Actor, Present, Source, clear, demand_hands, read_source, who
 from okto_change.pipeline.compiling import analyse_live
 from okto_change.pipeline.evidence import find, new_job
+from okto_change.pipeline.lookout import Lookout
 from okto_change.pipeline.repository import Repository
 from okto_change.pipeline.running import Watch, broken_before, loop, opened
 
@@ -92,6 +93,7 @@ def _found(repo: Repository, change: str, environment: str) -> Iterator[_Place]:
     """Give where the change stands, with what earlier runs left unknown found out, while nobody else can run it."""
     entry = repo.policy.environment(environment)
     actor = who(repo, entry)
+    demand_hands(repo, entry, actor)
     with opened(repo, entry, actor, change) as (targets, journal):
         yield _Place(repo, actor, targets, journal, settling.settle(journal, targets, change, environment))
 
@@ -171,5 +173,6 @@ def _redo_work(place: _Place, source: Source) -> _Work | Outcome:
         policy_sha256=clearance.policy_sha256,
         allowed_by=list(clearance.statements),
     )
+    job = replace(job, look=Lookout(place.repo, source.lock, clearance.statements, present.risk))
     units = {int(unit): undos for unit, undos in undone.items()}
     return _Work(job, place.journal, run, units, left=found.left is not None)

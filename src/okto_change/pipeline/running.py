@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from okto_change import lifecycle
+from okto_change.approval import policy as policies
 from okto_change.approval.decisions import DecisionFile
 from okto_change.approval.policy import Clearance, Environment
 from okto_change.database.ledger import Authority
@@ -17,13 +18,14 @@ from okto_change.execution import interrupts, runner
 from okto_change.execution.job import Job, new_run
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
-from okto_change.model import Event, EventKind, Outcome, Result
+from okto_change.model import Event, EventKind, Lock, Outcome, Result
 from okto_change.pipeline import glass, settling, usedup
-from okto_change.pipeline.clearance import Actor, Present, Source, clear, facts_now, read_source, who
+from okto_change.pipeline.clearance import Actor, Present, Source, clear, demand_hands, facts_now, read_source, who
 from okto_change.pipeline.compiling import analyse_live, demand_sound
 from okto_change.pipeline.connections import open_journal, open_targets
 from okto_change.pipeline.evidence import find, new_job
 from okto_change.pipeline.glass import Emergency
+from okto_change.pipeline.lookout import Lookout
 from okto_change.pipeline.repository import Repository
 from okto_change.pipeline.stored import Report
 
@@ -53,17 +55,45 @@ def apply(
 def resume(repo: Repository, run: str, *, watch: Watch) -> Outcome:
     """Go on with a run that was cut off, at its first unit that is not committed.
 
-    Raises UsageError for an unknown run, Refused for one that has ended or was taking something back.
+    Raises UsageError for an unknown run, Refused for one that has ended or was taking something back, Halted once
+    somebody who may has said no to it.
     """
     entry, started = _find(repo, run)
     actor = who(repo, entry)
     with opened(repo, entry, actor, started.change) as (targets, journal):
         lost = _unfinished(settling.settle(journal, targets, started.change, entry.name), run)
         lock = settling.lock_of(repo, journal, started.change, entry, run)
+        look = _going_on(repo, lock, started, actor)
         authority = dict(started.data) | {"person": actor.name, "decisions": []}
-        job = replace(new_job(lock, targets, entry.journal, run=run, **authority), ledger=_taken(repo, entry, started))
+        job = new_job(lock, targets, entry.journal, run=run, **authority)
+        job = replace(job, ledger=_taken(repo, entry, started), look=look)
         done, standing = frozenset(map(int, lost.whole)), frozenset(map(int, lost.standing))
         return loop(job, runner.apply(job, done=done, partial=standing - done), journal, watch)
+
+
+def _going_on(repo: Repository, lock: Lock, started: Event, actor: Actor) -> Lookout:
+    """Return what a resumed run looks out for.
+
+    Raises Halted if somebody has said no since it was started, NotAuthorised for whoever might not have started it.
+    """
+    decisions = tuple(map(str, started.data.get("decisions", ())))
+    emergency = (
+        bool(started.data.get("break_glass")) and repo.policy.environment(lock.environment).break_glass is not None
+    )
+    if emergency:
+        demand_hands(repo, repo.policy.environment(lock.environment), actor)
+    else:
+        _demand_executor(repo, lock, actor, started)
+    look = Lookout(repo, lock, decisions, lock.risk, emergency=emergency)
+    look.judge()
+    return look
+
+
+def _demand_executor(repo: Repository, lock: Lock, actor: Actor, started: Event) -> None:
+    found = policies.examine(repo.policy, repo.mirror.decision_files(lock.change, lock.environment))
+    counted = dict(started.data.get("counted", {}))
+    now = datetime.now(UTC)
+    policies.demand_executor(repo.policy, lock, found, actor.person, counted, now=now, risk=lock.risk)
 
 
 def _find(repo: Repository, run: str) -> tuple[Environment, Event]:
@@ -158,7 +188,8 @@ def cleared_job(
     )
     if source.report is not None:
         _expect(job, source.report)
-    return replace(job, ledger=usedup.authority(repo, clearance, single_use=entry.single_use))
+    look = Lookout(repo, source.lock, clearance.statements, present.risk, emergency=emergency is not None)
+    return replace(job, ledger=usedup.authority(repo, clearance, single_use=entry.single_use), look=look)
 
 
 def _break(repo: Repository, source: Source, emergency: Emergency, actor: Actor) -> DecisionFile:

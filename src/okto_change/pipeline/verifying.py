@@ -1,4 +1,4 @@
-"""Whether a change is cleared, for a machine that asks often: from git alone, without database, compiler or key."""
+"""Whether a change is cleared, for a machine that asks often: from git alone, without database or key."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 def verify(repo: Repository, change: str, environment: str) -> Ballot:
     """Return the ballot on the lock committed at HEAD.
 
-    That lock must be of these sources, this repository and the policy's targets. That it is what they compile to, only
-    compiling tells: ``approve`` and ``apply`` do. Raises Refused without a lock of these sources, NotAuthorised for a
-    lock of another repository or target, PlanError for one that cannot be read.
+    That lock must be what the sources compile to, as ``apply`` will demand. Raises Refused without a lock of these sources or
+    for a finding, NotAuthorised for a lock of something else, PlanError for what cannot be read.
     """
     with repo.fetching("verify", head=True):
         # It takes about as long as the fetch.

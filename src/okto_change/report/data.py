@@ -129,7 +129,7 @@ def decided(result: Decided) -> Json:
 def ballot(result: Ballot) -> Json:
     """``change``, ``environment``, ``digest``, ``decisions``, ``needs``, ``blocks``, ``cleared``, ``notes``, ``excluded``.
 
-    And ``rules`` (ids of those that match), ``risk``, ``risk_reasons``.
+    And ``rules`` (ids of those that match), ``risk``, ``risk_reasons``, ``ending`` (keys and policies that end soon).
     """
     return _object("ballot", **_fields(result))
 
@@ -152,7 +152,8 @@ def undo_preview(preview: UndoPreview) -> Json:
 def status(board: StatusBoard) -> Json:
     """``changes``: a list of ``{change, environment, title, state, concern, run, at, digest, detail, next, missing, owed}``.
 
-    And ``silent``: the targets that give no answer, ``{environment, target, message, hides, hint}``.
+    And ``silent``: the targets that give no answer, ``{environment, target, message, hides, hint}``; ``ending``: keys and
+    policies that end soon, a line each.
     """
     return _object("status", **_fields(board))
 

@@ -12,7 +12,7 @@ import pytest
 import okto_change
 from okto_change.approval import policy as policies
 from okto_change.approval.policy import Clearance, clear
-from okto_change.approval.rulebook import Policy
+from okto_change.approval.rulebook import PersonKey, Policy
 from okto_change.errors import NotAuthorised
 from okto_change.model import Lock, Risk
 from tests.unit.approval.helpers import ENVIRONMENTS, NOW, judge, make_file, make_lock, make_policy
@@ -55,6 +55,11 @@ def test_nobody_else_can_make_a_clearance() -> None:
     named = [path for path in source.rglob("*.py") if re.search(r"\bSEAL\b", path.read_text())]
     users = {path.relative_to(source).as_posix() for path in named}
     assert users == {"approval/clearing.py", "model/clearance.py"}
+
+
+def own_key(policy: Policy, person: str) -> PersonKey:
+    """Return somebody's first key."""
+    return policy.people[person].keys[0]
 
 
 def test_every_reason_is_given_with_its_step() -> None:
@@ -119,7 +124,7 @@ def test_the_role_of_an_approver_is_what_is_short() -> None:
     policy = make_policy()
     lock = make_lock()
     taken = policies.ballot(policy, lock, judge(GOOD[:2]), NOW)
-    assert policies.role(policy, taken, "carla") == "owners"
+    assert policies.role(policy, taken, "carla", own_key(policy, "carla"), NOW) == "owners"
     assert policies.missing(taken) == ("owners: 1 more (carla, davi or eva)",)
 
 
@@ -129,7 +134,7 @@ def test_who_cannot_count_is_told_before_signing(person: str, words: str) -> Non
     policy = make_policy(rules="rules: [{id: prod, require: {dba: 1}}]\n")
     taken = policies.ballot(policy, make_lock(), judge(GOOD[:1]), NOW)
     with pytest.raises(NotAuthorised, match=words) as caught:
-        policies.role(policy, taken, person)
+        policies.role(policy, taken, person, own_key(policy, person), NOW)
     assert caught.value.hint == "ask bruno or carla"
 
 

@@ -141,3 +141,17 @@ def test_needs_add_up_by_the_maximum_of_each_group() -> None:
         rules="rules: [{id: a, require: {dba: 1, owners: 1}}, {id: b, require: {dba: 2}}, {id: c, require: {}}]\n"
     )
     assert needs(policy.rules) == {"dba": 2, "owners": 1}
+
+
+def test_a_step_that_declares_no_tables_may_touch_any() -> None:
+    """What triggers, cascades and functions write is held by `touches` alone; without it every rule by objects matches."""
+    update = statement(StatementKind.UPDATE)
+    for step, matched in (
+        (sql(), True),
+        (sql(("settlements",)), False),
+        (sql(("settlements", "ledger_entries")), True),
+    ):
+        lock = make_lock(steps=(step,), statements=(update,), objects=("settlements",))
+        assert matches('{objects: ["ledger_*"]}', lock) is matched
+    harmless = make_lock(steps=(sql(),), statements=(statement(StatementKind.SET),))
+    assert not matches('{objects: ["ledger_*"]}', harmless)

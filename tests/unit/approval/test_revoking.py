@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime, timedelta
+
 import pytest
 
 from okto_change.approval.decisions import DecisionFile
-from okto_change.approval.policy import ballot, role
+from okto_change.approval.policy import ballot, refusals, role
 from okto_change.approval.rulebook import Policy
 from okto_change.errors import NotAuthorised
-from okto_change.model import Ballot
+from okto_change.model import Ballot, Risk
 from tests.unit.approval.helpers import ENVIRONMENTS, NOW, judge, make_file, make_lock, make_policy
+from tests.unit.approval.test_clearing import own_key
 
 SUBMIT = make_file("ana", "submit", age=600)
 DBA = make_file("bruno", "approve", "dba")
@@ -56,7 +60,7 @@ def test_security_takes_away_what_anybody_signed(who: str) -> None:
     assert "laptop stolen" in taken.excluded[who]
     assert taken.decisions[-1].counted and taken.decisions[-1].reason == f"takes away what {who} signed"
     with pytest.raises(NotAuthorised, match="is revoked by davi"):
-        role(make_policy(), taken, who)
+        role(make_policy(), taken, who, own_key(make_policy(), who), NOW)
 
 
 def test_a_revocation_by_security_survives_its_deletion() -> None:
@@ -92,3 +96,35 @@ def test_naming_oneself_is_taking_back_what_one_signed() -> None:
     files = [SUBMIT, DBA, make_file("davi", "approve", "owners"), make_file("davi", "revoke", age=30, of="davi")]
     assert not take(*files).cleared
     assert take(*files, make_file("davi", "approve", "owners", age=10)).cleared
+
+
+def no_to(
+    *files: DecisionFile, going_by: tuple[DecisionFile, ...] = tuple(GOOD), now: datetime = NOW
+) -> tuple[str, ...]:
+    """Return who has said no to a run that goes by ``going_by``."""
+    policy, ids = make_policy(), frozenset(decision.id for decision in judge(list(going_by)))
+    decisions = judge([*going_by, *files], policy)
+    return refusals(policy, make_lock(), decisions, ids, now=now, risk=Risk.LOW, emergency=False)
+
+
+def test_a_run_under_way_hears_every_no() -> None:
+    """Of security, of whose approval it goes by, of who may veto; each with its reason."""
+    by_security = make_file("davi", "revoke", age=0, of="bruno", comment="stolen")
+    assert no_to(by_security) == ("davi revoked what bruno signed: stolen",)
+    assert no_to(make_file("bruno", "revoke", age=0)) == ("bruno withdrew what was signed before: no reason given",)
+    assert no_to(make_file("ana", "revoke", age=0, comment="oops")) == ("ana withdrew what was signed before: oops",)
+    vetoed = no_to(make_file("carla", "reject", age=0, comment="wrong"))
+    assert vetoed == ("rejected by carla: wrong",)
+    assert no_to(make_file("davi", "reject", age=0, comment="wrong")) == ("rejected by davi: wrong",)
+
+
+def test_a_run_under_way_goes_on_otherwise() -> None:
+    """Approvals that expire or are deleted stop nothing that runs, nor does who may not, nor a no to somebody else."""
+    assert no_to() == ()
+    assert no_to(now=NOW + timedelta(days=30)) == ()
+    gone = tuple(replace(file, at_tip=False) for file in GOOD)
+    assert no_to(going_by=gone) == ()
+    assert no_to(make_file("bruno", "revoke", age=0, of="davi")) == ()
+    assert no_to(make_file("davi", "revoke", age=0, of="carla")) == ()
+    again = (make_file("bruno", "revoke", age=90), *GOOD)
+    assert no_to(going_by=again) == ()

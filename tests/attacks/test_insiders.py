@@ -1,0 +1,107 @@
+"""Insiders with the installed command: an engineer who wants to run alone, somebody on call alone. Each with its twin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.attacks.stage import CHANGE, FOLDER, POLICY, TABLE, Stage
+from tests.plugins.server import Cluster
+
+APPLY = ("apply", CHANGE, "--env", "prod", "--yes")
+ROLLBACK = ("rollback", CHANGE, "--env", "prod", "--yes")
+TRIGGER = """\
+CREATE TABLE ledger_entries (settlement bigint, note text);
+CREATE FUNCTION book() RETURNS trigger LANGUAGE plpgsql AS
+  $$BEGIN INSERT INTO ledger_entries VALUES (new.id, new.status); RETURN new; END$$;
+CREATE TRIGGER book AFTER UPDATE ON settlements FOR EACH ROW EXECUTE FUNCTION book();
+"""
+
+
+@pytest.fixture
+def ledger(stage: Stage, server: Cluster) -> Iterator[Stage]:
+    """Return a world with a database, in which everything is approved."""
+    name = server.create()
+    stage.variables["PROD_LEDGER"] = server.conninfo(name)
+    with psycopg.connect(server.conninfo(name), autocommit=True) as connection:
+        connection.execute(TABLE.encode())
+    stage.approve("bruno")
+    yield stage
+    server.drop(name)
+
+
+def ask(stage: Stage, query: str) -> object:
+    """Return the first value of a query."""
+    with psycopg.connect(stage.variables["PROD_LEDGER"]) as connection:
+        return (connection.execute(query.encode()).fetchone() or [None])[0]
+
+
+def settled(stage: Stage) -> object:
+    """Return how many settlements are settled."""
+    return ask(stage, "SELECT count(*) FROM settlements WHERE status <> 'PENDING'")
+
+
+def test_somebody_who_may_not_run_takes_nothing_back_either(ledger: Stage) -> None:
+    """Taking a change of weeks ago back is a change that nobody approved: it is for those who may run here."""
+    ledger.edit(POLICY, "    submit: [engineers]\n", "    submit: [engineers]\n    execute: {groups: [security]}\n")
+    ledger.refused("eva is in none of the groups that may execute here", command=APPLY, person="eva")
+    ledger.cleared(*APPLY, person="davi")
+    assert settled(ledger) == 1
+    for person in ("ana", "eva"):
+        ledger.refused(f"{person} is in none of the groups that may execute in prod", command=ROLLBACK, person=person)
+    answer = ledger.okto(*ROLLBACK, person="mallory")
+    assert answer.code == 3, answer.said
+    assert settled(ledger) == 1
+    ledger.cleared(*ROLLBACK, person="davi")
+    assert settled(ledger) == 0
+
+
+def test_a_trigger_writes_what_a_rule_guards(ledger: Stage) -> None:
+    """An author who leaves `touches:` out would pass the rule for the ledger: without it, every rule by objects matches."""
+    with psycopg.connect(ledger.variables["PROD_LEDGER"], autocommit=True) as connection:
+        connection.execute(TRIGGER.encode())
+    guard = '{id: ledger, when: {objects: ["ledger_*"]}, require: {security: 1}}'
+    ledger.edit(POLICY, "  - {id: staging,", f"  - {guard}\n  - {{id: staging,")
+    ledger.edit(f"{FOLDER}/plan.yaml", ", touches: [settlements]", "")
+    approve(ledger)
+    ledger.refused("step 7 (approvals): security: 1 more", command=APPLY, person="eva")
+    assert settled(ledger) == 0
+    ledger.edit(f"{FOLDER}/plan.yaml", "rows: 1,", "rows: 1, touches: [settlements],")
+    approve(ledger)
+    ledger.cleared()
+    answer = ledger.okto(*APPLY, person="eva")
+    assert answer.code == 4 and "ledger_entries" in answer.said, answer.said
+    assert settled(ledger) == 0
+    with psycopg.connect(ledger.variables["PROD_LEDGER"], autocommit=True) as connection:
+        connection.execute("DROP TRIGGER book ON settlements")
+    approve(ledger)
+    ledger.cleared(*APPLY, person="eva")
+    assert settled(ledger) == 1
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [{"PGOPTIONS": "-c search_path=archive"}, {"PGTZ": "Asia/Tokyo", "PGDATESTYLE": "ISO, DMY"}],
+    ids=["search_path", "dates"],
+)
+def test_variables_of_whoever_runs_it_do_not_say_what_sql_means(ledger: Stage, variables: dict[str, str]) -> None:
+    """Which table a name means, and which moment a date: as for everybody else who connects to this database."""
+    with psycopg.connect(ledger.variables["PROD_LEDGER"], autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA archive")
+        connection.execute("CREATE TABLE archive.settlements AS SELECT id, 'KEPT' AS status FROM public.settlements")
+        connection.execute("ALTER TABLE settlements ADD COLUMN at timestamptz DEFAULT '2026-02-01T00:00Z'")
+    ledger.edit(f"{FOLDER}/fix.sql", ";", " AND at = '02/01/2026 00:00';")
+    approve(ledger)
+    ledger.variables |= variables
+    ledger.cleared(*APPLY, person="eva")
+    assert settled(ledger) == 1
+    assert ask(ledger, "SELECT count(*) FROM archive.settlements WHERE status <> 'KEPT'") == 0
+
+
+def approve(stage: Stage) -> None:
+    """Lock, submit and approve it for DBA and owners."""
+    stage.lock()
+    stage.publish(stage.signed("ana", "submit", age=1), stage.signed("carla", "approve", "owners", age=1))
+    stage.approve("bruno", age=1)
