@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import psycopg
 import pytest
 
+from okto_change.approval import statement
+from okto_change.database import state
+from okto_change.database.session import connect
+from okto_change.journal.store import Journal
+from okto_change.model import Event, EventKind
 from tests.attacks.stage import CHANGE, FOLDER, POLICY, TABLE, Stage
 from tests.plugins.server import Cluster
 
@@ -98,6 +104,82 @@ def test_variables_of_whoever_runs_it_do_not_say_what_sql_means(ledger: Stage, v
     ledger.cleared(*APPLY, person="eva")
     assert settled(ledger) == 1
     assert ask(ledger, "SELECT count(*) FROM archive.settlements WHERE status <> 'KEPT'") == 0
+
+
+@pytest.fixture
+def audited(ledger: Stage, server: Cluster) -> Iterator[Stage]:
+    """Return the same with a journal in a database of its own, and another database of the attacker's."""
+    names = [server.create(), server.create()]
+    ledger.variables |= {"PROD_AUDIT": server.conninfo(names[0]), "EVIL_AUDIT": server.conninfo(names[1])}
+    targets = "targets: {ledger: {postgres: {dsn_env: PROD_LEDGER}}"
+    ledger.edit(
+        POLICY, f"{targets}}}", f"{targets}, audit: {{postgres: {{dsn_env: PROD_AUDIT}}}}}}\n    journal: audit"
+    )
+    yield ledger
+    for name in names:
+        server.drop(name)
+
+
+def test_a_journal_tells_of_a_run_that_nobody_cleared(audited: Stage) -> None:
+    """Whoever chooses the journal's database could have it tell of a start, and resume that: decisions are looked up in git."""
+    (approval,) = [name for name, file in audited.decisions().items() if b'"signer": "bruno"' in file]
+    honest = audited.decisions()[approval]
+    audited.cleared("revoke", CHANGE, "--env", "prod", "--yes", CHANGE, person="bruno")
+    run = "20261123-020000-7f3a"
+    tell(audited, [started(audited, run, eva=[statement.identify(statement.split(honest)[0])])])
+    audited.refused("stopped: bruno withdrew", command=("resume", run), person="eva")
+    other = "20261123-020000-8f3a"
+    tell(audited, [started(audited, other, eva=[])])
+    audited.refused(
+        "the decisions that this run of fix-settlements was started by do not clear it",
+        "dba: 1 more",
+        command=("resume", other),
+        person="eva",
+    )
+    assert settled(audited) == 0
+    audited.approve("bruno", age=0)
+    audited.cleared("resume", other, person="eva")
+    assert settled(audited) == 1
+
+
+def test_a_journal_tells_of_another_plan_than_ran(audited: Stage) -> None:
+    """Its undo script would run without anybody's approval: the target knows which plan that run had."""
+    audited.cleared(*APPLY, person="eva")
+    assert settled(audited) == 1
+    real = told(audited)
+    audited.edit(f"{FOLDER}/fix.undo.sql", "status = 'PENDING' WHERE id = {{ settlement }}", "status = 'STOLEN'")
+    audited.lock()
+    where = {"digest": audited.digest(), "commit": audited.git("rev-parse", "HEAD")}
+    forged = [replace(one, data={**one.data, **where}) if one.kind is EventKind.RUN_STARTED else one for one in real]
+    honest, audited.variables["PROD_AUDIT"] = audited.variables["PROD_AUDIT"], audited.variables["EVIL_AUDIT"]
+    tell(audited, forged)
+    audited.refused("as one of another plan than the journal does", command=ROLLBACK, person="eva")
+    assert ask(audited, "SELECT count(*) FROM settlements WHERE status = 'STOLEN'") == 0
+    audited.variables["PROD_AUDIT"] = honest
+    audited.cleared(*ROLLBACK, person="eva")
+    assert settled(audited) == 0
+
+
+def started(stage: Stage, run: str, *, eva: list[str]) -> Event:
+    """Return the start of a run by Eva that went by these decisions."""
+    told = {"digest": stage.digest(), "commit": stage.git("rev-parse", "origin/main"), "policy_sha256": "0" * 64}
+    data = told | {"person": "eva", "decisions": eva, "counted": {}, "resumed": []}
+    return Event(kind=EventKind.RUN_STARTED, run=run, change=CHANGE, environment="prod", step=None, data=data)
+
+
+def tell(stage: Stage, events: list[Event]) -> None:
+    """Write entries into the journal that the environment names, as its owner can."""
+    with connect("audit", stage.variables["PROD_AUDIT"]) as session:
+        state.ensure_schema(session)
+        journal = Journal(session, actor="eva")
+        for event in events:
+            journal.append(event)
+
+
+def told(stage: Stage) -> list[Event]:
+    """Return what the journal tells."""
+    with connect("audit", stage.variables["PROD_AUDIT"]) as session:
+        return [entry.event for entry in Journal(session, actor="eva").entries(environment="prod")]
 
 
 def approve(stage: Stage) -> None:

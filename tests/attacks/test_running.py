@@ -175,3 +175,20 @@ def test_without_the_remote_a_run_goes_on_and_says_so(batch: Stage) -> None:
     assert code == 0, said
     assert said.count("the run goes on by the decisions known so far") == 1
     assert settled(batch) == 60
+
+
+def test_a_batch_uses_its_approvals_up(batch: Stage) -> None:
+    """As every change: what was taken back is not applied again by the same approvals."""
+    batch.edit(f"{FOLDER}/plan.yaml", "size: 1, pause: 250ms", "size: 50")
+    batch.lock()
+    batch.publish(batch.signed("ana", "submit"), batch.signed("carla", "approve", "owners"))
+    batch.approve("bruno")
+    batch.cleared(*APPLY, person="eva")
+    assert settled(batch) == 60
+    batch.cleared("rollback", CHANGE, "--env", "prod", "--yes", person="eva")
+    batch.refused("an earlier run used it; approvals count once", command=APPLY, person="eva")
+    assert settled(batch) == 0
+    batch.publish(batch.signed("carla", "approve", "owners", age=1))
+    batch.approve("bruno", age=1)
+    batch.cleared(*APPLY, person="eva")
+    assert settled(batch) == 60

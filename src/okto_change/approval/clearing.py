@@ -180,6 +180,39 @@ def demand_executor(
         )
 
 
+def demand_cleared(
+    policy: Policy,
+    lock: Lock,
+    decisions: Sequence[Decision],
+    going_by: AbstractSet[str],
+    *,
+    started: datetime,
+    starter: str,
+    now: datetime,
+    emergency: bool,
+    **seen: Unpack[Seen],
+) -> None:
+    """Raise NotAuthorised unless the statements ``going_by`` cleared ``lock`` when a run of it was ``started``.
+
+    What expired or was deleted since cleared it all the same, and so did approvals under the policy of then; a revoked
+    key never did. What is standing now may clear it as well, under rules that are stricter by now.
+    """
+    then = _situation(policy, lock, started, emergency, seen)
+    then = replace(then, environment=replace(then.environment, policy_change="keep"))
+    named = [replace(one, at_tip=True) for one in decisions if one.id in going_by]
+    counted = count(then, named)
+    if not _faults(then, counted) + _broken(then, counted, starter):
+        return
+    today = _situation(policy, lock, now, False, seen)
+    faults = _faults(today, count(today, decisions))
+    if faults:
+        raise NotAuthorised(
+            f"the decisions that this run of {lock.change} was started by do not clear it for {lock.environment}",
+            faults=faults,
+            hint=f"have it approved, or take back what stands: okto-change rollback {lock.change} --env {lock.environment}",
+        )
+
+
 def settled_by_submitting(taken: Ballot) -> Ballot:
     """Return a ballot without the block that a submission takes away."""
     submission = _fault("submission", "")

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from okto_change.approval.clearing import clear, demand_executor, missing, refusals, role, settled_by_submitting
+from okto_change.approval.clearing import (
+    clear,
+    demand_cleared,
+    demand_executor,
+    missing,
+    refusals,
+    role,
+    settled_by_submitting,
+)
 from okto_change.approval.clearing import take_ballot as ballot
 from okto_change.approval.comparing import describe_change
 from okto_change.approval.countable import demand_submitter, ends_early, unproven
@@ -39,6 +47,7 @@ __all__ = [
     "Voucher",
     "ballot",
     "clear",
+    "demand_cleared",
     "demand_executor",
     "demand_submitter",
     "describe_change",

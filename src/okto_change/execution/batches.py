@@ -266,6 +266,7 @@ def _record(job: Job, unit: SqlUnit, session: Session, course: Course, found: Ra
 
 
 def _applied(job: Job, unit: SqlUnit, session: Session) -> None:
+    job.use_up(session)
     state.record_applied(
         session,
         run=job.run,

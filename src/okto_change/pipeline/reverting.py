@@ -134,6 +134,7 @@ def _nothing_undone(found: lifecycle.ChangeState, environment: str) -> Outcome:
 def _job(place: _Place, run: str, **authority: Any) -> Job:
     entry = place.repo.policy.environment(place.found.environment)
     lock = settling.lock_of(place.repo, place.journal, place.found.change, entry, run)
+    settling.demand_same(lock, place.targets, run)
     return new_job(lock, place.targets, entry.journal, person=place.actor.name, **authority)
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from okto_change import lifecycle
-from okto_change.approval import policy as policies
 from okto_change.approval.decisions import DecisionFile
 from okto_change.approval.policy import Clearance, Environment
 from okto_change.database.ledger import Authority
@@ -18,9 +17,9 @@ from okto_change.execution import interrupts, runner
 from okto_change.execution.job import Job, new_run
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
-from okto_change.model import Event, EventKind, Lock, Outcome, Result
-from okto_change.pipeline import glass, settling, usedup
-from okto_change.pipeline.clearance import Actor, Present, Source, clear, demand_hands, facts_now, read_source, who
+from okto_change.model import Entry, Event, EventKind, Outcome, Result
+from okto_change.pipeline import continuing, glass, settling, usedup
+from okto_change.pipeline.clearance import Actor, Present, Source, clear, facts_now, read_source, who
 from okto_change.pipeline.compiling import analyse_live, demand_sound
 from okto_change.pipeline.connections import open_journal, open_targets
 from okto_change.pipeline.evidence import find, new_job
@@ -58,12 +57,13 @@ def resume(repo: Repository, run: str, *, watch: Watch) -> Outcome:
     Raises UsageError for an unknown run, Refused for one that has ended or was taking something back, Halted once
     somebody who may has said no to it.
     """
-    entry, started = _find(repo, run)
-    actor = who(repo, entry)
+    entry, first = _find(repo, run)
+    started, actor = first.event, who(repo, entry)
     with opened(repo, entry, actor, started.change) as (targets, journal):
         lost = _unfinished(settling.settle(journal, targets, started.change, entry.name), run)
         lock = settling.lock_of(repo, journal, started.change, entry, run)
-        look = _going_on(repo, lock, started, actor)
+        settling.demand_same(lock, targets, run)
+        look = continuing.go_on(repo, lock, first, actor)
         authority = dict(started.data) | {"person": actor.name, "decisions": []}
         job = new_job(lock, targets, entry.journal, run=run, **authority)
         job = replace(job, ledger=_taken(repo, entry, started), look=look)
@@ -71,33 +71,8 @@ def resume(repo: Repository, run: str, *, watch: Watch) -> Outcome:
         return loop(job, runner.apply(job, done=done, partial=standing - done), journal, watch)
 
 
-def _going_on(repo: Repository, lock: Lock, started: Event, actor: Actor) -> Lookout:
-    """Return what a resumed run looks out for.
-
-    Raises Halted if somebody has said no since it was started, NotAuthorised for whoever might not have started it.
-    """
-    decisions = tuple(map(str, started.data.get("decisions", ())))
-    emergency = (
-        bool(started.data.get("break_glass")) and repo.policy.environment(lock.environment).break_glass is not None
-    )
-    if emergency:
-        demand_hands(repo, repo.policy.environment(lock.environment), actor)
-    else:
-        _demand_executor(repo, lock, actor, started)
-    look = Lookout(repo, lock, decisions, lock.risk, emergency=emergency)
-    look.judge()
-    return look
-
-
-def _demand_executor(repo: Repository, lock: Lock, actor: Actor, started: Event) -> None:
-    found = policies.examine(repo.policy, repo.mirror.decision_files(lock.change, lock.environment))
-    counted = dict(started.data.get("counted", {}))
-    now = datetime.now(UTC)
-    policies.demand_executor(repo.policy, lock, found, actor.person, counted, now=now, risk=lock.risk)
-
-
-def _find(repo: Repository, run: str) -> tuple[Environment, Event]:
-    """Return the environment whose journal knows ``run``, and the run's first event; journals out of reach are named."""
+def _find(repo: Repository, run: str) -> tuple[Environment, Entry]:
+    """Return the environment whose journal knows ``run``, and its entry of the run's start; journals out of reach are named."""
     silent = []
     for environment in sorted(repo.policy.environments):
         entry = repo.policy.environment(environment)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from okto_change.approval.policy import Environment
 from okto_change.database import state
-from okto_change.errors import Stuck
+from okto_change.errors import NotAuthorised, Stuck
 from okto_change.execution import transactions
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
 from okto_change.lifecycle import ChangeState, replay
-from okto_change.model import Event, EventKind, Lock, Pending
+from okto_change.model import Entry, Event, EventKind, Lock, Pending, SqlStep
 from okto_change.pipeline.compiling import lock_path
 from okto_change.pipeline.repository import Repository
 from okto_change.plan.compile import parse_lock
@@ -65,10 +65,25 @@ def lock_of(repo: Repository, journal: Journal, change: str, environment: Enviro
     return parse_lock(content)
 
 
-def find_run(journal: Journal, environment: str, run: str) -> Event | None:
-    """Return the first event of ``run`` in this journal's environment, None if it is not known."""
-    events = (entry.event for entry in journal.entries(environment=environment))
-    return next((event for event in events if event.run == run), None)
+def demand_same(lock: Lock, targets: Targets, run: str) -> None:
+    """Raise NotAuthorised where a target knows ``run`` as one of another plan than the journal does.
+
+    The journal may be another database, and whoever resumes or takes back may be the one who chose it.
+    """
+    for name in dict.fromkeys(step.target for step in lock.steps if isinstance(step, SqlStep)):
+        for unit in state.applied(targets.session(name), lock.change, lock.environment):
+            if unit.run == run and unit.digest != lock.digest:
+                raise NotAuthorised(
+                    f"{name} knows run {run} as one of another plan than the journal does: {unit.digest[:19]}",
+                    where=lock.change,
+                    hint="the journal is not the one that this run wrote to; see `okto-change audit verify`",
+                )
+
+
+def find_run(journal: Journal, environment: str, run: str) -> Entry | None:
+    """Return the first entry of ``run`` in this journal's environment, None if it is not known."""
+    entries = journal.entries(environment=environment)
+    return next((entry for entry in entries if entry.event.run == run), None)
 
 
 def _fate(targets: Targets, run: str, pending: Pending) -> str:
