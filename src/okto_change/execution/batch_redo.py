@@ -7,7 +7,7 @@ from functools import partial
 
 from okto_change.database import chunks, state
 from okto_change.database.session import READ_COMMITTED, Session
-from okto_change.errors import Conflict, OktoError, Paused
+from okto_change.errors import Conflict, OktoError
 from okto_change.execution import (
     batches,
     checks,
@@ -43,12 +43,13 @@ def redo(job: Job, unit: SqlUnit, origin: str) -> Events:
         way.prepare(session)
         before = _whole(job, unit)
         for number in way.numbers(back=False):
+            job.look()
             yield from batches.held_off(job, unit, partial(_chunk, job, unit, way, number))
             giving_way.obey(job, job.targets.ready(unit.target))
         yield from batches.held_off(job, unit, lambda session: _close(job, unit, session, origin, before))
     except (OktoError, KeyboardInterrupt) as error:
         if unit.number in job.seen.committed and batches.came_between(error):
-            raise Paused(*batches.words(error)) from error
+            raise batches.paused_by(error) from error
         raise
 
 
@@ -73,6 +74,7 @@ def _chunk(job: Job, unit: SqlUnit, way: Way, number: int, session: Session) -> 
     chunks.record_redone(session, way.origin, str(unit.number), number, job.run)
     if number == 1:
         state.record_redone(session, run=way.origin, unit=str(unit.number), redone_by=job.run)
+    job.look()
     mark = state.backend(session)
     yield job.event(EventKind.COMMITTING, unit.name, **place, **transactions.marked(mark))
     transactions.commit(job, unit.target, session, mark)

@@ -50,8 +50,7 @@ def commit(job: Job, unit: SqlUnit) -> Events:
         yield from held_off(job, unit, lambda session: _close(job, unit, session, course))
     except (OktoError, KeyboardInterrupt) as error:
         if unit.number in job.seen.committed and came_between(error):
-            hint = error.hint if isinstance(error, Halted) else None
-            raise Paused(*words(error), hint=hint) from error
+            raise paused_by(error) from error
         raise
 
 
@@ -67,6 +66,11 @@ def came_between(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt | Paused | Halted | DatabaseError) or isinstance(
         error.__cause__, DatabaseError
     )
+
+
+def paused_by(error: OktoError | KeyboardInterrupt) -> Paused:
+    """Return what came between as a pause; after somebody's no it is not simply gone on with."""
+    return Paused(*words(error), hint=error.hint if isinstance(error, Halted) else None)
 
 
 def words(error: OktoError | KeyboardInterrupt) -> tuple[str]:

@@ -135,7 +135,8 @@ def redo_paused(job: Job, origin: str, error: OktoError) -> Outcome:
         summary=f"the redo of run {origin} stopped: {_with_place(error)}",
         state=f"put back and standing so far, {far}; the chunk under way was rolled back",
         conflicts=error.faults,
-        hint=f"go on with: okto-change redo {_place(job)}; or take it back with: okto-change rollback {_place(job)}",
+        hint=error.hint
+        or f"go on with: okto-change redo {_place(job)}; or take it back with: okto-change rollback {_place(job)}",
     )
 
 
