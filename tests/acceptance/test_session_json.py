@@ -145,6 +145,18 @@ def test_the_journal_tells_the_session_and_holds(session: Session) -> None:
     assert (verified["intact"], verified["entries"]) == (True, len(entries))
 
 
+def test_a_head_that_was_kept_is_held_against_the_journal(market: Shop, session: Session) -> None:
+    """The one that was printed holds; one that never was, and one from beyond the end, do not."""
+    head = str(document(session["verify"])["head"])
+    number, digest = head.split(":", 1)
+    assert "the chain holds" in market.okto("ana", "audit", "verify", *ENV, "--head", head).out
+    other = ("--head", f"1:{digest}", "--head", f"{int(number) + 1000}:{digest}")
+    said = market.okto("ana", "audit", "verify", *ENV, *other, expect=7).out
+    assert "entry 1 is not the one whose hash was kept" in said
+    assert f"entry {int(number) + 1000} is missing" in said
+    explained(market.okto("ana", "audit", "verify", *ENV, "--head", digest, expect=2), 2, "no head of a journal")
+
+
 def test_the_doctor_finds_all_well(session: Session) -> None:
     """On the server that everything ran on."""
     assert document(session["doctor"])["well"] is True

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from okto_change.approval.safegit import GitFailed
 from okto_change.approval.workspace import Workspace
 from okto_change.errors import WorkspaceError
 from tests.integration.approval_repos import run
@@ -57,46 +56,6 @@ def test_edits_of_every_kind_are_seen(git_repo: GitRepo) -> None:
     assert workspace.is_dirty("changes")
 
 
-def test_exactly_the_named_paths_are_committed(git_repo: GitRepo) -> None:
-    """What somebody staged for another commit stays staged."""
-    git_repo.write({"a": "1\n", "b": "1\n"})
-    git_repo.git("add", "b")
-    workspace = Workspace(git_repo.path)
-    commit = workspace.stage_and_commit(["a"], "Add a\n\nWith a body")
-    assert commit == git_repo.git("rev-parse", "HEAD") == workspace.head()
-    assert git_repo.git("show", "--name-only", "--format=%s", "HEAD") == "Add a\n\na"
-    assert git_repo.git("status", "--porcelain") == "A  b"
-
-
-def test_a_path_is_never_an_option(git_repo: GitRepo) -> None:
-    """A file called like an option is a file."""
-    git_repo.write({"--force": "1\n"})
-    Workspace(git_repo.path).stage_and_commit(["--force"], "Add it")
-    assert git_repo.git("ls-files") == "--force\nREADME.md"
-
-
-def test_a_failing_hook_of_the_user_stops_the_commit(git_repo: GitRepo) -> None:
-    """In their own clone people's own hooks apply."""
-    hook = git_repo.path / ".git" / "hooks" / "pre-commit"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text("#!/bin/sh\necho 'spelling' >&2\nexit 1\n")
-    hook.chmod(0o755)
-    git_repo.write({"a": "1\n"})
-    with pytest.raises(GitFailed, match="git commit failed: spelling"):
-        Workspace(git_repo.path).stage_and_commit(["a"], "Add a")
-
-
-def test_branch_and_head_are_told(git_repo: GitRepo, tmp_path: Path) -> None:
-    """Also when detached, and before the first commit."""
-    workspace = Workspace(git_repo.path)
-    assert workspace.current_branch() == "main"
-    git_repo.git("switch", "--quiet", "--detach")
-    assert workspace.current_branch() is None
-    run("git", "init", "--quiet", "--initial-branch=main", str(tmp_path / "empty"))
-    empty = Workspace(tmp_path / "empty")
-    assert (empty.head(), empty.current_branch()) == (None, "main")
-
-
 def test_configuration_is_read_as_data(git_repo: GitRepo, keys: Keys) -> None:
     """Name, address and signing key; a GPG key's id is no key of ours."""
     workspace = Workspace(git_repo.path)
@@ -126,8 +85,7 @@ def test_variables_of_another_repository_lead_nowhere(
         monkeypatch.setenv(name, value)
     workspace = Workspace(git_repo.path)
     (git_repo.path / "a").write_text("1\n")
-    commit = workspace.stage_and_commit(["a"], "Add a")
-    assert (workspace.head(), workspace.changed(), workspace.user()[0]) == (commit, (), "ana")
+    assert (workspace.changed(), workspace.user()[0]) == (("a",), "ana")
     assert Workspace.discover(git_repo.path) == git_repo.path
     assert not (other / ".git" / "index").exists()
     assert os.environ["GIT_DIR"] == str(other / ".git")

@@ -10,6 +10,7 @@ from typing import Any, LiteralString
 import psycopg
 import pytest
 
+from okto_change import lifecycle
 from okto_change.database import session, state
 from okto_change.database.session import Session
 from okto_change.errors import JournalBroken
@@ -75,16 +76,15 @@ def test_entries_come_back_as_they_were_appended(journal: Journal) -> None:
     assert [entry.number for entry in written] == [1, 2, 3, 4]
     assert {entry.actor for entry in written} == {"ana"}
     assert all(abs((entry.at - before).total_seconds()) < 60 for entry in written)
-    assert journal.verify() == ()
-    assert journal.head() == chain.Head(number=4, hash=written[-1].hash)
+    assert journal.report("").problems == ()
     report = journal.report("production")
-    assert (report.entries, report.head, report.problems) == (4, written[-1].hash, ())
+    assert (report.entries, report.head, report.problems) == (4, f"4:{written[-1].hash}", ())
 
 
 def test_an_empty_journal_holds(journal: Journal) -> None:
     """Nothing is there, and nothing is wrong."""
-    assert journal.head() is None
-    assert journal.verify() == ()
+    assert journal.report("").head is None
+    assert journal.report("").problems == ()
     assert list(journal.entries()) == []
 
 
@@ -125,7 +125,7 @@ def test_entries_are_found_by_change_environment_and_run(journal: Journal) -> No
     assert {entry.event.change for entry in journal.entries("d")} == {"d"}
     assert len(list(journal.entries(run="r1"))) == 4
     assert list(journal.entries("c", "sandbox")) == []
-    assert {place: found.state for place, found in journal.states().items()} == {
+    assert {place: found.state for place, found in lifecycle.replay(journal.entries()).items()} == {
         ("c", "production"): State.APPLIED,
         ("d", "production"): State.APPLIED,
     }
@@ -158,7 +158,7 @@ def test_a_second_process_continues_the_story_of_a_run(journal: Journal, install
         with pytest.raises(JournalBroken, match="was not announced"):
             other.append(event(K.COMMITTED, unit=2))
         other.append(event(K.SETTLED, unit=1, fate="committed"))
-    assert journal.states()["c", "production"].standing == ("r1", ("1",))
+    assert lifecycle.replay(journal.entries())["c", "production"].standing == ("r1", ("1",))
 
 
 def test_two_processes_that_write_of_one_run_cannot_contradict_each_other(journal: Journal, installed: str) -> None:
@@ -169,7 +169,7 @@ def test_two_processes_that_write_of_one_run_cannot_contradict_each_other(journa
         Journal(opened, actor="bruno").append(event(K.SETTLED, unit=1, fate="aborted"))
     with pytest.raises(JournalBroken, match="'running' cannot go on with 'committed'"):
         journal.append(story()[2])
-    assert journal.states()["c", "production"].standing is None
+    assert lifecycle.replay(journal.entries())["c", "production"].standing is None
 
 
 def test_what_has_no_canonical_form_is_not_written(journal: Journal) -> None:
@@ -192,7 +192,7 @@ def test_moments_never_go_back(journal: Journal, owner: psycopg.Connection[Any])
         | {"number": 2, "content": ahead.content.decode(), "previous": ahead.previous, "hash": ahead.hash},
     )
     assert journal.append(story()[2]).at == ahead.at
-    assert journal.verify() == ()
+    assert journal.report("").problems == ()
 
 
 def test_eight_appenders_at_once_make_one_chain(installed: str) -> None:
@@ -211,7 +211,7 @@ def test_eight_appenders_at_once_make_one_chain(installed: str) -> None:
         journal = Journal(opened, actor="ana")
         report = journal.report("production")
         assert (report.entries, report.problems) == (8 * 6 * 4, ())
-        assert all(found.state is State.APPLIED for found in journal.states().values())
+        assert all(found.state is State.APPLIED for found in lifecycle.replay(journal.entries()).values())
 
 
 @pytest.mark.parametrize("role", ["origin", "replica", "local"])
@@ -239,7 +239,7 @@ def test_the_server_refuses_everything_but_the_next_entry(
     owner.execute("SELECT set_config('session_replication_role', %s, false)", (role,))
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match=r"append-only|does not follow"):
         owner.execute(statement)
-    assert journal.verify() == ()
+    assert journal.report("").problems == ()
 
 
 @pytest.mark.parametrize(
@@ -266,18 +266,20 @@ def test_verify_finds_what_the_owner_did(
     for item in story():
         journal.append(item)
     tamper(owner, statement)
-    assert any(problem in found for found in journal.verify())
+    assert any(problem in found for found in journal.report("").problems)
 
 
-def test_verify_finds_a_cut_off_end_by_the_anchored_head(journal: Journal, owner: psycopg.Connection[Any]) -> None:
+def test_verify_finds_a_cut_off_end_by_the_head_that_was_kept(journal: Journal, owner: psycopg.Connection[Any]) -> None:
     """The head that was kept elsewhere is missing."""
     for item in story():
         journal.append(item)
-    head = journal.head()
+    head = journal.report("").head
     assert head is not None
     tamper(owner, "DELETE FROM okto_change.entry WHERE number = 4")
-    assert journal.verify() == ()
-    assert journal.verify(anchors=[head]) == ("entry 4 is missing: anchored, but the journal ends at 3",)
+    assert journal.report("").problems == ()
+    assert journal.report("", kept=[chain.read_head(head)]).problems == (
+        "entry 4 is missing: its hash was kept, but the journal ends at 3",
+    )
 
 
 @pytest.mark.parametrize(
@@ -293,7 +295,7 @@ def test_verify_finds_a_guard_that_is_gone(
 ) -> None:
     """Nothing may be changed yet, but it could be."""
     owner.execute(statement)
-    (problem,) = journal.verify()
+    (problem,) = journal.report("").problems
     assert problem.startswith("trigger entry_refuse on okto_change.entry, which refuses UPDATE, DELETE and TRUNCATE")
 
 
@@ -303,7 +305,7 @@ def test_an_entry_that_cannot_be_read_stops_whoever_reads(journal: Journal, owne
         journal.append(item)
     tamper(owner, "UPDATE okto_change.entry SET content = 'x' WHERE number = 2")
     with pytest.raises(JournalBroken, match="entry 2 cannot be read") as caught:
-        journal.states()
+        lifecycle.replay(journal.entries())
     assert "audit verify" in str(caught.value.hint)
 
 
@@ -373,7 +375,7 @@ def test_a_journal_that_was_dropped_is_a_problem(journal: Journal, owner: psycop
     """The rest of the schema tells that it was there."""
     journal.append(story()[0])
     owner.execute("DROP TABLE okto_change.entry")
-    assert journal.verify() == ("table okto_change.entry is gone: the journal was dropped",)
+    assert journal.report("").problems == ("table okto_change.entry is gone: the journal was dropped",)
 
 
 def test_a_run_that_a_target_knows_and_no_entry_tells_of_is_a_problem(journal: Journal) -> None:

@@ -56,7 +56,6 @@ class Target:
 class Anatomy:
     """The parts of an UPDATE or DELETE: ``prefix`` is WITH, ``source`` FROM or USING, ``where`` () means every row."""
 
-    verb: str
     prefix: Tokens
     target: Target
     items: tuple[SetItem, ...]
@@ -85,7 +84,6 @@ def dissect(tokens: Sequence[Token]) -> Anatomy | None:
     if items is None:
         return None
     return Anatomy(
-        verb=verb,
         prefix=tuple(tokens[:start]),
         target=found,
         items=items,

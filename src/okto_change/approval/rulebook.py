@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from okto_change.approval.sshkeys import PublicKey
-from okto_change.errors import PlanError, UsageError
+from okto_change.errors import UsageError
 from okto_change.model.base import type_
 
 WITHOUT = {"touch": "without being touched", "pin": "without its PIN"}
@@ -187,13 +187,6 @@ class Environment:
     def target_entries(self) -> dict[str, dict[str, Any]]:
         """Return every target's entry for the lock, by name."""
         return {name: target.entry() for name, target in self.targets.items()}
-
-    def journal_target(self) -> PostgresTarget:
-        """Return the database that keeps the journal."""
-        target = self.targets[self.journal]
-        if not isinstance(target, PostgresTarget):
-            raise PlanError(f"the journal of {self.name} is to be kept in {self.journal}, which is no database")
-        return target
 
 
 @type_

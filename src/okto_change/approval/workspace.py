@@ -1,4 +1,4 @@
-"""The user's own clone: what is committed and what is not, staging and committing. The only GitPython.
+"""The user's own clone: where it is, what is committed and what is not. The only GitPython.
 
 Nothing that it says is trusted, and nothing that anybody signs depends on it.
 Configuration is read as data. Nothing from outside reaches git as an option: paths follow ``--``.
@@ -87,24 +87,6 @@ class Workspace:
         """Return the paths under ``prefix`` that differ from HEAD, ignored files excepted."""
         listing = self._git(*_LOOKING, "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--", prefix)
         return tuple(line[3:] for line in listing.split("\0") if line)
-
-    def head(self) -> str | None:
-        """Return the commit at HEAD; None before the first commit."""
-        with _scrubbed():
-            repository = self._repository()
-            return repository.head.commit.hexsha if repository.head.is_valid() else None
-
-    def current_branch(self) -> str | None:
-        """Return the branch that is checked out; None for a detached HEAD."""
-        with _scrubbed():
-            repository = self._repository()
-            return None if repository.head.is_detached else repository.active_branch.name
-
-    def stage_and_commit(self, paths: Sequence[str], message: str) -> str:
-        """Commit exactly ``paths`` as they lie in the work tree; return the commit. Other staged files stay staged."""
-        self._git("add", "--", *paths)
-        self._git("commit", "--quiet", "--message", message, "--only", "--", *paths)
-        return self.head() or ""
 
     def signing_key(self) -> str | None:
         """Return ``user.signingkey``: a file or a public key line; None if there is none, or it is a GPG key's id."""

@@ -27,15 +27,19 @@ def log(face: Face, change: str | None, environment: str) -> None:
 
 @command("okto-change audit verify --env production")
 @environment_option
-def verify(face: Face, environment: str) -> int:
+@click.option(
+    "--head", "heads", metavar="HEAD", multiple=True, help="What it printed before: it must still be so; repeatable."
+)
+def verify(face: Face, environment: str, heads: tuple[str, ...]) -> int:
     """Verify the journal, and what was purged.
 
-    No entry changed, missing, moved or put in, and every purge as it was recorded.
+    No entry changed, missing, moved or put in, and every purge as it was recorded. With the head that an earlier run
+    printed and somebody kept, also that the end was not cut off, and nothing written anew.
     """
     from okto_change import pipeline
     from okto_change.report import data, text
 
-    report = pipeline.audit_verify(face.repository(), environment)
+    report = pipeline.audit_verify(face.repository(), environment, heads)
     face.emit(report, text.audit, data.audit)
     return JournalBroken.exit_code if report.problems else 0
 

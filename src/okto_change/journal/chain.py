@@ -2,11 +2,12 @@
 
 An entry's hash is ``sha256(previous hash || content)``, both as ASCII text; the hash before entry 1 is ``GENESIS``.
 The chain shows every change in its middle. That its end was cut off, or that it was written anew from some entry on,
-only a ``Head`` that was kept elsewhere (an anchor) can show.
+only a ``Head`` that was kept elsewhere can show.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -19,14 +20,26 @@ from okto_change.model.moment import MICROSECONDS, moment
 
 GENESIS = "sha256:" + "0" * 64
 FORMAT = 1
+_HEAD = re.compile(r"([1-9][0-9]{0,17}):(sha256:[0-9a-f]{64})")
 
 
 @type_
 class Head:
-    """The last entry's number and hash at some moment: what an anchor signs."""
+    """The last entry's number and hash at some moment, as text ``33:sha256:...``, to be kept where the journal's owner is not."""
 
     number: int
     hash: str
+
+    def __str__(self) -> str:
+        return f"{self.number}:{self.hash}"
+
+
+def read_head(text: str) -> Head:
+    """Return a head that was kept as text; raises ValueError for anything else."""
+    found = _HEAD.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"not NUMBER:sha256:..., 64 hexadecimal digits: {text}")
+    return Head(number=int(found[1]), hash=found[2])
 
 
 @type_
@@ -114,18 +127,23 @@ def read(row: Row) -> Entry:
     return entry
 
 
-def verify(rows: Iterable[Row], *, anchors: Iterable[Head] = ()) -> list[str]:
-    """Return every fault of the chain in plain words, [] if it holds. ``rows``: in stored order, read once."""
-    wanted = {anchor.number: anchor.hash for anchor in anchors}
+def verify(rows: Iterable[Row], *, kept: Iterable[Head] = ()) -> list[str]:
+    """Return every fault of the chain in plain words, [] if it holds. ``rows``: in stored order, read once.
+
+    ``kept`` are heads of before, which the chain must still lead through.
+    """
+    wanted = {(head.number, head.hash) for head in kept}
     problems: list[str] = []
     last: Row | None = None
     for row in rows:
         problems += _follows(last, row)
         problems += _itself(row)
-        problems += _anchored(row, wanted)
+        problems += _kept(row, wanted)
         last = row
     end = 0 if last is None else last.number
-    return problems + [f"entry {lost} is missing: anchored, but the journal ends at {end}" for lost in sorted(wanted)]
+    return problems + [
+        f"entry {lost} is missing: its hash was kept, but the journal ends at {end}" for lost, _ in sorted(wanted)
+    ]
 
 
 def _follows(last: Row | None, row: Row) -> Iterator[str]:
@@ -161,6 +179,8 @@ def _itself(row: Row) -> Iterator[str]:
             yield f"entry {row.number} was changed: column {name} says {row.columns[name]!s}, the entry says {value!s}"
 
 
-def _anchored(row: Row, wanted: dict[int, str]) -> Iterator[str]:
-    if wanted.pop(row.number, row.hash) != row.hash:
-        yield f"entry {row.number} is not the one that was anchored: the journal was written anew up to here"
+def _kept(row: Row, wanted: set[tuple[int, str]]) -> Iterator[str]:
+    for number, kept in [head for head in wanted if head[0] == row.number]:
+        wanted.discard((number, kept))
+        if kept != row.hash:
+            yield f"entry {number} is not the one whose hash was kept: the journal was written anew up to here"

@@ -88,30 +88,15 @@ class Journal:
                     hint="run `okto-change audit verify`",
                 ) from error
 
-    def states(
-        self, change: str | None = None, environment: str | None = None
-    ) -> dict[tuple[str, str], lifecycle.ChangeState]:
-        """Return (change, environment) -> where it stands, from the entries alone."""
-        return lifecycle.replay(self.entries(change, environment))
-
     def at_work(self, change: str, environment: str) -> str | None:
         """Say which command changes where a change stands right now: process, user, since when; None if none does."""
         held = turns.holder(self._session, change, environment)
         return held[1] if held else None
 
-    def head(self) -> chain.Head | None:
-        """Return number and hash of the last entry, None if the journal is empty: what an anchor keeps elsewhere."""
-        rows = self._session.query("journal_head")
-        return chain.Head(number=rows[0][0], hash=rows[0][1]) if rows else None
-
-    def verify(self, *, anchors: Iterable[chain.Head] = ()) -> tuple[str, ...]:
-        """Return every fault of the chain and of its guards in plain words, () if all hold."""
-        return self.report("", anchors=anchors).problems
-
     def report(
-        self, environment: str, *, anchors: Iterable[chain.Head] = (), recorded: Mapping[str, str] | None = None
+        self, environment: str, *, kept: Iterable[chain.Head] = (), recorded: Mapping[str, str] | None = None
     ) -> AuditReport:
-        """Return what verifying found, with the number of entries and the head that were read.
+        """Return what verifying the chain, its guards and ``kept`` heads found, with the entries and the head that were read.
 
         ``recorded`` are the runs that state rows in targets know, each with its place: the journal must tell of them too.
         """
@@ -121,11 +106,11 @@ class Journal:
         def counted() -> Iterator[chain.Row]:
             nonlocal count, head
             for row in self._rows():
-                count, head = count + 1, row.hash
+                count, head = count + 1, str(chain.Head(number=row.number, hash=row.hash))
                 untold.pop(str(row.columns["run"]), None)
                 yield row
 
-        problems = (*chain.verify(counted(), anchors=anchors), *self._guards())
+        problems = (*chain.verify(counted(), kept=kept), *self._guards())
         problems += tuple(f"no entry tells of run {run}, which {place} knows" for run, place in sorted(untold.items()))
         return AuditReport(environment=environment, entries=count, head=head, problems=problems)
 

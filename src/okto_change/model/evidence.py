@@ -14,14 +14,6 @@ from okto_change.model.plan import Check, Phase, Risk, Step
 
 
 @type_
-class SourceFile:
-    """A file of the change folder as committed; ``path`` is relative to the repository's root."""
-
-    path: str
-    content: bytes
-
-
-@type_
 class Lock:
     """The plan fully rendered for one environment. ``content`` is the canonical JSON, ``digest`` the plan digest over it."""
 

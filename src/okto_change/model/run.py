@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
 from okto_change.masking import mask_texts
 from okto_change.model.base import type_
@@ -154,6 +154,3 @@ class Entry:
     content: bytes
     previous: str
     hash: str
-
-
-Mode = Literal["rehearse", "apply", "undo"]

@@ -233,8 +233,9 @@ class ChangeView:
 
 @type_
 class AuditReport:
-    """What verifying the journal found: number of entries, head hash, every problem in words (none: it holds).
+    """What verifying the journal found: number of entries, every problem in words (none: it holds).
 
+    ``head`` is number and hash of the last entry, ``33:sha256:...``, None where there is none;
     ``notes`` say what could not be compared, e.g. a target that is out of reach.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,8 @@ from okto_change.approval.policy import Environment, FilesTarget, PostgresTarget
 from okto_change.database import doctor as physician
 from okto_change.database import state
 from okto_change.database.session import Session
-from okto_change.errors import OktoError
+from okto_change.errors import OktoError, UsageError
+from okto_change.journal.chain import Head, read_head
 from okto_change.journal.store import Journal
 from okto_change.model import (
     AuditReport,
@@ -48,17 +50,28 @@ def audit_log(repo: Repository, environment: str, change: str | None = None) -> 
         return tuple(journal.entries(change=wanted, environment=environment))
 
 
-def audit_verify(repo: Repository, environment: str) -> AuditReport:
+def audit_verify(repo: Repository, environment: str, heads: Sequence[str] = ()) -> AuditReport:
     """Verify the whole hash chain of the environment's journal, entries of other environments in it too.
 
+    ``heads`` were printed by earlier runs and kept elsewhere: the chain must still lead through them. Raises UsageError
+    for one that cannot be read.
     And that it tells of every run that the targets' state rows know: a journal that was dropped or emptied is noticed
     as long as one of them is left.
     """
+    kept = _heads(heads)
     entry = repo.policy.environment(environment)
     recorded, silent = _recorded(repo, entry)
     with open_journal(entry, repo.environ, install=False) as journal:
-        report = replace(journal.report(environment, recorded=recorded), notes=silent)
+        report = replace(journal.report(environment, kept=kept, recorded=recorded), notes=silent)
         return report if report.problems else replace(report, problems=_unlike(repo, entry, journal))
+
+
+def _heads(texts: Sequence[str]) -> list[Head]:
+    try:
+        return [read_head(text) for text in texts]
+    except ValueError as error:
+        hint = "give it as `okto-change audit verify` printed it: --head 33:sha256:..."
+        raise UsageError(f"that is no head of a journal: {error}", hint=hint) from error
 
 
 def _unlike(repo: Repository, entry: Environment, journal: Journal) -> tuple[str, ...]:

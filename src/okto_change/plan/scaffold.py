@@ -21,21 +21,18 @@ MOST_TITLE = 120
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A kind of change to start from: what it is for, and its parameters with the values used when none are given."""
+    """A kind of change to start from: its parameters with the values used when none are given."""
 
-    purpose: str
     defaults: Mapping[str, str]
 
 
 TEMPLATES: Mapping[str, Template] = {
-    "data-fix": Template("correct rows", {"id": "1", "table": "settlements", "target": "ledger"}),
+    "data-fix": Template({"id": "1", "table": "settlements", "target": "ledger"}),
     "stuck-settlement": Template(
-        "release settlements that an acquirer's outage left pending",
         {"merchant_id": "1", "outage": "[2026-01-01T09:00Z,2026-01-01T09:15Z]", "most": "100", "target": "ledger"},
     ),
-    "schema-change": Template("add or alter a column, an index", {"table": "settlements", "target": "ledger"}),
+    "schema-change": Template({"table": "settlements", "target": "ledger"}),
     "config-edit": Template(
-        "set a key of a config file",
         {"file": "acquirers.yaml", "path": "acquirers.north.timeout_ms", "value": "8000", "target": "routing"},
     ),
 }

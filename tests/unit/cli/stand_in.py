@@ -231,7 +231,7 @@ def audit_log(repo: Any, environment: str, change: str | None) -> tuple[Entry, .
     )
 
 
-def audit_verify(repo: Any, environment: str) -> AuditReport:
+def audit_verify(repo: Any, environment: str, heads: tuple[str, ...]) -> AuditReport:
     """Whole, or broken where the environment is called so."""
     problems = ("entry 5 was changed",) if environment == "broken" else ()
     return AuditReport(environment=environment, entries=7, head="sha256:1", problems=problems)

@@ -154,16 +154,16 @@ def test_inserted_entries_are_found() -> None:
     assert any(problem.startswith("entry 4 does not follow") for problem in chain.verify([*made[:2], forged, shifted]))
 
 
-def test_a_cut_off_end_is_found_by_its_anchor() -> None:
+def test_a_cut_off_end_is_found_by_a_head_that_was_kept() -> None:
     """The chain alone cannot know; a head that was kept elsewhere does."""
     made = rows(5)
     head = Head(number=5, hash=made[4].hash)
-    assert chain.verify(made, anchors=[head]) == []
+    assert chain.verify(made, kept=[head]) == []
     assert chain.verify(made[:3]) == []
-    assert chain.verify(made[:3], anchors=[head]) == ["entry 5 is missing: anchored, but the journal ends at 3"]
+    assert chain.verify(made[:3], kept=[head]) == ["entry 5 is missing: its hash was kept, but the journal ends at 3"]
 
 
-def test_a_journal_written_anew_is_found_by_its_anchor() -> None:
+def test_a_journal_written_anew_is_found_by_a_head_that_was_kept() -> None:
     """A whole new chain is good in itself."""
     made, anew = rows(3), []
     previous = GENESIS
@@ -172,8 +172,17 @@ def test_a_journal_written_anew_is_found_by_its_anchor() -> None:
         anew.append(Row(number=number, content=entry.content, previous=previous, hash=entry.hash, columns={}))
         previous = entry.hash
     assert chain.verify(anew) == []
-    (problem,) = chain.verify(anew, anchors=[Head(number=2, hash=made[1].hash)])
-    assert problem.startswith("entry 2 is not the one that was anchored")
+    (problem,) = chain.verify(anew, kept=[Head(number=2, hash=made[1].hash)])
+    assert problem.startswith("entry 2 is not the one whose hash was kept")
+
+
+def test_a_head_is_read_as_it_is_printed() -> None:
+    """Whoever keeps it keeps a text."""
+    head = Head(number=33, hash="sha256:" + "0a" * 32)
+    assert chain.read_head(f" {head}\n") == head
+    for text in ("", "33", head.hash, f"0:{head.hash}", f"33:{head.hash}0", f"-1:{head.hash}"):
+        with pytest.raises(ValueError, match="not NUMBER:sha256"):
+            chain.read_head(text)
 
 
 @pytest.mark.parametrize("content", [b"", b"{}\n", b"[]\n", b"not json", b"\xff\xfe", b'{"event": {"kind": "x"}}'])

@@ -28,9 +28,6 @@ LEFT JOIN LATERAL (SELECT number, hash, at FROM okto_change.entry ORDER BY numbe
 INSERT INTO okto_change.entry (number, at, actor, kind, run, change, environment, content, previous, hash)
 VALUES (%(number)s, %(at)s, %(actor)s, %(kind)s, %(run)s, %(change)s, %(environment)s, %(content)s, %(previous)s, %(hash)s)
 
--- name: journal_head
-SELECT number, hash FROM okto_change.entry ORDER BY number DESC LIMIT 1
-
 -- name: journal_page
 -- The next entries after a number, in order; a filter that is null lets all through.
 SELECT number, content, previous, hash, at, actor, kind, run, change, environment

@@ -98,11 +98,15 @@ def log(entries: Sequence[Entry], look: Look) -> str:
 
 
 def _entry(entry: Entry) -> list[Cell]:
-    event = entry.event
-    plain = {name: str(value) for name, value in event.data.items() if isinstance(value, str | int)}
-    facts = [f"{name}={text}" for name, text in plain.items() if len(text) < SHORT]
+    event, who = entry.event, ("person", entry.actor)
+    plain = {name: _said(value) for name, value in event.data.items() if isinstance(value, str | int)}
+    facts = [f"{name}={text}" for name, text in plain.items() if len(text) < SHORT and (name, text) != who]
     about = [*([event.step] if event.step else []), *facts[:DATA_SHOWN]]
     return [(str(entry.number), DIM), units.moment(entry.at), entry.actor, event.kind.value, (" · ".join(about), DIM)]
+
+
+def _said(value: str | int) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def audit(report: AuditReport, look: Look) -> str:
@@ -122,6 +126,8 @@ def audit(report: AuditReport, look: Look) -> str:
     page.bullets(report.notes, style=CARE)
     if report.head:
         page.line(("head  ", DIM), report.head, indent=2)
+    if report.head and not report.problems:
+        page.line(("keep it where the journal's owner is not, for `audit verify --head` later", DIM), indent=2)
     return page.render(look)
 
 
