@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from okto_change.approval.policy import Environment, PostgresTarget
 from okto_change.database import chunks
-from okto_change.errors import ConnectionFailed, Refused, UsageError
+from okto_change.errors import Refused
 from okto_change.journal.store import Journal
 from okto_change.lifecycle import Run, replay
 from okto_change.model import PauseAsked
+from okto_change.pipeline import settling
 from okto_change.pipeline.clearance import who
-from okto_change.pipeline.connections import connect, open_journal
+from okto_change.pipeline.connections import connect
 from okto_change.pipeline.repository import Repository
 
 
@@ -19,22 +20,15 @@ def pause(repo: Repository, run: str) -> PauseAsked:
     Takes no turn and no lock, and needs no approval: what is committed stands, and nothing else happens. Raises UsageError
     for an unknown run, Refused for one that has ended, that nobody works on, or that is in no batch.
     """
-    silent = []
-    for name in sorted(repo.policy.environments):
-        entry = repo.policy.environment(name)
-        try:
-            with open_journal(entry, repo.environ, install=False) as journal:
-                found = _run(journal, name, run)
-                if found is not None:
-                    _demand_at_work(journal, found)
-        except ConnectionFailed as error:
-            silent.append(f"{name}: {error.message}")
-            continue
-        if found is not None:
-            return _ask(repo, entry, found)
-    raise UsageError(
-        f"no journal knows a run {run!r}", faults=tuple(silent), hint="`okto-change status` lists the runs"
-    )
+    entry, (found, busy) = settling.in_journals(repo, run, lambda journal, name: _at_work(journal, name, run))
+    _demand_at_work(found, busy)
+    return _ask(repo, entry, found)
+
+
+def _at_work(journal: Journal, environment: str, run: str) -> tuple[Run, str | None] | None:
+    """Return the run and the command that works on it; None where this journal does not know it."""
+    found = _run(journal, environment, run)
+    return (found, journal.at_work(found.change, environment)) if found else None
 
 
 def _run(journal: Journal, environment: str, run: str) -> Run | None:
@@ -42,11 +36,11 @@ def _run(journal: Journal, environment: str, run: str) -> Run | None:
     return next((known for found in states for known in found.runs if known.id == run), None)
 
 
-def _demand_at_work(journal: Journal, found: Run) -> None:
+def _demand_at_work(found: Run, busy: str | None) -> None:
     ask = f"okto-change status --env {found.environment}"
     if found.finished:
         raise Refused(f"run {found.id} has ended: {found.state.value}; there is nothing to pause", hint=ask)
-    if journal.at_work(found.change, found.environment) is None:
+    if busy is None:
         raise Refused(f"no command works on run {found.id} now: it broke off, and goes no further by itself", hint=ask)
     if not found.batch:
         raise Refused(

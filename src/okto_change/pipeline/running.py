@@ -12,12 +12,12 @@ from okto_change import lifecycle
 from okto_change.approval.decisions import DecisionFile
 from okto_change.approval.policy import Clearance, Environment
 from okto_change.database.ledger import Authority
-from okto_change.errors import ConnectionFailed, JournalBroken, Refused, Stuck, UsageError
+from okto_change.errors import JournalBroken, Refused, Stuck
 from okto_change.execution import interrupts, runner
 from okto_change.execution.job import Job, new_run
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
-from okto_change.model import Entry, Event, EventKind, Outcome, Result
+from okto_change.model import Event, EventKind, Outcome, Result
 from okto_change.pipeline import continuing, glass, settling, usedup
 from okto_change.pipeline.clearance import Actor, Present, Source, clear, facts_now, read_source, who
 from okto_change.pipeline.compiling import analyse_live, demand_sound
@@ -57,7 +57,7 @@ def resume(repo: Repository, run: str, *, watch: Watch) -> Outcome:
     Raises UsageError for an unknown run, Refused for one that has ended or was taking something back, Halted once
     somebody who may has said no to it.
     """
-    entry, first = _find(repo, run)
+    entry, first = settling.in_journals(repo, run, lambda journal, name: settling.find_run(journal, name, run))
     started, actor = first.event, who(repo, entry)
     with opened(repo, entry, actor, started.change) as (targets, journal):
         lost = _unfinished(settling.settle(journal, targets, started.change, entry.name), run)
@@ -69,24 +69,6 @@ def resume(repo: Repository, run: str, *, watch: Watch) -> Outcome:
         job = replace(job, ledger=_taken(repo, entry, started), look=look)
         done, standing = frozenset(map(int, lost.whole)), frozenset(map(int, lost.standing))
         return loop(job, runner.apply(job, done=done, partial=standing - done), journal, watch)
-
-
-def _find(repo: Repository, run: str) -> tuple[Environment, Entry]:
-    """Return the environment whose journal knows ``run``, and its entry of the run's start; journals out of reach are named."""
-    silent = []
-    for environment in sorted(repo.policy.environments):
-        entry = repo.policy.environment(environment)
-        try:
-            with open_journal(entry, repo.environ) as journal:
-                started = settling.find_run(journal, environment, run)
-        except ConnectionFailed as error:
-            silent.append(f"{environment}: {error.message}")
-            continue
-        if started is not None:
-            return entry, started
-    raise UsageError(
-        f"no journal knows a run {run!r}", faults=tuple(silent), hint="`okto-change status` lists the runs"
-    )
 
 
 def _unfinished(found: lifecycle.ChangeState, run: str) -> lifecycle.Run:

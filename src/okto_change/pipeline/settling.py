@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from okto_change.approval.policy import Environment
 from okto_change.database import state
-from okto_change.errors import NotAuthorised, Stuck
+from okto_change.errors import ConnectionFailed, NotAuthorised, Refused, Stuck, UsageError
 from okto_change.execution import transactions
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
 from okto_change.lifecycle import ChangeState, replay
 from okto_change.model import Entry, Event, EventKind, Lock, Pending, SqlStep
 from okto_change.pipeline.compiling import lock_path
+from okto_change.pipeline.connections import open_journal
 from okto_change.pipeline.repository import Repository
 from okto_change.plan.compile import parse_lock
+
+T = TypeVar("T")
 
 
 def settle(journal: Journal, targets: Targets, change: str, environment: str) -> ChangeState:
@@ -78,6 +84,27 @@ def demand_same(lock: Lock, targets: Targets, run: str) -> None:
                     where=lock.change,
                     hint="the journal is not the one that this run wrote to; see `okto-change audit verify`",
                 )
+
+
+def in_journals(repo: Repository, run: str, look: Callable[[Journal, str], T | None]) -> tuple[Environment, T]:
+    """Return the environment whose journal tells ``look`` (journal, environment) something of ``run``, and what.
+
+    Only looks: nothing is installed. Raises UsageError where none does; journals out of reach are named.
+    """
+    silent = []
+    for name in sorted(repo.policy.environments):
+        entry = repo.policy.environment(name)
+        try:
+            with open_journal(entry, repo.environ, install=False) as journal:
+                found = look(journal, name)
+        except (ConnectionFailed, Refused) as error:
+            silent.append(f"{name}: {error.message}")
+            continue
+        if found is not None:
+            return entry, found
+    raise UsageError(
+        f"no journal knows a run {run!r}", faults=tuple(silent), hint="`okto-change status` lists the runs"
+    )
 
 
 def find_run(journal: Journal, environment: str, run: str) -> Entry | None:
