@@ -24,10 +24,11 @@ class NewChange:
 
 @type_
 class CheckReport:
-    """The rendered plan (or the plan as written, without an environment) and what analysis says of it."""
+    """The plan and what analysis says of it, rendered for each of ``environments`` (none: as written)."""
 
     plan: ChangePlan
     analysis: Analysis
+    environments: tuple[str, ...] = ()
 
 
 @type_

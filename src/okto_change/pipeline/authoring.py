@@ -112,7 +112,7 @@ def check(repo: Repository, change: str, environment: str | None) -> CheckReport
     if not names:
         return CheckReport(plan=plan, analysis=analysis.analyse(plan))
     compiled = [compile_change(repo.policy, change, name, files) for name in names]
-    return CheckReport(plan=compiled[-1].plan, analysis=_joined([one.analysis for one in compiled]))
+    return CheckReport(plan=plan, analysis=_joined([one.analysis for one in compiled]), environments=tuple(names))
 
 
 def lock(repo: Repository, change: str, environment: str) -> LockWritten:

@@ -76,7 +76,7 @@ def new(written: NewChange) -> Json:
 
 
 def check(report: CheckReport) -> Json:
-    """``change``, ``environment``, ``stopped`` (a finding is an error), ``findings``, ``risk``, ``risk_reasons``.
+    """``change``, ``environments``, ``stopped`` (a finding is an error), ``findings``, ``risk``, ``risk_reasons``.
 
     And ``statements`` and ``objects`` as analysis sees them.
     """
@@ -84,7 +84,7 @@ def check(report: CheckReport) -> Json:
     return _object(
         "check",
         change=plan.change,
-        environment=plan.environment,
+        environments=report.environments,
         stopped=verdict.findings_code(analysis.findings) != 0,
         findings=analysis.findings,
         risk=analysis.risk,

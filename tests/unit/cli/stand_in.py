@@ -95,7 +95,7 @@ def new(repo: Any, title: str, *, template: str, parameters: dict[str, str], inc
 
 def check(repo: Any, change: str, environment: str | None) -> CheckReport:
     """One warning."""
-    return CheckReport(plan=replace(PLAN, environment=environment), analysis=ANALYSIS)
+    return CheckReport(plan=PLAN, analysis=ANALYSIS, environments=(environment,) if environment else ())
 
 
 def lock(repo: Any, change: str, environment: str) -> LockWritten:

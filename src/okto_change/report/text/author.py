@@ -35,7 +35,8 @@ def check(report: CheckReport, look: Look) -> str:
     """Return what analysis says of a plan: findings, risk, statements."""
     page = Page()
     plan, analysis = report.plan, report.analysis
-    page.line((plan.change, STRONG), *([] if plan.environment is None else [(" → ", DIM), (plan.environment, STRONG)]))
+    places = ", ".join(report.environments)
+    page.line((plan.change, STRONG), *([(" → ", DIM), (places, STRONG)] if places else []))
     page.line((plan.title, STRONG))
     parts.add_findings(page, analysis.findings)
     parts.add_risk(page, analysis.risk, analysis.risk_reasons)
