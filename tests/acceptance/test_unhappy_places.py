@@ -59,7 +59,26 @@ def test_an_empty_repository_and_one_without_policy_say_what_to_commit(locked: S
     explained(locked.okto("ana", *run, expect=1), 1, "no policy .okto-change/policy/0001.yaml", "okto-change init")
     git(locked, "init", "--quiet", "--bare", str(tmp_path / "origin.git"))
     git(locked, "-C", str(repository), "remote", "add", "origin", str(tmp_path / "origin.git"))
-    explained(locked.okto("ana", *run, expect=1), 1, "origin.git is empty", "commit and push the policy")
+    explained(locked.okto("ana", *run, expect=1), 1, "origin.git is empty", "okto-change init")
+
+
+def test_the_first_change_of_a_new_repository_fits_its_policy(locked: Shop, tmp_path: Path) -> None:
+    """What init and new write goes together; a target that no environment has is a fault without --env too."""
+    at = ("-C", str(tmp_path / "fresh"))
+    locked.okto(
+        "ana", *at[:1], str(tmp_path), "init", "fresh", "--person", "ana", "--key", str(locked.world.key("ana"))
+    )
+    git(locked, *at, "add", "--all")
+    git(locked, *at, "commit", "--quiet", "--message", "Begin a change repository")
+    key = ("--key", str(locked.world.key("ana")))
+    for template in ("data-fix", "stuck-settlement", "schema-change"):
+        locked.okto("ana", *at, "new", f"A {template}", "--template", template, *key)
+        assert " → production, sandbox\n" in locked.okto("ana", *at, "check", f"a-{template}").out
+    locked.okto("ana", *at, "new", "An edit", "--template", "config-edit", *key)
+    refused = locked.okto("ana", *at, "check", "an-edit", expect=1)
+    explained(
+        refused, 1, "no environment of the policy has all targets", "is for target 'routing'", "production has main"
+    )
 
 
 def test_a_policy_with_faults_names_their_lines(locked: Shop, tmp_path: Path) -> None:

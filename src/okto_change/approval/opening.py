@@ -66,7 +66,8 @@ def _default_branch(origin: Source) -> str:
         raise failure(f"{origin.shown} cannot be read", ran.err, hint=hint)
     named = [line.split("\t")[0].removeprefix("ref: ") for line in ran.lines() if line.startswith("ref: ")]
     if not named:
-        raise WorkspaceError(f"{origin.shown} is empty", hint="commit and push the policy to its default branch")
+        hint = "begin with `okto-change init`, where that was not done yet; then commit the policy and push it to main"
+        raise WorkspaceError(f"{origin.shown} is empty", hint=hint)
     return named[0]
 
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from okto_change import analysis
 from okto_change.approval import identity
 from okto_change.approval import policy as policies
+from okto_change.approval.policy import Policy
 from okto_change.approval.workspace import Workspace
-from okto_change.errors import KeyUnusable, OktoError, UsageError
-from okto_change.model import Analysis, CheckReport, Finding, LockWritten, NewChange
+from okto_change.errors import KeyUnusable, OktoError, PlanError, UsageError
+from okto_change.model import Analysis, ChangePlan, CheckReport, Finding, LockWritten, NewChange
 from okto_change.pipeline.compiling import compile_change, demand_author, demand_sound, differences, lock_path
 from okto_change.pipeline.repository import CHANGES, POLICY, Repository
 from okto_change.plan import read, scaffold
@@ -90,7 +90,7 @@ def new(
         date=datetime.now(UTC).date(),
         author=author,
         template=template,
-        parameters=parameters or {},
+        parameters={**_target(repo.policy, template), **(parameters or {})},
         incident=incident,
     )
     named = {f"{CHANGES}/{change}/{path}": text for path, text in files.items()}
@@ -98,8 +98,20 @@ def new(
     return NewChange(change=change, paths=paths)
 
 
+def _target(policy: Policy, template: str) -> dict[str, str]:
+    """Return a target of the policy for a template whose own it does not have; {} where there is none of its kind."""
+    wanted = "files" if template == "config-edit" else "postgres"
+    environments = policy.environments.values()
+    names = sorted({name for entry in environments for name, one in entry.targets.items() if one.kind == wanted})
+    known = template in scaffold.TEMPLATES and scaffold.TEMPLATES[template].defaults["target"]
+    return {"target": names[0]} if names and known and known not in names else {}
+
+
 def check(repo: Repository, change: str, environment: str | None) -> CheckReport:
-    """Parse, render and analyse a change offline, for one environment or for all of them; findings appear once."""
+    """Parse, render and analyse a change offline, for one environment or for all that have its targets; findings appear once.
+
+    Raises PlanError with every fault of the plan, and for one whose targets no environment has.
+    """
     change = repo.resolve(change)
     files = repo.worktree_files(change)
     plan = read.load(change, files)
@@ -110,7 +122,7 @@ def check(repo: Repository, change: str, environment: str | None) -> CheckReport
         else [name for name in sorted(repo.policy.environments) if _fits(repo, plan.steps, name)]
     )
     if not names:
-        return CheckReport(plan=plan, analysis=analysis.analyse(plan))
+        raise _fits_nowhere(repo.policy, plan)
     compiled = [compile_change(repo.policy, change, name, files) for name in names]
     return CheckReport(plan=plan, analysis=_joined([one.analysis for one in compiled]), environments=tuple(names))
 
@@ -156,6 +168,15 @@ def _author(repo: Repository) -> str:
 def _fits(repo: Repository, steps: tuple[object, ...], environment: str) -> bool:
     targets = repo.policy.environment(environment).targets
     return all(getattr(step, "target", None) in targets for step in steps)
+
+
+def _fits_nowhere(policy: Policy, plan: ChangePlan) -> PlanError:
+    known = "; ".join(f"{name} has {', '.join(sorted(entry.targets))}" for name, entry in policy.environments.items())
+    return PlanError(
+        "no environment of the policy has all targets of this plan",
+        faults=tuple(f"{step.where}: step {step.name!r} is for target {step.target!r}" for step in plan.steps),
+        hint=f"correct `target`: {known}; the policy counts as it stands on the protected branch",
+    )
 
 
 def _joined(analyses: list[Analysis]) -> Analysis:

@@ -17,7 +17,9 @@ def init(paths: Sequence[str], look: Look) -> str:
     page = Page()
     page.line(("a change repository", GOOD))
     page.bullets(paths)
-    page.line(("next  ", DIM), 'read the policy, commit it to main, then: okto-change new "What this change does"')
+    page.line(
+        ("next  ", DIM), 'edit the policy, commit it, push it to main, then: okto-change new "What this change does"'
+    )
     page.line(("then  ", DIM), "once it is pushed, pin it on every machine: okto-change trust init")
     return page.render(look)
 
