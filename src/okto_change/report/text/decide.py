@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from okto_change.model import (
     Ballot,
@@ -32,11 +33,16 @@ SIGNED = {"submit": "submitted", "approve": "approved", "reject": "rejected", "r
 
 
 def request(asked: DecisionRequest, look: Look) -> str:
-    """Return the whole page before a signature: plan, dry run, risk, warnings, and what is missing."""
+    """Return the page before a signature: plan, dry run, risk, warnings, and what is missing.
+
+    Whoever speaks against a change signs no figures: the plan's head is enough to see that it is the right one.
+    """
     page = Page()
     parts.add_place(page, asked.change, asked.environment, before=asked.decision.upper(), after=f"as {asked.person}")
     page.line((asked.lock.title, STRONG))
     page.facts([("reason", asked.reason), ("incident", asked.incident), ("author", asked.lock.author)])
+    if asked.decision in ("reject", "revoke"):
+        return page.render(look) + _signature(asked, look)
     evidence = _evidence(asked)
     if evidence is not None:
         return page.render(look) + "\n" + dry_run(evidence, look, whole=True) + _signature(asked, look)
@@ -136,7 +142,11 @@ def ballot(result: Ballot, look: Look) -> str:
     )
     page.bullets(result.risk_reasons)
     page.gap()
-    page.table(["", "who", "decision", "when", "why"], [_decision(line) for line in result.decisions], indent=0)
+    page.table(
+        ["", "who", "decision", "when", "why"],
+        [_decision(line) for line in sorted(result.decisions, key=_moment)],
+        indent=0,
+    )
     if not result.decisions:
         page.line(("no decision yet", CARE))
     _needs(page, result)
@@ -147,6 +157,10 @@ def ballot(result: Ballot, look: Look) -> str:
     page.line(may_run if result.cleared else ("not cleared", BAD))
     page.bullets(result.notes, style=CARE)
     return page.render(look)
+
+
+def _moment(line: BallotLine) -> datetime:
+    return line.issued_at or datetime.max.replace(tzinfo=UTC)
 
 
 def _decision(line: BallotLine) -> list[Cell]:
