@@ -163,7 +163,8 @@ def _next(found: ChangeState) -> tuple[str | None, str | None]:
         return _nothing_stands(found), f"okto-change rollback {place} --dry-run" if found.left else None
     run, units = found.standing
     stand = "unit {} of run {} stands committed" if len(units) == 1 else "units {} of run {} stand committed"
-    detail = stand.format(", ".join(units), run) + _how_far(found)
+    part = stand.format(", ".join(units), run)
+    detail = (f"all that run {run} did stands committed" if found.applied else part) + _how_far(found)
     if found.state is State.CONFLICT:
         detail += "; an undo stopped where somebody changed what it left, which its dry run names"
         return detail, f"okto-change rollback {place} --dry-run"
