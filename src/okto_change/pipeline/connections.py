@@ -12,9 +12,12 @@ from okto_change.config.store import FileStore
 from okto_change.database import session as database
 from okto_change.database import state, turns
 from okto_change.database.session import Session
-from okto_change.errors import OktoError, PlanError, Refused
+from okto_change.errors import ConnectionFailed, DatabaseError, OktoError, PlanError, Refused
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
+
+DENIED = "42501"
+"""insufficient_privilege"""
 
 
 def open_targets(environment: Environment, environ: Mapping[str, str], *, install: bool = True) -> Targets:
@@ -48,8 +51,11 @@ def connect(
             state.ensure_schema(session)
             if environment is not None:
                 demand_own(session, target, environment)
-    except OktoError:
+    except OktoError as error:
         session.close()
+        if isinstance(error, DatabaseError) and error.sqlstate == DENIED:
+            # Nothing ran: the exit code is not that of a run that was rolled back.
+            raise ConnectionFailed(error.message, where=error.where, hint=error.hint, faults=error.faults) from error
         raise
     return session
 
