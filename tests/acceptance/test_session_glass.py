@@ -51,9 +51,7 @@ def test_an_emergency_runs_without_approval_and_leaves_a_review_owed(glass: Shop
     assert limit_of(glass, 4) == "500"
     started = document(glass.okto("ana", "audit", "log", "emergency", *ENV, "--json"))["entries"][0]["event"]["data"]
     assert started["break_glass"]["incident"] == "INC-42"
-    assert (
-        started["decisions"] == [started["break_glass"]["statement"], *started["decisions"][1:]] or started["decisions"]
-    )
+    assert started["break_glass"]["statement"] in started["decisions"]
     told = glass.okto("ana", "status", *ENV).out
     assert "the review of the glass that ana broke for INC-42 is due by" in " ".join(told.split())
     assert "the review of the glass" not in glass.okto("ana", "verify", "no-way-round", *ENV, expect=3).out
