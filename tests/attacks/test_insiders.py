@@ -87,6 +87,20 @@ def test_a_trigger_writes_what_a_rule_guards(ledger: Stage) -> None:
     assert settled(ledger) == 1
 
 
+def test_an_undo_script_writes_what_a_rule_guards(stage: Stage) -> None:
+    """What the change itself leaves alone, its undo would write for whoever takes it back: the rule asks for both."""
+    guard = '{id: ledger, when: {objects: ["ledger_*"]}, require: {security: 1}}'
+    stage.edit(POLICY, "  - {id: staging,", f"  - {guard}\n  - {{id: staging,")
+    honest = (stage.work / f"{FOLDER}/fix.undo.sql").read_text()
+    for script in ("UPDATE ledger_entries SET note = 'x' WHERE settlement = 1;\n", "DO $$BEGIN NULL; END$$;\n"):
+        stage.commit("Undo", {f"{FOLDER}/fix.undo.sql": honest + script})
+        approve(stage)
+        stage.refused("step 7 (approvals): security: 1 more")
+    stage.commit("Undo", {f"{FOLDER}/fix.undo.sql": honest})
+    approve(stage)
+    stage.cleared()
+
+
 @pytest.mark.parametrize(
     "variables",
     [{"PGOPTIONS": "-c search_path=archive"}, {"PGTZ": "Asia/Tokyo", "PGDATESTYLE": "ISO, DMY"}],

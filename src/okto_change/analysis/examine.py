@@ -14,6 +14,7 @@ from okto_change.analysis.split import split
 from okto_change.analysis.subject import Context, Reading, Subject
 from okto_change.errors import PlanError
 from okto_change.model import (
+    ANYTHING,
     Analysis,
     AutoUndo,
     ChangePlan,
@@ -24,6 +25,7 @@ from okto_change.model import (
     Severity,
     SqlStep,
     Statement,
+    StatementKind,
     Where,
 )
 
@@ -48,7 +50,7 @@ def examine(plan: ChangePlan, found: Found | None, *, demand_rows: bool, demand_
         findings=findings,
         risk=risk,
         risk_reasons=reasons,
-        objects=tuple(sorted({name for reading in forward for name in _objects(reading)})),
+        objects=tuple(sorted({name for reading in context.readings for name in _objects(reading)})),
     )
 
 
@@ -160,5 +162,8 @@ def _judge_check(context: Context, check: Check, readings: tuple[Reading, ...]) 
 
 
 def _objects(reading: Reading) -> tuple[str, ...]:
+    """Return what a statement names; of an undo script's too, since whoever takes the change back runs it."""
+    if reading.script and reading.statement.kind is StatementKind.OTHER:
+        return (ANYTHING,)
     created = reading.facts.created if reading.facts else ()
     return (*reading.statement.reads, *reading.statement.writes, *created)

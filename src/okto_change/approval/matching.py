@@ -7,7 +7,7 @@ import re
 from functools import cache
 
 from okto_change.approval.rulebook import Environment, Execute, FilesTarget, Policy, Rule
-from okto_change.model import EditStep, Lock, Risk, RowBound, SqlStep, Statement, StatementKind
+from okto_change.model import ANYTHING, EditStep, Lock, Risk, RowBound, SqlStep, Statement, StatementKind
 
 HARMLESS = frozenset({StatementKind.SET, StatementKind.TRANSACTION})
 """kinds of statements that write no rows, whatever they say"""
@@ -91,6 +91,8 @@ def _touches(patterns: tuple[str, ...], lock: Lock) -> bool:
     A statement that nobody understood may touch any; so may one without ``touches``, by triggers, cascades and functions.
     """
     if any(statement.kind is StatementKind.OTHER or _anywhere(statement, lock) for statement in lock.statements):
+        return True
+    if ANYTHING in lock.objects:
         return True
     declared = {name for step in lock.steps if isinstance(step, SqlStep) for name in step.touches or ()}
     return any(_same_object(pattern, name) for pattern in patterns for name in declared.union(lock.objects))

@@ -148,8 +148,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _leave(code: int) -> None:
-    """End the process now, unless a thread still works: to take hundreds of modules apart takes longer than most commands."""
-    if threading.active_count() == 1:
+    """End the process now, unless a thread must still work: taking hundreds of modules apart takes longer than most commands.
+
+    A daemon, such as one that imports ahead, ends with it: torn out of an import, it would bring the interpreter down.
+    """
+    if all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):

@@ -7,6 +7,7 @@ from okto_change.model.base import (
     Where,
 )
 from okto_change.model.evidence import (
+    ANYTHING,
     BatchRehearsal,
     CheckResult,
     Count,
@@ -93,6 +94,7 @@ from okto_change.model.views import (
 )
 
 __all__ = [
+    "ANYTHING",
     "Analysis",
     "AuditReport",
     "AutoUndo",

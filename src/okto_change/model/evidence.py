@@ -12,6 +12,9 @@ from okto_change.model.base import type_
 from okto_change.model.found import Finding, Statement
 from okto_change.model.plan import Check, Phase, Risk, Step
 
+ANYTHING = "?"
+"""stands among the objects of a plan for what a statement of an undo script may touch that nobody understood"""
+
 
 @type_
 class Lock:

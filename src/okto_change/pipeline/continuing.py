@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from okto_change.approval import policy as policies
 from okto_change.approval.contributors import contributors
+from okto_change.errors import NotAuthorised
 from okto_change.model import Entry, Lock
 from okto_change.pipeline.clearance import Actor, demand_hands
 from okto_change.pipeline.counted import voucher
@@ -50,6 +51,12 @@ def _demand_cleared(
     emergency: bool,
 ) -> None:
     entry, commit = repo.policy.environment(lock.environment), str(first.event.data["commit"])
+    if not entry.from_head and not repo.mirror.is_ancestor(commit, repo.protected_commit):
+        raise NotAuthorised(
+            f"the journal says that it was started from commit {commit[:12]}, which is not on the protected branch",
+            where=lock.change,
+            hint=f"take back what stands: okto-change rollback {lock.change} --env {lock.environment}",
+        )
     report = from_files(repo.committed_files(commit, lock.change), lock)
     policies.demand_cleared(
         repo.policy,

@@ -132,6 +132,9 @@ def test_risk_is_computed_with_reasons_the_worst_first() -> None:
     )
 
 
-def test_objects_are_all_tables_named_forward() -> None:
-    """Policies look at them: read, written and created, each once, in order."""
+def test_objects_are_all_tables_named() -> None:
+    """Policies look at them: read, written and created, also by an undo script, each once, in order."""
+    for text, named in (("UPDATE ledger SET x = 1", "ledger"), ("DO $$BEGIN UPDATE ledger SET x = 1; END$$", "?")):
+        script = ScriptUndo(source="release.undo.sql", sql=text)
+        assert set(analysis.analyse(plan(step("UPDATE b SET x = 1", undo=script))).objects) == {"b", named}
     assert analysis.analyse(plan(step("UPDATE b SET x = 1 FROM a; CREATE TABLE c (x int)"))).objects == ("a", "b", "c")

@@ -8,6 +8,7 @@ import pytest
 
 from okto_change.approval.matching import matching, needs
 from okto_change.model import (
+    ANYTHING,
     AutoUndo,
     EditStep,
     Lock,
@@ -155,3 +156,10 @@ def test_a_step_that_declares_no_tables_may_touch_any() -> None:
         assert matches('{objects: ["ledger_*"]}', lock) is matched
     harmless = make_lock(steps=(sql(),), statements=(statement(StatementKind.SET),))
     assert not matches('{objects: ["ledger_*"]}', harmless)
+
+
+def test_an_undo_script_that_nobody_understood_may_touch_any() -> None:
+    """Whoever takes the change back runs it."""
+    step = (sql(("settlements",)),)
+    for objects, matched in ((("settlements",), False), (("settlements", ANYTHING), True)):
+        assert matches('{objects: ["ledger_*"]}', make_lock(steps=step, objects=objects)) is matched
