@@ -222,7 +222,7 @@ def test_an_undo_can_be_undone_and_done_again(op: str, database: str) -> None:
         ensure_schema(session)
         session.begin()
         relid = images.resolve(session, ["t"])["t"]
-        capture = images.begin_ahead(session, "run", "1", [(relid, op, preview.sets)])
+        capture = images.begin_ahead(session, "run", "1", [(relid, op, preview)])
         if op == "I":
             images.ahead_of_insert(session, capture, relid)
         else:
@@ -254,7 +254,7 @@ def test_large_fixes_on_the_same_rows_are_taken_back_last_first(database: str) -
         relid = images.resolve(session, ["t"])["t"]
         for run in ("first", "second"):
             session.begin()
-            capture = images.begin_ahead(session, run, "1", [(relid, "U", preview.sets)])
+            capture = images.begin_ahead(session, run, "1", [(relid, "U", preview)])
             images.ahead_of_change(session, capture, preview, "U", relid)
             session.run("UPDATE t SET a = a + 1 WHERE id > 12000")
             images.prove(session, capture)
@@ -275,3 +275,34 @@ def test_a_row_written_again_with_equal_values_is_a_conflict(journey: Journey, d
     assert refused.result is Result.CONFLICT
     assert len(refused.conflicts) == 1
     assert refused.conflicts[0].startswith("public.t (id=12)")
+
+
+ASSIGNED = {
+    "values that are known beforehand": ("UPDATE t SET a = a + 1, b = upper(b) WHERE id <= 20000;", True),
+    "values that differ at every call": ("UPDATE t SET a = 0, b = random()::text WHERE id <= 20000;", False),
+    "values of a function that lies about it": ("UPDATE t SET a = 0, b = lies() WHERE id <= 20000;", False),
+    "values of other rows": ("UPDATE t SET b = (SELECT max(o.b) FROM t AS o), a = 0 WHERE id <= 20000;", False),
+    "values that the column rounds": ("UPDATE t SET c = c + 0.12345678901234567890, b = 5 WHERE id <= 20000;", True),
+}
+
+
+@pytest.mark.parametrize(("text", "foreseen"), ASSIGNED.values(), ids=ASSIGNED.keys())
+def test_new_values_stand_beside_the_old_rows_where_they_come_as_foreseen(
+    text: str, foreseen: bool, journey: Journey, database: str
+) -> None:
+    """Else they have a table of their own; both ways lead back and forth byte for byte."""
+    execute(database, "CREATE FUNCTION lies() RETURNS text LANGUAGE sql STABLE AS 'SELECT random()::text'")
+    execute(database, "ALTER TABLE t DROP COLUMN twice")
+    before = content(database)
+    apply(journey, text)
+    changed = content(database)
+    assert execute(database, "SELECT foreseen FROM okto_change.image_native") == [(foreseen,)]
+    news = "SELECT count(*) FROM pg_class WHERE relname LIKE 'rows\\_%\\_new'"
+    assert execute(database, news) == [(0 if foreseen else 1,)]
+    assert journey.rollback().result is Result.DONE
+    assert content(database) == before
+    journey.redo()
+    assert content(database) == changed
+    execute(database, "UPDATE t SET d = NULL WHERE id = 77")
+    assert journey.rollback().conflicts == ("public.t (id=77): changed since: d",)
+    assert journey.rollback(only_clean=True).conflicts == ("public.t (id=77): changed since: d",)

@@ -88,6 +88,35 @@ def test_simple_fixes_are_imaged_ahead(
     assert retried(journey) == []
 
 
+PARTS = """
+CREATE TABLE p(id int PRIMARY KEY, a int) PARTITION BY RANGE (id);
+CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);
+CREATE TABLE p2 PARTITION OF p FOR VALUES FROM (10) TO (20);
+INSERT INTO p SELECT g, g FROM generate_series(1, 15) g;
+"""
+IDLE = {
+    "a delete of no row": "DELETE FROM t WHERE a > 1000;",
+    "an update of no row": "UPDATE t SET a = 1 WHERE b = 'nobody';",
+    "an insert of no row": "INSERT INTO t SELECT 7, 7, '' WHERE false;",
+    "no row beside some": "DELETE FROM log WHERE id > 0; UPDATE t SET a = 0 WHERE id = 1;",
+    "a partition without a match": "UPDATE p SET a = 0 WHERE a < 5;",
+}
+
+
+@pytest.mark.parametrize("text", IDLE.values(), ids=IDLE.keys())
+def test_a_table_in_which_no_row_matches_needs_no_triggers(
+    text: str, journey: Journey, database: str, prepare: Callable[..., None]
+) -> None:
+    """A statement locks its table to be written, and all partitions; where it wrote nothing there is nothing to image."""
+    prepare(text + "\n", PARTS)
+    before = rows(database), rows(database, "p")
+    assert journey.apply().result is Result.DONE
+    assert AHEAD in way(journey)
+    assert retried(journey) == []
+    assert journey.rollback().result is Result.DONE
+    assert (rows(database), rows(database, "p")) == before
+
+
 TRIGGER = """
 CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.b := 'stamped'; RETURN NEW; END$$;
 CREATE TRIGGER stamp BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION f();
@@ -196,6 +225,30 @@ def test_a_concurrent_writer_of_the_same_row_means_another_try(
     assert rows(database)[0] == (1, 150, "row 1")
     assert journey.rollback().result is Result.DONE
     assert rows(database)[0] == (1, 50, "row 1")
+
+
+def test_rows_that_others_keep_writing_are_locked_at_the_third_attempt(
+    journey: Journey, database: str, prepare: Callable[..., None]
+) -> None:
+    """Two attempts lose against writers; the next one locks the table before it reads, says why, and loses nothing."""
+    prepare("UPDATE t SET a = a + 100 WHERE id = 1;\n")
+    tried: list[str] = []
+
+    def watch(event: Event) -> None:
+        journey.events.append(event)
+        if event.kind is EventKind.STATEMENT_STARTED and len(tried) < 2:
+            tried.append("written")
+            with psycopg.connect(database, autocommit=True) as other:
+                other.execute("UPDATE t SET a = a + 1 WHERE id = 1")
+
+    assert journey.apply(watch).result is Result.DONE
+    assert "locking the tables before reading them" not in retried(journey)[0]
+    assert "locking the tables before reading them" in retried(journey)[1]
+    assert way(journey).startswith("triggers")
+    assert "others wrote the same rows during 2 attempts" in way(journey)
+    assert rows(database)[0] == (1, 103, "row 1")
+    assert journey.rollback().result is Result.DONE
+    assert rows(database)[0] == (1, 3, "row 1")
 
 
 def test_a_phantom_is_neither_changed_nor_imaged(journey: Journey, database: str, prepare: Callable[..., None]) -> None:

@@ -44,7 +44,21 @@ def preview(text: str, anatomy: Anatomy | None, table: Table | None = None) -> P
         joined=bool(anatomy.source),
         sets=tuple(column for item in anatomy.items for column in item.columns),
         calls=calls.called((*anatomy.prefix, *anatomy.source, *anatomy.where)),
+        values=_values(text, anatomy),
+        value_calls=calls.called(tuple(token for item in anatomy.items for token in item.value)),
     )
+
+
+def _values(text: str, anatomy: Anatomy) -> tuple[str, ...]:
+    """The expressions of all SET items; () where one has none of its own, has effects, or reads other rows."""
+    simple = all(
+        item.column
+        and item.value
+        and not calls.with_effects(item.value)
+        and not any(token.keyword in {"SELECT", "DEFAULT"} for token in item.value)
+        for item in anatomy.items
+    )
+    return tuple(f"({_slice(text, item.value)})" for item in anatomy.items) if simple else ()
 
 
 def _rows(text: str, anatomy: Anatomy) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from okto_change.database.session import Session
-from okto_change.errors import Refused
+from okto_change.errors import DatabaseError, Refused
 from okto_change.execution import images
 from okto_change.execution.images import series
 from okto_change.execution.job import Job
@@ -26,6 +26,9 @@ PLAIN = frozenset(
 EVENTS = {StatementKind.INSERT: 4, StatementKind.DELETE: 8, StatementKind.UPDATE: 16}
 """kind -> its bit in ``pg_trigger.tgtype``"""
 
+CONTENDED = "40001"
+CONTESTS = 2
+"""attempts without a lock that may fail because others write the same rows"""
 OPS = {StatementKind.INSERT: "I", StatementKind.DELETE: "D", StatementKind.UPDATE: "U"}
 """kind -> how images call it"""
 
@@ -45,7 +48,8 @@ def start(job: Job, unit: SqlUnit, session: Session) -> images.Capture:
         capture = images.begin_ahead(session, job.run, unit.key, list(_large(job, unit, session)))
     else:
         fixed = all(statement.kind is not StatementKind.DDL for statement in unit.statements)
-        capture = images.start(session, job.run, unit.key, job.covered(unit), fixed=fixed)
+        tables = job.resolved.pop(unit.number, None) or job.covered(unit)
+        capture = images.start(session, job.run, unit.key, tables, fixed=fixed)
         job.seen.captures[unit.number] = TRIGGERS.format(tables=_named(capture)) + reason
     return _since_first(job, unit, capture)
 
@@ -55,6 +59,24 @@ def _since_first(job: Job, unit: SqlUnit, capture: images.Capture) -> images.Cap
     first = job.sequences.setdefault(unit.number, capture.before.sequences)
     capture.before = replace(capture.before, sequences={**capture.before.sequences, **first})
     return capture
+
+
+def resolve(job: Job, unit: SqlUnit, session: Session) -> None:
+    """Find the tables to lock before the transaction begins, where it will have triggers for sure.
+
+    Its first query takes its snapshot; one that waits for locks after that would judge rows as they were before.
+    """
+    if unit.number in job.unproven:
+        job.resolved[unit.number] = images.cover(session, job.covered(unit))
+
+
+def contended(job: Job, unit: SqlUnit, error: DatabaseError, attempts: int) -> str:
+    """Have a unit whose rows others keep writing lock its tables from now on; return what to say of that, or ''."""
+    ahead = job.seen.captures.get(unit.number) == AHEAD
+    if error.sqlstate != CONTENDED or attempts < CONTESTS or not ahead or unit.chunk is not None:
+        return ""
+    job.unproven[unit.number] = f"others wrote the same rows during {attempts} attempts without a lock"
+    return "; locking the tables before reading them from now on"
 
 
 def hold(job: Job, unit: SqlUnit, session: Session) -> bool:
@@ -170,7 +192,7 @@ def _obstacles(job: Job, unit: SqlUnit, session: Session) -> Iterator[str]:
             yield from _catalogue(job, statement, session)
 
 
-def _large(job: Job, unit: SqlUnit, session: Session) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+def _large(job: Job, unit: SqlUnit, session: Session) -> Iterator[tuple[int, str, Preview | None]]:
     """The statements that will change many rows, as far as the planner can tell, and that are the only ones of their table."""
     if unit.chunk is not None:
         return  # ten thousand chunks leave no ten thousand tables
@@ -182,7 +204,7 @@ def _large(job: Job, unit: SqlUnit, session: Session) -> Iterator[tuple[int, str
         preview = _preview(job, statement)
         text = preview.one if preview else statement.text
         if unit.number in job.large or images.expected(session, text) > images.SMALL:
-            yield relid, OPS[statement.kind], preview.sets if preview else ()
+            yield relid, OPS[statement.kind], preview
 
 
 def _wording(job: Job, statement: Statement) -> Iterator[str]:

@@ -12,7 +12,7 @@ from okto_change.database import ledger
 from okto_change.database.accounting import Sequence
 from okto_change.database.ledger import Authority
 from okto_change.database.session import Session
-from okto_change.execution.images import Chunks
+from okto_change.execution.images import Chunks, Leaf
 from okto_change.execution.targets import Targets
 from okto_change.execution.units import SqlUnit, Unit
 from okto_change.model import CheckResult, Event, EventKind, Lock, Preview, StatementKind, StatementResult, TableWrites
@@ -90,6 +90,8 @@ class Job:
     """(step, index of the statement) -> the SELECT cut from it"""
     unproven: dict[int, str] = field(default_factory=dict)
     """units to capture with triggers, since images taken ahead of them could not be proven, and why"""
+    resolved: dict[int, tuple[Leaf, ...]] = field(default_factory=dict)
+    """tables of units that will have triggers, found before their transaction began"""
     large: set[int] = field(default_factory=set)
     """units that changed more rows than the planner expected; their images become native"""
     chunks: dict[int, Chunks] = field(default_factory=dict)

@@ -41,8 +41,8 @@ def retried(job: Job, unit: SqlUnit, attempt: Attempt[T]) -> Generator[Event, No
     """Run one transaction; on 55P03, 40001, 40P01 and on tables that capture missed, roll back and try again.
 
     Five attempts at most, each one after the first announced; and two more where images taken ahead could not be proven.
-    Raises StepFailed or a subclass with everything rolled
-    back, Stuck when nobody can tell whether a COMMIT arrived, ConnectionFailed.
+    Where others keep writing the same rows, the third attempt locks them out first. Raises StepFailed or a subclass with
+    everything rolled back, Stuck when nobody can tell whether a COMMIT arrived, ConnectionFailed.
     """
     for number in range(1, ATTEMPTS + 3):
         session = job.targets.ready(unit.target)
@@ -64,7 +64,7 @@ def retried(job: Job, unit: SqlUnit, attempt: Attempt[T]) -> Generator[Event, No
         except DatabaseError as error:
             if error.sqlstate not in RETRIABLE or number >= ATTEMPTS:
                 raise _failed(unit, error, number) from error
-            reason = error.message
+            reason = error.message + choosing.contended(job, unit, error, number)
         yield job.event(EventKind.RETRYING, unit.name, reason=reason, attempt=number)
         with interrupts.allowed():
             time.sleep(pause)

@@ -35,6 +35,7 @@ def commit_unit(job: Job, unit: SqlUnit) -> Events:
 
 
 def _attempt(job: Job, unit: SqlUnit, session: Session) -> Events:
+    choosing.resolve(job, unit, session)
     session.begin(unit.timeouts(), isolation=REPEATABLE_READ)
     transactions.hold(job, session)
     capture = yield from perform(job, unit, session)

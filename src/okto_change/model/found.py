@@ -47,6 +47,8 @@ class Preview:
 
     Its parts, to read other columns of the same rows: ``prefix`` WITH as written or '', ``alias`` of the target, ``rows``
     FROM and WHERE. ``joined``: a row can come twice. ``sets`` are all columns assigned, ``calls`` functions called in the parts.
+    ``values`` are the expressions assigned to ``sets``, in their order, () where one cannot be asked for beforehand at little
+    cost; ``value_calls`` are the functions called in them.
     """
 
     table: str
@@ -59,6 +61,8 @@ class Preview:
     joined: bool = False
     sets: tuple[str, ...] = ()
     calls: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    value_calls: tuple[str, ...] = ()
 
     @property
     def one(self) -> str:

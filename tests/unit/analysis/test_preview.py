@@ -121,3 +121,21 @@ def test_a_preview_has_its_parts_to_read_other_columns_of_the_same_rows() -> Non
     assert found.joined
     assert found.sets == ("a", "b", "c")
     assert found.calls == ("least_id", "s.fits")
+
+
+@pytest.mark.parametrize(
+    ("items", "values"),
+    [
+        ("a = 1, (b, c) = ('x', upper(c))", ("(1)", "('x')", "(upper(c))")),
+        ("a = DEFAULT", ()),
+        ("a = 1, b[1] = 2", ()),
+        ("(a, b) = (SELECT 1, 2)", ()),
+        ("a = (SELECT max(a) FROM t)", ()),
+        ("a = 1, b = nextval('s')", ()),
+    ],
+)
+def test_values_are_told_only_where_all_can_be_asked_for_cheaply(items: str, values: tuple[str, ...]) -> None:
+    """An expression for each column assigned, without effects and without a look at other rows; else none at all."""
+    found = of(f"UPDATE t SET {items} WHERE id = 1")
+    assert found is not None
+    assert found.values == values

@@ -10,6 +10,7 @@ CREATE TABLE IF NOT EXISTS okto_change.image_native (
     columns smallint[] NOT NULL,
     writer  xid        NOT NULL,
     spread  boolean    NOT NULL DEFAULT false,
+    foreseen boolean   NOT NULL DEFAULT false,
     PRIMARY KEY (capture, relid)
 );
 ALTER TABLE okto_change.image_native
@@ -27,4 +28,5 @@ COMMENT ON COLUMN okto_change.image_native.rows    IS 'How many rows.';
 COMMENT ON COLUMN okto_change.image_native.columns IS 'Numbers of the columns changed, which the table of new rows holds beside the key.';
 COMMENT ON COLUMN okto_change.image_native.writer  IS 'The (sub)transaction that wrote the rows, as their xmin shows it: with another one somebody wrote them since.';
 COMMENT ON COLUMN okto_change.image_native.home    IS 'Of a chunk of a batch: the capture whose tables hold the images of other chunks too, each row with its source in c0.';
+COMMENT ON COLUMN okto_change.image_native.foreseen IS 'The new values stand beside the old rows, in columns n<number>; there is no table of new rows.';
 COMMENT ON COLUMN okto_change.image_native.spread  IS 'The images have been written out as text; those count now.';

@@ -4,6 +4,9 @@
 UPDATE the key and the changed columns, for an INSERT all. Their columns are called c1, c2, … by number. The old ones are
 made empty before the first statement, so that the accounts of the change do not see them come; the new ones by the
 proof, when the catalogue has been judged already: CREATE TABLE AS may read with several processes, INSERT may not.
+
+Where the values that an UPDATE assigns can be asked for beforehand, they stand beside the old row (``foreseen``), in columns
+n1, n2, …; the proof then compares instead of writing, and there is no table of new rows.
 """
 
 from __future__ import annotations
@@ -44,6 +47,8 @@ class Native:
     """where the old rows lie in a table of many chunks, first and last, while the chunk is under way"""
     sources: tuple[int, ...] = ()
     """several chunks at once, to look at them; () for the one of ``source``"""
+    foreseen: bool = False
+    """the new values of the changed columns are in the table of rows before"""
 
     @property
     def old_name(self) -> str:
@@ -63,7 +68,14 @@ class Native:
     @property
     def new(self) -> Part:
         """The rows after, to stand in a FROM with an alias."""
-        return self._rows(self.new_name, None)
+        if not self.foreseen:
+            return self._rows(self.new_name, None)
+        keys = [identifier(match.column.label) for match in self.table.key or ()]
+        values = [
+            compose("{value} AS {label}", value=identifier(foresight(c)), label=identifier(c.label))
+            for c in self.changed
+        ]
+        return compose("(SELECT {fields} FROM {old} AS f)", fields=joined([*keys, *values]), old=self.old)
 
     def _rows(self, name: str, places: tuple[str, str] | None) -> Part:
         table = identifier(OUR, name)
@@ -91,6 +103,11 @@ class Native:
         if self.op == "I":
             return self.table.stored
         return tuple(match.column for match in self.table.key or ()) + self.changed
+
+
+def foresight(column: ColumnShape) -> str:
+    """Return the name of the column beside the old row that has this column's new value."""
+    return f"n{column.number}"
 
 
 @contextmanager
@@ -123,12 +140,14 @@ def make_shared(session: Session, capture: int, relid: int, op: str, sets: Seque
     return native
 
 
-def make(session: Session, capture: int, relid: int, op: str, sets: Sequence[str]) -> Native:
+def make(session: Session, capture: int, relid: int, op: str, sets: Sequence[str], *, foreseen: bool = False) -> Native:
     """Return the images of one statement; the table for its old rows is there, and empty."""
     table = shape.load(session, [relid])[relid]
-    native = Native(table=table, source=capture, op=op, changed=_changed(table, op, sets))
+    changed = _changed(table, op, sets)
+    foreseen = foreseen and not any(column.generated for column in changed)
+    native = Native(table=table, source=capture, op=op, changed=changed, foreseen=foreseen)
     if op != "I":
-        execute(session, _empty(table, native.old_name, table.columns))
+        execute(session, _empty(table, native.old_name, table.columns, beside=changed if foreseen else ()))
         private(session)
     return native
 
@@ -137,12 +156,18 @@ def _changed(table: Shape, op: str, sets: Sequence[str]) -> tuple[ColumnShape, .
     return tuple(c for c in table.stored if op == "U" and (c.name in sets or c.generated))
 
 
-def _empty(table: Shape, name: str, columns: Sequence[ColumnShape], *, shared: bool = False) -> Composed:
-    """Return the making of a table for these columns of rows; a shared one also says whose each row is."""
+def _empty(
+    table: Shape, name: str, columns: Sequence[ColumnShape], *, shared: bool = False, beside: Sequence[ColumnShape] = ()
+) -> Composed:
+    """Return the making of a table for these columns of rows; a shared one also says whose each row is.
+
+    ``beside`` are those whose foreseen values stand there too.
+    """
+    values = [compose("t.{name} AS {label}", name=identifier(c.name), label=identifier(foresight(c))) for c in beside]
     return compose(
         "CREATE TABLE {name} AS SELECT {fields} FROM ONLY {table} AS t WITH NO DATA",
         name=identifier(OUR, name),
-        fields=joined([*([compose("0 AS c0")] if shared else []), *_fields(columns)]),
+        fields=joined([*([compose("0 AS c0")] if shared else []), *_fields(columns), *values]),
         table=table.table,
     )
 
@@ -172,10 +197,15 @@ def inserted(session: Session, name: str) -> int:
 # ------------------------------------------------------------------------------ rows
 
 
-def same(left: str, left_labels: bool, right: str, columns: Sequence[ColumnShape]) -> Part:
-    """Return the condition that two rows agree in these columns, byte for byte; those of ``right`` are our labels."""
+def same(left: str, left_labels: bool, right: str, columns: Sequence[ColumnShape], *, foreseen: bool = False) -> Part:
+    """Return the condition that two rows agree in these columns, byte for byte; those of ``right`` are our labels.
+
+    With ``foreseen`` the new values beside the old row ``right``.
+    """
 
     def of(alias: str, column: ColumnShape) -> Part:
+        if alias == right and foreseen:
+            return identifier(alias, foresight(column))
         return identifier(alias, column.label if left_labels or alias == right else column.name)
 
     plain = [column for column in columns if column.typid in BYTES | TEXTS]
@@ -252,6 +282,22 @@ def keep_new(session: Session, native: Native, written: Part | None = None) -> i
     return inserted(session, native.new_name)
 
 
+def as_foreseen(session: Session, native: Native) -> int:
+    """Return how many imaged keys have a row of this transaction that is as foreseen: new values, and all else as it was."""
+    found: int = session.execute(
+        compose(
+            "SELECT pg_catalog.count(*) FROM {old} AS o JOIN ONLY {table} AS t ON {key} AND {kept} AND {new} WHERE {own}",
+            old=native.old,
+            table=native.table.table,
+            key=keyed(native, "t", "o", "o"),
+            kept=same("t", False, "o", native.kept),
+            new=same("t", False, "o", native.changed, foreseen=True),
+            own=own(session),
+        )
+    )[0][0]
+    return found
+
+
 def still_there(session: Session, native: Native) -> int:
     """Return how many keys of the old rows are in the table."""
     found: int = session.execute(
@@ -299,8 +345,9 @@ def load(session: Session, captures: Sequence[int], shapes: dict[int, Shape] | N
             direction=sign,
             changed=by_number(known[relid], columns),
             home=home,
+            foreseen=foreseen,
         )
-        for relid, source, op, count, columns, sign, home in rows
+        for relid, source, op, count, columns, sign, home, foreseen in rows
         if relid in known
     ]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from okto_change.database.composing import Composed, Part, compose, identifier, joined
 from okto_change.database.session import Session
-from okto_change.execution.images.native import Native, keyed, same
+from okto_change.execution.images.native import Native, foresight, keyed, same
+from okto_change.execution.images.shape import ColumnShape
 
 
 def move(session: Session, native: Native, writers: Part, where: Part | None = None) -> None:
@@ -31,33 +32,40 @@ def move(session: Session, native: Native, writers: Part, where: Part | None = N
 def _count_keys(session: Session, native: Native) -> None:
     """Let the planner know that each key is there once; it joins the whole tables by it."""
     keys = joined(identifier(match.column.label) for match in native.table.key or ())
-    for name, there in ((native.old, native.op != "I"), (native.new, native.op != "D")):
+    for name, there in ((native.old, native.op != "I"), (native.new, native.op != "D" and not native.foreseen)):
         if there:
             session.execute(compose("ANALYZE {name} ({keys})", name=name, keys=keys))
 
 
 def _update(native: Native, writers: Part, where: Part, *, back: bool) -> Composed:
-    there, here = ("o", "n") if back else ("n", "o")
+    source = compose("{old} AS o", old=native.old)
+    if not native.foreseen:
+        pair = keyed(native, "n", "o", "no")
+        source = compose("{source} JOIN {new} AS n ON {pair}", source=source, new=native.new, pair=pair)
     sets = joined(
-        compose("{name} = {value}", name=identifier(column.name), value=identifier(there, column.label))
+        compose("{name} = {value}", name=identifier(column.name), value=_value(native, column, new=not back))
         for column in native.changed
         if not column.generated
     )
+    here = "o" if native.foreseen or not back else "n"
     return compose(
-        """UPDATE ONLY {table} AS t SET {sets}
-             FROM {old} AS o JOIN {new} AS n ON {pair}
+        """UPDATE ONLY {table} AS t SET {sets} FROM {source}
             WHERE {key} AND {changed} AND {kept} AND t.xmin IN ({writers}) AND {where}""",
         where=where,
         writers=writers,
         table=native.table.table,
         sets=sets,
-        old=native.old,
-        new=native.new,
-        pair=keyed(native, "n", "o", "no"),
+        source=source,
         key=keyed(native, "t", "o", "o"),
-        changed=same("t", False, here, native.changed),
+        changed=same("t", False, here, native.changed, foreseen=native.foreseen and back),
         kept=same("t", False, "o", native.kept),
     )
+
+
+def _value(native: Native, column: ColumnShape, *, new: bool) -> Part:
+    if native.foreseen:
+        return identifier("o", foresight(column) if new else column.label)
+    return identifier("n" if new else "o", column.label)
 
 
 def _insert(native: Native, source: Part) -> Composed:

@@ -12,7 +12,8 @@ transaction that no image explains; they too must be as many as the counter says
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import replace
 
 from okto_change.database import accounting
 from okto_change.database.accounting import NONE, Relation, World
@@ -45,23 +46,32 @@ class Unproven(Exception):
         """whether native images may do where text did not"""
 
 
-def begin(session: Session, run: str, unit: str, large: Iterable[tuple[int, str, Sequence[str]]] = ()) -> Capture:
+def begin(session: Session, run: str, unit: str, large: Iterable[tuple[int, str, Preview | None]] = ()) -> Capture:
     """Begin an optimistic capture in the open REPEATABLE READ transaction; captures that still record are stopped.
 
     ``large`` are the statements expected to change many rows, the only ones of their tables: table, 'I', 'U' or 'D', and
-    the columns assigned. Their images become tables of their own where the table allows it.
+    the preview, which an INSERT has none of. Their images become tables of their own where the table allows it.
     """
     with pinned(session) as former:
         quiet(session)
         number, _ = session.query("image_begin", run=run, unit=unit, undoes=None)[0]
         capture = Capture(id=number, run=run, unit=unit, tables={}, search_path=former["search_path"], imaged=Imaged())
         written = accounting.write_locks(session)
-        for relid, op, sets in large:
+        for relid, op, preview in large:
             # Rows that this transaction wrote before would look like rows of the statement.
+            sets = preview.sets if preview else ()
             if relid not in written and native.fits(session, relid, op, sets):
-                _imaged(capture).natives[relid] = native.make(session, number, relid, op, sets)
+                foreseen = _may_foresee(session, preview)
+                _imaged(capture).natives[relid] = native.make(session, number, relid, op, sets, foreseen=foreseen)
         capture.before = accounting.open_ledger(session)
     return capture
+
+
+def _may_foresee(session: Session, preview: Preview | None) -> bool:
+    """Whether the values assigned can be asked for beforehand and are the same then."""
+    if preview is None or not preview.values:
+        return False
+    return not session.query("optimistic_volatile", names=list(preview.value_calls))
 
 
 # ---------------------------------------------------------------------------- ahead
@@ -102,8 +112,10 @@ def _copy(session: Session, capture: Capture, preview: Preview, images: Native) 
     """Copy the rows, as the author's expressions find them under the author's settings."""
     alias = preview.alias
     once = f"DISTINCT ON ({alias}.tableoid, {alias}.ctid) " if preview.joined else ""
+    assigned = dict(zip(preview.sets, preview.values, strict=images.foreseen))
+    fields = ", ".join([f"{alias}.*", *(assigned[c.name] for c in images.changed if images.foreseen)])
     try:
-        session.run(f"INSERT INTO {native.OUR}.{images.old_name} {preview.prefix}SELECT {once}{alias}.* {preview.rows}")
+        session.run(f"INSERT INTO {native.OUR}.{images.old_name} {preview.prefix}SELECT {once}{fields} {preview.rows}")
     except DatabaseError as error:
         raise _unreadable(capture, error) from error
     with pinned(session):
@@ -191,6 +203,8 @@ def prove(session: Session, capture: Capture) -> None:
     with pinned(session):
         relations, _ = accounting.written(session, capture.before)
         demand_known(capture, relations, accounting.world(session))
+        # Locked to be written, as partitions are that no row was found in, but not written.
+        _know(session, capture, [r.oid for r in relations if accounts.is_table(r) and r.oid not in capture.tables])
         counts = {relation.oid: relation.counts for relation in relations}
         since = accounting.counters(session)
         for table in shape.load(session, capture.tables).values():
@@ -203,10 +217,10 @@ def demand_known(capture: Capture, relations: Iterable[Relation], world: World) 
     found = tuple(relations)
     if accounts.needs_strays(found) or world != capture.before.world:
         raise Unproven(capture.unit, "the system catalogue is written too")
-    for relation in found:
-        if accounts.is_table(relation) and relation.oid not in capture.tables:
+    for relation in filter(accounts.is_table, found):
+        if relation.oid not in capture.tables and relation.counts != NONE:
             raise Unproven(capture.unit, f"{relation.qualified} is written too")
-        if accounts.is_table(relation) and relation.modes & accounts.EXCLUSIVE:
+        if relation.modes & accounts.EXCLUSIVE:
             raise Unproven(capture.unit, f"{relation.qualified} is locked as TRUNCATE locks")
 
 
@@ -246,7 +260,8 @@ def _prove_native(session: Session, capture: Capture, images: Native, counts: ac
     if not rows:
         return
     with native.roomy(session):
-        if images.op != "D" and native.keep_new(session, images) != rows:
+        images = _seen(session, images, rows)
+        if images.op != "D" and not images.foreseen and native.keep_new(session, images) != rows:
             raise Unproven(
                 capture.unit,
                 f"{images.table.qualified}: rows imaged were not changed, or not only as the statement says",
@@ -263,7 +278,15 @@ def _prove_native(session: Session, capture: Capture, images: Native, counts: ac
         rows=rows,
         columns=[column.number for column in images.changed],
         home=images.home,
+        foreseen=images.foreseen,
     )
+
+
+def _seen(session: Session, images: Native, rows: int) -> Native:
+    """Return the images as they are to be kept: where a value came otherwise than foreseen, new rows are written as well."""
+    if images.foreseen and native.as_foreseen(session, images) != rows:
+        return replace(images, foreseen=False)
+    return images
 
 
 def _olds(capture: Capture, table: Shape, op: str) -> Part:

@@ -213,7 +213,8 @@ def account(session: Session, begun: Capture, chunk: Chunk) -> Accounting:
         facts = Facts(
             relations=relations,
             vanished=vanished,
-            covered=frozenset(begun.tables),
+            # Locked to be written, but not written: there is nothing to image.
+            covered=frozenset(begun.tables) | {relation.oid for relation in relations if relation.counts == NONE},
             touched=frozenset(),
             images={relid: {op: rows} for (relid, op), rows in _imaged(begun).counts.items()},
             before=begun.before,

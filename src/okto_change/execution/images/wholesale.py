@@ -148,5 +148,6 @@ def _keep(session: Session, number: int, item: Native) -> None:
         rows=item.rows,
         columns=[column.number for column in item.changed],
         home=item.home,
+        foreseen=item.foreseen,
     )
     session.query("image_keep_shape", capture=number, relid=item.table.relid, shape=item.table.content(), named="[]")
