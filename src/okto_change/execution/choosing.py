@@ -23,6 +23,8 @@ AHEAD = "reading rows ahead with each statement's own WHERE: no trigger, no lock
 PLAIN = frozenset(
     {StatementKind.UPDATE, StatementKind.DELETE, StatementKind.INSERT, StatementKind.SET, StatementKind.SELECT}
 )
+FIXED = PLAIN | {StatementKind.MERGE, StatementKind.TRUNCATE, StatementKind.COPY}
+"""kinds that do not change which table is part of which; what functions do, the accounts tell"""
 EVENTS = {StatementKind.INSERT: 4, StatementKind.DELETE: 8, StatementKind.UPDATE: 16}
 """kind -> its bit in ``pg_trigger.tgtype``"""
 
@@ -47,7 +49,7 @@ def start(job: Job, unit: SqlUnit, session: Session) -> images.Capture:
         job.seen.captures[unit.number] = AHEAD
         capture = images.begin_ahead(session, job.run, unit.key, list(_large(job, unit, session)))
     else:
-        fixed = all(statement.kind is not StatementKind.DDL for statement in unit.statements)
+        fixed = unit.number not in job.by_row and all(statement.kind in FIXED for statement in unit.statements)
         tables = job.resolved.pop(unit.number, None) or job.covered(unit)
         capture = images.start(session, job.run, unit.key, tables, fixed=fixed)
         job.seen.captures[unit.number] = TRIGGERS.format(tables=_named(capture)) + reason

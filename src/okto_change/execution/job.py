@@ -92,6 +92,8 @@ class Job:
     """units to capture with triggers, since images taken ahead of them could not be proven, and why"""
     resolved: dict[int, tuple[Leaf, ...]] = field(default_factory=dict)
     """tables of units that will have triggers, found before their transaction began"""
+    by_row: set[int] = field(default_factory=set)
+    """units whose images must be written row by row, not statement by statement"""
     large: set[int] = field(default_factory=set)
     """units that changed more rows than the planner expected; their images become native"""
     chunks: dict[int, Chunks] = field(default_factory=dict)

@@ -31,10 +31,12 @@ Attempt = Callable[[Session], Generator[Event, None, T]]
 class NotCovered(Exception):
     """Accounting found writes to tables that capture did not cover; the transaction is rolled back and tried with them."""
 
-    def __init__(self, target: str, tables: frozenset[str]) -> None:
+    def __init__(self, target: str, tables: frozenset[str], *, unit: int | None = None) -> None:
         super().__init__(", ".join(sorted(tables)))
         self.target = target
         self.tables = tables
+        self.unit = unit
+        """the unit whose rows must be imaged row by row, since tables were captured statement by statement"""
 
 
 def retried(job: Job, unit: SqlUnit, attempt: Attempt[T]) -> Generator[Event, None, T]:
@@ -74,6 +76,10 @@ def retried(job: Job, unit: SqlUnit, attempt: Attempt[T]) -> Generator[Event, No
 def grow(job: Job, missed: NotCovered, attempt: int) -> None:
     """Add the tables that accounting found; raise Unaccounted when the last attempt still missed some."""
     known = job.coverage.setdefault(missed.target, set())
+    if missed.unit is not None and missed.unit not in job.by_row:
+        job.by_row.add(missed.unit)
+        known |= missed.tables
+        return
     if attempt >= ATTEMPTS or missed.tables <= known:
         raise Unaccounted(f"rows changed in tables that cannot be captured: {missed}", where=missed.target) from missed
     known |= missed.tables

@@ -222,7 +222,8 @@ def account(job: Job, unit: SqlUnit, session: Session, capture: images.Capture) 
             hint='give the step an undo script, or `undo: {irreversible: "reason"}` that the approver signs',
         )
     if found.missing:
-        raise transactions.NotCovered(unit.target, found.missing)
+        doubted = unit.number if found.missing & capture.by_statement else None
+        raise transactions.NotCovered(unit.target, found.missing, unit=doubted)
     stray = tuple(f"{writes.table}: {writes.total} rows" for writes in found.writes if not writes.declared)
     if stray:
         raise Unaccounted(

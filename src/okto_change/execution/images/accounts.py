@@ -68,6 +68,8 @@ class Facts:
     names: Mapping[int, str]
     natives: frozenset[int] = frozenset()
     """tables that captures of this very transaction made for native images"""
+    alone: frozenset[int] = frozenset()
+    """tables whose images were written statement by statement, since nothing should write them through another table"""
 
 
 def judge(facts: Facts, *, ddl: bool, declared: frozenset[int] | None, compared: bool = False) -> Accounting:
@@ -88,6 +90,24 @@ def judge(facts: Facts, *, ddl: bool, declared: frozenset[int] | None, compared:
         sequences=tuple(_moves(facts)),
         refreshed=frozenset(relation.oid for relation in facts.relations if is_refreshed(relation)),
     )
+
+
+def doubted(facts: Facts) -> frozenset[int]:
+    """Return the tables imaged statement by statement of which the server counts other rows than there are images.
+
+    Either a subtransaction was taken back, or rows were written through a table that was a parent for a moment: images row
+    by row tell which.
+    """
+    return frozenset(
+        relation.oid for relation in facts.relations if relation.oid in facts.alone and _is_doubted(relation, facts)
+    )
+
+
+def _is_doubted(relation: Relation, facts: Facts) -> bool:
+    events = facts.images.get(relation.oid, {})
+    if events and events.keys() <= {"t", "T"}:  # TRUNCATE alone, which takes counts away
+        return False
+    return relation.counts != (events.get("I", 0), events.get("U", 0), events.get("D", 0))
 
 
 def is_refreshed(relation: Relation) -> bool:
@@ -117,17 +137,14 @@ def _writes(relation: Relation, facts: Facts, declared: frozenset[int] | None) -
     events = facts.images.get(relation.oid, {})
     covered = relation.oid in facts.covered
     # Images say what survived: counters also count what a subtransaction took back, and TRUNCATE takes counts away.
-    inserted, updated, deleted = (
-        (events.get("I", 0), events.get("U", 0), events.get("D", 0) + events.get("T", 0))
-        if covered
-        else relation.counts
-    )
+    images = (events.get("I", 0), events.get("U", 0), events.get("D", 0) + events.get("T", 0))
+    inserted, updated, deleted = images if covered and relation.oid not in facts.touched else relation.counts
     return TableWrites(
         table=relation.qualified,
         inserted=inserted,
         updated=updated,
         deleted=deleted,
-        imaged=inserted + updated + deleted if covered else 0,
+        imaged=sum(images) if covered else 0,
         declared=declared is None or relation.created or not declared.isdisjoint(relation.above),
     )
 

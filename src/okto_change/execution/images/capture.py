@@ -80,6 +80,11 @@ class Capture:
         return f"~okto_change_{self.id}"
 
     @property
+    def by_statement(self) -> frozenset[str]:
+        """Qualified names of the tables whose images are written a statement at a time."""
+        return frozenset(f"{self.tables[oid].schema}.{self.tables[oid].name}" for oid in self.alone)
+
+    @property
     def trigger_names(self) -> tuple[str, ...]:
         """Every name that a trigger of this capture has somewhere."""
         return (self.row_trigger, *(f"{self.row_trigger}_{event}" for event in TRANSITIONS), self.truncate_trigger)
@@ -220,6 +225,7 @@ def account(
     settle(session)
     with pinned(session):
         facts = _facts(session, capture, ddl=ddl)
+        facts = replace(facts, covered=facts.covered - accounts.doubted(facts))
         declared = None if touches is None else _declared(session, capture, touches)
         result = accounts.judge(facts, ddl=ddl, declared=declared, compared=compared)
         capture.mark = session.query("image_mark", capture=capture.id)[0][0]
@@ -264,6 +270,7 @@ def _facts(session: Session, capture: Capture, *, ddl: bool) -> Facts:
         strays=strays,
         names=accounting.names(session, roots),
         natives=frozenset(row[0] for row in session.query("native_own")),
+        alone=capture.alone,
     )
 
 
