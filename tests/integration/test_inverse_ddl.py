@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
+import psycopg
 import pytest
 
 from okto_change.database.session import Session, connect
 from okto_change.database.state import ensure_schema
 from okto_change.errors import Conflict, DatabaseError, NotReversible
+from okto_change.execution import inverse
 from tests.integration.ddl_driver import apply, dump, others, take_back
 from tests.plugins.server import Cluster
 
@@ -409,3 +412,39 @@ def test_a_table_in_the_trash_watches_over_nothing_and_its_name_is_free(session:
     others(world, "INSERT INTO app.p (id, name) VALUES (1, 'again')")
     take_back(session, "run")
     assert session.texts("SELECT count(*) FROM app.c")[1] == [("3",)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER SEQUENCE app.s RESTART WITH 600",
+        "ALTER SEQUENCE app.s INCREMENT 6 MAXVALUE 6000",
+        "ALTER TABLE app.c ALTER id DROP DEFAULT; DROP SEQUENCE app.c_id_seq",
+        "ALTER TABLE app.p ALTER id DROP IDENTITY",
+    ],
+)
+def test_numbers_drawn_while_the_change_runs_never_come_again(
+    session: Session, world: str, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others draw between the reading of a sequence and its change: it is held and read again, so none is lost or given twice."""
+    drawn: dict[str, list[int]] = {"app.s": [], "app.c_id_seq": [], "app.p_id_seq": []}
+    real = inverse.look
+
+    def draw() -> None:
+        with psycopg.connect(world, autocommit=True) as other:
+            other.execute("SET lock_timeout = '100ms'")
+            for name, numbers in drawn.items():
+                with suppress(psycopg.errors.LockNotAvailable):
+                    numbers += (row[0] for row in other.execute(f"SELECT nextval('{name}')".encode()).fetchall())
+
+    def look(session: Session, compared: Iterable[str]) -> inverse.Before:
+        before = real(session, compared)
+        draw()
+        return before
+
+    monkeypatch.setattr(inverse, "look", look)
+    apply(session, "run", change)
+    monkeypatch.undo()
+    take_back(session, "run")
+    draw()
+    assert all(len(numbers) == len(set(numbers)) for numbers in drawn.values()), drawn

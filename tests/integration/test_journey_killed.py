@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from okto_change import pipeline
 from okto_change.errors import Refused, Stuck, UsageError
 from okto_change.model import Concern, Result
 from tests.plugins.journey import EDIT, FIRST, STEPS, Bank
@@ -163,3 +164,21 @@ def test_a_run_that_nobody_knows_cannot_be_resumed(bank: Bank) -> None:
     assert bank.journey.apply().result is Result.DONE
     with pytest.raises(UsageError, match="no journal knows"):
         bank.journey.resume("20261122-000000-0000")
+
+
+@pytest.mark.parametrize("command", ["apply", "rollback"])
+def test_triggers_that_a_killed_process_leaves_do_nothing_are_named_and_go(bank: Bank, command: str) -> None:
+    """Killed after its COMMIT and before it tidied: others write as ever, `doctor` names the table, the next command tidies."""
+    merge = "MERGE INTO accounts AS a USING (VALUES (1), (2)) AS v (id) ON v.id = a.id WHEN MATCHED THEN UPDATE SET note = 'paid';\n"
+    bank.plan(FIRST, pay=merge)
+    if command == "rollback":
+        assert bank.journey.apply().result is Result.DONE
+    bank.journey.killed(command, "committed" if command == "apply" else "undone", "after")
+    assert bank.sql("SELECT count(*) > 0 FROM pg_trigger WHERE tgname ~ 'okto_change'") == [(True,)]
+    images = bank.sql("SELECT count(*) FROM okto_change.image")
+    bank.sql("UPDATE accounts SET balance = balance WHERE id = 5; DELETE FROM accounts WHERE id = 4")
+    assert bank.sql("SELECT count(*) FROM okto_change.image") == images
+    found = [one for one in pipeline.doctor(bank.journey.repository, "sandbox") if "capture triggers" in one.name]
+    assert any(not one.ok and "public.accounts" in one.message for one in found), found
+    assert bank.journey.rollback().result is (Result.DONE if command == "apply" else Result.NOTHING_TO_UNDO)
+    assert bank.sql("SELECT count(*) FROM pg_trigger WHERE tgname ~ 'okto_change'") == [(0,)]

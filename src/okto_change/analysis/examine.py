@@ -12,6 +12,7 @@ from okto_change.analysis.risk import assess
 from okto_change.analysis.rules import RULES, Scope
 from okto_change.analysis.split import split
 from okto_change.analysis.subject import Context, Reading, Subject
+from okto_change.analysis.temporary import marked
 from okto_change.errors import PlanError
 from okto_change.model import (
     ANYTHING,
@@ -80,7 +81,12 @@ class _Parts:
         }
         checks = [self._split(check.sql, check.source, check.where, check.name) for check in plan.checks]
         self._demand_no_faults()
-        self.forward = {step.name: tuple(_read(step, s, found) for s in forward[step.name]) for step in self.steps}
+        made: dict[str, set[str]] = {step.target: set() for step in self.steps}
+        read_ahead = {step.name: (read(s, found) for s in forward[step.name]) for step in self.steps}
+        self.forward = {
+            step.name: tuple(_put_aside(step, r) for r in marked(read_ahead[step.name], made[step.target]))
+            for step in self.steps
+        }
         self.scripts = {name: tuple(read(s, None, script=True) for s in pieces) for name, pieces in scripts.items()}
         self.checks = [tuple(read(s, None) for s in pieces) for pieces in checks]
 
@@ -109,9 +115,9 @@ class _Parts:
             )
 
 
-def _read(step: SqlStep, statement: Statement, found: Found | None) -> Reading:
-    reading = read(statement, found)
-    drop = instead(reading) if isinstance(step.undo, AutoUndo) else None
+def _put_aside(step: SqlStep, reading: Reading) -> Reading:
+    """Say what is done instead of dropping rows that an automatic undo has to bring back."""
+    drop = instead(reading) if isinstance(step.undo, AutoUndo) and reading.kind is StatementKind.DDL else None
     return reading if drop is None else replace(reading, statement=replace(reading.statement, instead=drop.value))
 
 

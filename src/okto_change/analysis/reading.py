@@ -46,6 +46,7 @@ def read(statement: Statement, found: Found | None, *, script: bool = False) -> 
         unbounded=parts is not None and not parts.where,
         cursor=parts is not None and parts.current_of,
         columnless=anatomy.insert_columns(tokens) == () and not _has_defaults_only(tokens),
+        into_temporary=_into_temporary(tokens),
         settings=tuple(_settings(tokens)),
         copies=_copies(tokens),
         control=_control(tokens),
@@ -104,6 +105,11 @@ def _columns(tokens: Sequence[Token], facts: Facts | None, parts: anatomy.Anatom
     if parts is not None:
         return tuple(dict.fromkeys(name for item in parts.items for name in item.columns))
     return anatomy.insert_columns(tokens) or ()
+
+
+def _into_temporary(tokens: Sequence[Token]) -> bool:
+    pairs = pairwise(token.keyword for _, token in level(tokens, main_verb(tokens)))
+    return any(one == "INTO" and two in ("TEMP", "TEMPORARY") for one, two in pairs)
 
 
 def _has_defaults_only(tokens: Sequence[Token]) -> bool:

@@ -64,7 +64,8 @@ def _of_statements(readings: Sequence[Reading]) -> Iterator[tuple[Risk, str]]:
         yield Risk.MEDIUM, "definitions are changed"
     if StatementKind.DELETE in kinds:
         yield Risk.MEDIUM, "rows are deleted"
-    dropped = [reading for reading in readings if not reading.script and reading.words[:1] == ("DROP",)]
+    permanent = [reading for reading in readings if reading.kind is not StatementKind.TEMPORARY]
+    dropped = [reading for reading in permanent if not reading.script and reading.words[:1] == ("DROP",)]
     if dropped:
         yield Risk.HIGH, "something is dropped"
 

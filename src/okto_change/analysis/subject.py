@@ -48,6 +48,8 @@ class Reading:
     """``WHERE CURRENT OF``"""
     columnless: bool
     """an INSERT or COPY without a column list"""
+    into_temporary: bool
+    """a SELECT ... INTO TEMP"""
     settings: tuple[Setting, ...]
     copies: str | None
     """the other end of a COPY: STDIN, STDOUT, PROGRAM or FILE"""
@@ -65,8 +67,9 @@ class Reading:
 
     @property
     def temporary(self) -> bool:
-        """Whether DDL makes a temporary object, which nobody else sees and which needs no undo."""
-        return self.words[:1] == ("CREATE",) and bool({"TEMP", "TEMPORARY"} & set(self.words[1:4]))
+        """Whether it makes a temporary object, which nobody else sees and which needs no undo."""
+        made = self.words[:1] == ("CREATE",) and bool({"TEMP", "TEMPORARY"} & set(self.words[1:4]))
+        return made or (self.into_temporary and self.kind in (StatementKind.DDL, StatementKind.TEMPORARY))
 
 
 @type_

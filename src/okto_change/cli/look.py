@@ -27,6 +27,22 @@ def show(face: Face, change: str) -> None:
     face.emit(pipeline.show(face.repository(), change), text.show, data.show)
 
 
+@command("okto-change trash --env production")
+@environment_option
+def trash(face: Face, environment: str) -> int:
+    """List what was put aside instead of dropped.
+
+    A dropped table, column or schema that an automatic undo must bring back is moved or renamed. It lies there until its
+    change is rolled back, or until a change of its own, approved like any other, drops it for good.
+    """
+    from okto_change import pipeline
+    from okto_change.report import data, text
+
+    found = pipeline.trash(face.repository(), environment)
+    face.emit(found, text.trash, data.trash)
+    return 1 if found.silent else 0
+
+
 @command("okto-change doctor --env production")
 @environment_option
 def doctor(face: Face, environment: str) -> int:

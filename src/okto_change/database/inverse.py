@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from okto_change.database import facts
@@ -130,6 +131,28 @@ def names_aside(session: Session, ids: Iterable[str]) -> dict[str, str]:
     """Return, by id, quoted names for objects that are put aside; the schema for tables is there afterwards."""
     session.query("inverse_trash")
     return dict(session.query("inverse_trash_names", ids=sorted(ids)))
+
+
+@type_
+class Aside:
+    """Something that lies aside: by which run of which change, what it was and where it is, its size, what drops it for good."""
+
+    change: str
+    run: str
+    object: str
+    place: str
+    at: datetime
+    bytes: int | None
+    statement: str
+
+
+def aside(session: Session, environment: str) -> tuple[Aside, ...]:
+    """Return what runs of an environment put aside and what still lies there, oldest first."""
+    if not session.query("inverse_trash_there")[0][0]:
+        return ()
+    names = ("change", "run", "object", "place", "at", "bytes", "statement")
+    rows = session.query("inverse_trash_list", environment=environment)
+    return tuple(Aside(**dict(zip(names, row, strict=True))) for row in rows)
 
 
 def keep_aside(session: Session, run: str, unit: str, places: Iterable[tuple[str, str]]) -> None:

@@ -28,12 +28,13 @@ class Before:
 
 
 class NotCompared(Exception):
-    """DDL rewrote or dropped tables whose rows were not read before; the rehearsal is done again with them."""
+    """DDL moved rows that were not read before, or numbers of sequences that others could draw: try again with them."""
 
     def __init__(self, target: str, tables: frozenset[str]) -> None:
         super().__init__(", ".join(sorted(tables)))
         self.target = target
         self.tables = tables
+        """names of tables, and of sequences as ``sequence NAME``"""
 
 
 def concerns(units: Iterable[SqlUnit]) -> bool:

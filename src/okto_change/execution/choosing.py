@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from okto_change.database.session import Session
-from okto_change.errors import DatabaseError, Refused
+from okto_change.errors import ConnectionLost, DatabaseError, Refused
 from okto_change.execution import images
 from okto_change.execution.images import series
 from okto_change.execution.job import Job
@@ -23,7 +23,7 @@ AHEAD = "reading rows ahead with each statement's own WHERE: no trigger, no lock
 PLAIN = frozenset(
     {StatementKind.UPDATE, StatementKind.DELETE, StatementKind.INSERT, StatementKind.SET, StatementKind.SELECT}
 )
-FIXED = PLAIN | {StatementKind.MERGE, StatementKind.TRUNCATE, StatementKind.COPY}
+FIXED = PLAIN | {StatementKind.MERGE, StatementKind.TRUNCATE, StatementKind.COPY, StatementKind.TEMPORARY}
 """kinds that do not change which table is part of which; what functions do, the accounts tell"""
 EVENTS = {StatementKind.INSERT: 4, StatementKind.DELETE: 8, StatementKind.UPDATE: 16}
 """kind -> its bit in ``pg_trigger.tgtype``"""
@@ -52,7 +52,8 @@ def start(job: Job, unit: SqlUnit, session: Session) -> images.Capture:
         fixed = unit.number not in job.by_row and all(statement.kind in FIXED for statement in unit.statements)
         tables = job.resolved.pop(unit.number, None) or job.covered(unit)
         capture = images.start(session, job.run, unit.key, tables, fixed=fixed)
-        job.seen.captures[unit.number] = TRIGGERS.format(tables=_named(capture)) + reason
+        if capture.tables or not unit.definitions:
+            job.seen.captures[unit.number] = TRIGGERS.format(tables=_named(capture)) + reason
     return _since_first(job, unit, capture)
 
 
@@ -127,9 +128,11 @@ def _named(capture: images.Capture) -> str:
 
 def demand_reversible(job: Job) -> None:
     """Raise Refused, before anything runs, if rows of a unit to be undone from images could not be put back."""
-    for unit in job.units:
-        if not isinstance(unit, SqlUnit) or not any(isinstance(step.undo, AutoUndo) for step in unit.steps):
-            continue
+    units = [unit for unit in job.units if isinstance(unit, SqlUnit)]
+    automatic = [unit for unit in units if any(isinstance(step.undo, AutoUndo) for step in unit.steps)]
+    for target in dict.fromkeys(unit.target for unit in automatic):
+        _demand_unheard(job.targets.session(target))
+    for unit in automatic:
         writing = [statement for statement in unit.statements if statement.kind.writes_rows]
         kinds = {statement.kind for statement in writing}
         faults = images.refusals_before(
@@ -146,6 +149,26 @@ def demand_reversible(job: Job) -> None:
                 state="nothing was changed",
                 hint="run it as a role that may put the rows back, or give the step an undo script",
             )
+
+
+def _demand_unheard(session: Session) -> None:
+    """Refuse where what event triggers log of our own DDL could not be put back. They are asked by trying."""
+    try:
+        tables = images.heard(session)
+        faults = images.refusals_before(session, tables)
+    except DatabaseError as error:
+        if isinstance(error, ConnectionLost):
+            raise
+        tables, faults = (), (f"an event trigger forbids it: {error.message}",)
+    if faults:
+        raise Refused(
+            "event triggers hear what okto-change makes to keep and put back rows"
+            + (f", and write to {', '.join(tables)}" if tables else ""),
+            where=session.target,
+            faults=faults,
+            state="nothing was changed",
+            hint=images.SILENCE.format(user=session.identity.user),
+        )
 
 
 def ahead(job: Job, session: Session, capture: images.Capture, statement: Statement) -> None:

@@ -14,7 +14,7 @@ from okto_change.execution import batch_rehearsal, catalogue, choosing, edits, i
 from okto_change.execution.images import coverage
 from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit, SqlUnit
-from okto_change.model import BatchRehearsal, EditPreview, Event, Rehearsal, RowChange, UndoProof
+from okto_change.model import BatchRehearsal, EditPreview, Event, Inverse, Rehearsal, RowChange, UndoProof
 
 
 @dataclass
@@ -95,6 +95,11 @@ def _once(job: Job, opened: Opened) -> Generator[Event, None, Rehearsal]:
         left_behind=_left_behind(job, opened),
         failure=failure,
         captures=job.seen.all_captures(),
+        inverses=tuple(
+            Inverse(steps=unit.name, target=unit.target, statements=job.inverses[unit.number])
+            for unit in reversed(job.units)
+            if unit.number in job.inverses
+        ),
         batches=tuple(opened.batches),
     )
 

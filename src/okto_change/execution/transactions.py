@@ -57,9 +57,9 @@ def retried(job: Job, unit: SqlUnit, attempt: Attempt[T]) -> Generator[Event, No
             reason, pause = f"also capturing {missed}", 0
         except catalogue.NotCompared as moved:
             if number >= ATTEMPTS:
-                raise Unaccounted(f"every attempt rewrites other tables than the one before: {moved}") from moved
+                raise Unaccounted(f"every attempt moves other rows than the one before: {moved}") from moved
             job.compared.setdefault(moved.target, set()).update(moved.tables)
-            reason, pause = f"also reading the rows of {moved}, which are rewritten", 0
+            reason, pause = f"also reading what {moved} holds, before it is moved", 0
         except images.Unproven as unproven:
             yield choosing.otherwise(job, unproven, unit.name)
             continue

@@ -49,7 +49,7 @@ def _attempt(job: Job, unit: SqlUnit, session: Session) -> Events:
         digest=job.lock.digest,
         executor=str(job.authority.get("person", "")),
     )
-    if unit.number in job.seen.definitions:
+    if unit.scripts and unit.number in job.seen.definitions:
         changed = catalogue.altered(job.seen.definitions[unit.number], facts.fingerprint(session))
         state.keep_altered(session, run=job.run, unit=str(unit.number), objects=changed)
     images.finish(session, capture)
@@ -76,7 +76,7 @@ def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None,
     with interrupts.allowed():
         capture = choosing.start(job, unit, session)
         before = inverse.look(session, job.compared.get(unit.target, ())) if unit.definitions else None
-        if unit.scripts:
+        if unit.scripts or unit.drops_temporary:
             job.seen.definitions[unit.number] = facts.fingerprint(session)
     invariants = [(check, ask(session, check)) for check in unit.invariants]
     for check in unit.before:
@@ -98,7 +98,7 @@ def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None,
         EventKind.IMAGES_KEPT,
         unit.name,
         unit=unit.number,
-        capture=job.seen.captures[unit.number],
+        capture=job.seen.captures.get(unit.number, "none: no rows are written"),
         writes={
             writes.table: [writes.inserted, writes.updated, writes.deleted] for writes in job.seen.writes[unit.number]
         },
@@ -210,7 +210,10 @@ def account(job: Job, unit: SqlUnit, session: Session, capture: images.Capture) 
         found = series.account(session, capture, capture.imaged.chunk)
     else:
         images.prove(session, capture)
-        found = images.account(session, capture, ddl=ddl, touches=unit.touches, compared=unit.definitions)
+        same = unit.drops_temporary and job.seen.definitions[unit.number] == facts.fingerprint(session)
+        found = images.account(
+            session, capture, ddl=ddl, touches=unit.touches, compared=unit.definitions, dropped_temporary=same
+        )
     job.seen.writes[unit.number] = found.writes
     # Refusals before another attempt: what setval did stays, and the second time it would look unchanged.
     if found.refusals and any(isinstance(step.undo, AutoUndo) for step in unit.steps):

@@ -13,6 +13,7 @@ from okto_change.model.evidence import (
     Count,
     DryRun,
     EditPreview,
+    Inverse,
     Lock,
     LockTaken,
     Quality,
@@ -90,6 +91,8 @@ from okto_change.model.views import (
     Reviews,
     Silence,
     StatusBoard,
+    Trash,
+    TrashItem,
     TrustView,
 )
 
@@ -128,6 +131,7 @@ __all__ = [
     "Finding",
     "Found",
     "Identity",
+    "Inverse",
     "Irreversible",
     "Lock",
     "LockTaken",
@@ -166,6 +170,8 @@ __all__ = [
     "Table",
     "TableWrites",
     "Timeouts",
+    "Trash",
+    "TrashItem",
     "TrustView",
     "Undo",
     "UndoPreview",

@@ -182,6 +182,15 @@ class BatchRehearsal:
 
 
 @type_
+class Inverse:
+    """What takes the definitions of some steps back: SQL in its order, found and tried in the rehearsal."""
+
+    steps: str
+    target: str
+    statements: tuple[str, ...]
+
+
+@type_
 class Rehearsal:
     """The whole plan, its checks and its undo, run on the target and rolled back."""
 
@@ -198,7 +207,9 @@ class Rehearsal:
     failure: str | None = None
     batches: tuple[BatchRehearsal, ...] = ()
     captures: tuple[str, ...] = ()
-    """how the rows of each transaction were captured, and why so; in words"""
+    """how the rows of each transaction were captured, and why so; in words; none for one that changed no rows"""
+    inverses: tuple[Inverse, ...] = ()
+    """the statements that a rollback would run, what changed last first"""
 
 
 @type_

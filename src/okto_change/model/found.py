@@ -21,6 +21,8 @@ class StatementKind(StrEnum):
     COPY = "copy"
     TRUNCATE = "truncate"
     DDL = "ddl"
+    TEMPORARY = "temporary"
+    """makes, alters or drops temporary objects, which nobody else sees and which need no undo"""
     SET = "set"
     TRANSACTION = "transaction"
     OTHER = "other"

@@ -278,6 +278,32 @@ class Purge:
 
 
 @type_
+class TrashItem:
+    """Something that was put aside instead of dropped: what it was, where it is, since when, and what drops it for good.
+
+    ``bytes`` is None for a column.
+    """
+
+    target: str
+    change: str
+    run: str
+    object: str
+    place: str
+    at: datetime
+    bytes: int | None
+    statement: str
+
+
+@type_
+class Trash:
+    """What lies aside in an environment, oldest first in each target; ``silent`` names targets that could not be reached."""
+
+    environment: str
+    items: tuple[TrashItem, ...]
+    silent: tuple[str, ...] = ()
+
+
+@type_
 class PauseAsked:
     """A run that was asked to stop before its next chunk: by whom, and how far it was."""
 

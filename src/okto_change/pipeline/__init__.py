@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from okto_change.pipeline.repository import Repository, open_repository
     from okto_change.pipeline.reverting import redo, redo_preview, rollback, rollback_preview
     from okto_change.pipeline.running import apply, resume
+    from okto_change.pipeline.trash import trash
     from okto_change.pipeline.trusting import trust_init, trust_show
     from okto_change.pipeline.verifying import verify
 
@@ -39,6 +40,7 @@ _HOMES = {
     "trusting": ("trust_init", "trust_show"),
     "pausing": ("pause",),
     "purging": ("purge",),
+    "trash": ("trash",),
     "repository": ("Repository", "open_repository"),
 }
 
@@ -70,6 +72,7 @@ __all__ = [
     "rollback_preview",
     "show",
     "status",
+    "trash",
     "trust_init",
     "trust_show",
     "verify",

@@ -29,6 +29,7 @@ from okto_change.model import (
     Rehearsal,
     SqlStep,
     Statement,
+    StatementKind,
     StatementPreview,
     Timeouts,
 )
@@ -38,6 +39,9 @@ from okto_change.pipeline.connections import open_targets
 from okto_change.pipeline.repository import Repository
 from okto_change.pipeline.stored import facts_sha256, to_file
 
+ROWLESS = frozenset({StatementKind.DDL, StatementKind.TEMPORARY, StatementKind.SET})
+"""kinds that leave no images of rows; what functions and triggers write all the same, the rehearsal shows"""
+ASIDE = "until a later change drops it for good; `okto-change trash` lists it"
 LOOK = Timeouts(lock=1_000, statement=10_000)
 Watch = Callable[[Event], None]
 
@@ -161,9 +165,16 @@ def copies(lock: Lock, environment: Environment, now: datetime) -> tuple[str, ..
     """Say where a run of today would leave unmasked rows and files, and until when policy keeps them. Pure."""
     until = f"until {now + timedelta(seconds=environment.keep_images):%Y-%m-%d} if it runs today, then purge takes them away"
     place = "in schema okto_change, for its owner alone"
-    rows = dict.fromkeys(step.target for step in lock.steps if isinstance(step, SqlStep))
+    rows = dict.fromkeys(
+        step.target
+        for step in lock.steps
+        if any(s.step == step.name and s.kind not in ROWLESS for s in lock.statements)
+    )
+    targets = {step.name: step.target for step in lock.steps}
+    aside = dict.fromkeys(targets[s.step] for s in lock.statements if s.instead is not None)
     files = dict.fromkeys(f"{step.target}:{step.file}" for step in lock.steps if isinstance(step, EditStep))
     lines = [f"{target}: rows before and after, {place}, {until}" for target in rows]
+    lines += [f"{target}: what is put aside with its rows instead of dropped, {ASIDE}" for target in aside]
     return (*lines, *(f"{environment.journal}: content of {file} before and after, {place}, {until}" for file in files))
 
 

@@ -12,6 +12,7 @@ from okto_change.database import doctor as physician
 from okto_change.database import state
 from okto_change.database.session import Session
 from okto_change.errors import OktoError, UsageError
+from okto_change.execution import images
 from okto_change.journal.chain import Head, read_head
 from okto_change.journal.store import Journal
 from okto_change.model import (
@@ -151,7 +152,7 @@ def _database(repo: Repository, entry: Environment, target: PostgresTarget, tabl
     with session:
         return [
             Diagnosis(name=f"{target.name}: {found.name}", ok=found.ok, message=found.message, hint=found.hint)
-            for found in (*physician.diagnose(session, tables), _owner(session, entry, target))
+            for found in (*physician.diagnose(session, tables), _owner(session, entry, target), *_listeners(session))
         ]
 
 
@@ -162,6 +163,19 @@ def _owner(session: Session, entry: Environment, target: PostgresTarget) -> Diag
     except OktoError as error:
         return Diagnosis(name="environment", ok=False, message=error.message, hint=error.hint)
     return Diagnosis(name="environment", ok=True, message=f"no other environment than {entry.name} has this database")
+
+
+def _listeners(session: Session) -> tuple[Diagnosis, ...]:
+    """Tell whether event triggers log what okto-change makes itself; tried and rolled back."""
+    if not state.is_installed(session):
+        return ()
+    try:
+        tables = images.heard(session)
+    except OktoError as error:
+        return (Diagnosis(name="event triggers", ok=False, message=error.message, hint=error.hint),)
+    message = f"they write to {', '.join(tables)} what they hear of okto-change" if tables else "none that log our DDL"
+    hint = images.SILENCE.format(user=session.identity.user)
+    return (Diagnosis(name="event triggers", ok=not tables, message=message, hint=hint),)
 
 
 def _folder(repo: Repository, target: FilesTarget) -> Diagnosis:

@@ -11,7 +11,7 @@ from okto_change.errors import ConnectionFailed, NotAuthorised, Refused, Stuck, 
 from okto_change.execution import transactions
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
-from okto_change.lifecycle import ChangeState, replay
+from okto_change.lifecycle import ChangeState, Run, replay
 from okto_change.model import Entry, Event, EventKind, Lock, Pending, SqlStep
 from okto_change.pipeline.compiling import lock_path
 from okto_change.pipeline.connections import open_journal
@@ -24,11 +24,14 @@ T = TypeVar("T")
 def settle(journal: Journal, targets: Targets, change: str, environment: str) -> ChangeState:
     """Return where the change stands, after finding out and journaling what became of a broken-off COMMIT or file swap.
 
+    A run that broke off may have left capture triggers behind, which do nothing; they are dropped where that can be done.
     Raises Stuck when the target cannot tell yet, JournalBroken, ConnectionFailed.
     """
     while True:
         found = stands(journal, change, environment)
         if found.unresolved is None:
+            if found.latest is not None and not found.latest.finished:
+                _tidy(journal, targets, found.latest)
             return found
         run, pending = found.unresolved
         fate = _fate(targets, run, pending)
@@ -111,6 +114,12 @@ def find_run(journal: Journal, environment: str, run: str) -> Entry | None:
     """Return the first entry of ``run`` in this journal's environment, None if it is not known."""
     entries = journal.entries(environment=environment)
     return next((entry for entry in entries if entry.event.run == run), None)
+
+
+def _tidy(journal: Journal, targets: Targets, run: Run) -> None:
+    events = (entry.event for entry in journal.entries(change=run.change, environment=run.environment, run=run.id))
+    for target in sorted({str(event.data["target"]) for event in events if "xid" in event.data}):
+        transactions.tidy(targets, target)
 
 
 def _fate(targets: Targets, run: str, pending: Pending) -> str:

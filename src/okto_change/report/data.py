@@ -32,6 +32,7 @@ from okto_change.model import (
     Purge,
     Reviews,
     StatusBoard,
+    Trash,
     TrustView,
     UndoPreview,
 )
@@ -181,6 +182,11 @@ def pause(asked: PauseAsked) -> Json:
 def purge(result: Purge) -> Json:
     """``environment``, ``keep`` (seconds), ``at``, ``dry_run``, ``images`` (what stays of each), ``kept``, ``silent``."""
     return _object("purge", **_fields(result))
+
+
+def trash(found: Trash) -> Json:
+    """``environment``, ``items``: a list of ``{target, change, run, object, place, at, bytes, statement}``, ``silent``."""
+    return _object("trash", **_fields(found))
 
 
 def doctor(found: Sequence[Diagnosis]) -> Json:

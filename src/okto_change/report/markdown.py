@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from okto_change.model import DryRun, EditPreview, Finding, Rehearsal, RowChange
+from okto_change.model import DryRun, EditPreview, Finding, Inverse, Rehearsal, RowChange
 from okto_change.report import batches, units
 from okto_change.report.escape import clean, clean_lines
 from okto_change.report.text import parts
@@ -81,8 +81,14 @@ def _rehearsal(rehearsal: Rehearsal) -> list[str]:
         *_samples(rehearsal.rows),
         _table(["", "phase", "check", "result"], checks),
         f"**{_code(str(rehearsal.undo))}**",
+        *(_inverse(inverse) for inverse in rehearsal.inverses),
         took + large + images + left,
     ]
+
+
+def _inverse(inverse: Inverse) -> str:
+    text = "\n".join(f"{statement};" for statement in inverse.statements)
+    return _fold(f"what a rollback of {inverse.steps} runs on {inverse.target}", _block(text, "sql"))
 
 
 def _samples(rows: Sequence[RowChange]) -> list[str]:

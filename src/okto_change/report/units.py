@@ -50,6 +50,16 @@ def held(rehearsal: Rehearsal) -> str:
     return f"The statements took {duration(took)}; their locks and those named here are held at least that long"
 
 
+def size(number: int) -> str:
+    """Return bytes as people read them: ``512 bytes``, ``8.0 kB``, ``1.2 GB``; a thousand and twenty-four each."""
+    shown = float(number)
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if shown < 1024:
+            return f"{number} bytes" if unit == "bytes" else f"{shown:.1f} {unit}"
+        shown /= 1024
+    return f"{shown:.1f} TB"
+
+
 def moment(at: datetime) -> str:
     """Return a time in UTC to the second: ``2026-11-22 02:14:09 UTC``; a time without a zone is taken for UTC."""
     zoned = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)

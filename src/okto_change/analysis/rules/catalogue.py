@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from okto_change.analysis.rules.base import Rule, Scope, listed
 from okto_change.analysis.rules.rows import assigned
 from okto_change.analysis.subject import Context, Reading, Subject
+from okto_change.analysis.temporary import created
 from okto_change.model import Severity, StatementKind, Table
 
 _TABLES = ("r", "p")
 _REMOVING = (StatementKind.DELETE, StatementKind.TRUNCATE, StatementKind.MERGE, StatementKind.UPDATE)
+_DEFINING = (StatementKind.DDL, StatementKind.TEMPORARY)
 _SYSTEM_COLUMNS = {"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"}
 
 
 def _unknown_table(subject: Subject) -> Iterator[str]:
-    if subject.reading is not None and subject.reading.kind is StatementKind.DDL:
+    if subject.reading is not None and subject.reading.kind in _DEFINING:
         return  # names in DDL may be types, constraints, schemas: the rehearsal tells what is not there
     for name in _mentioned(subject):
         if subject.context.missing(name) and name not in _made_before(subject):
@@ -37,7 +39,7 @@ def _unknown_touches(subject: Subject) -> Iterator[str]:
 def _unknown_column(subject: Subject) -> Iterator[str]:
     reading = subject.reading
     table = subject.context.table(reading.statement.writes[0]) if reading and reading.statement.writes else None
-    if reading is None or table is None or reading.kind is StatementKind.DDL:
+    if reading is None or table is None or reading.kind in _DEFINING:
         return
     known = {column.name for column in table.columns} | _SYSTEM_COLUMNS | {table.name}
     own = reading.facts.own_columns if reading.facts else ()
@@ -73,7 +75,7 @@ def may_be_made(subject: Subject) -> bool:
     for reading in subject.context.readings:
         if reading is subject.reading:
             return False
-        if reading.kind in (StatementKind.DDL, StatementKind.OTHER):
+        if reading.kind in _DEFINING or reading.kind is StatementKind.OTHER:
             return True
         if any(setting.name == "search_path" for setting in reading.settings):
             return True
@@ -119,6 +121,7 @@ def _undeclared(subject: Subject) -> Iterator[str]:
     if touches is None or subject.reading is None or not subject.reading.kind.writes_rows:
         return
     declared = {_identity(name, subject.context) for name in touches}
+    declared |= {name for reading in subject.context.readings for name in created(reading)}
     for name in subject.reading.statement.writes:
         table = subject.context.table(name)
         view = table is not None and table.kind not in _TABLES

@@ -93,6 +93,9 @@ WITH space AS (
                    AND d.deptype IN ('a', 'i')),
                (SELECT pg_catalog.concat_ws(' ', pg_catalog.pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisclustered, i.indisreplident)
                   FROM pg_catalog.pg_index AS i WHERE i.indexrelid = r.oid),
+               (SELECT pg_catalog.string_agg(a.attnum || ' ' || a.attstattarget, ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute AS a
+                 WHERE r.word = 'index' AND a.attrelid = r.oid AND coalesce(a.attstattarget, -1) <> -1),
+               (SELECT ARRAY(SELECT o FROM pg_catalog.unnest(t.reloptions) AS o ORDER BY 1) FROM pg_catalog.pg_class AS t WHERE t.oid = r.reltoastrelid),
                (SELECT pg_catalog.concat_ws(' ', f.ftserver, f.ftoptions) FROM pg_catalog.pg_foreign_table AS f WHERE f.ftrelid = r.oid),
                pg_catalog.obj_description(r.oid, 'pg_class'))
       FROM rel AS r
@@ -143,7 +146,8 @@ WITH space AS (
                CASE WHEN t.typtype = 'd' THEN pg_catalog.format_type(t.typbasetype, t.typtypmod) END, t.typnotnull, t.typdefault,
                t.typcollation::regcollation,
                (SELECT pg_catalog.string_agg(e.enumlabel, ',' ORDER BY e.enumsortorder) FROM pg_catalog.pg_enum AS e WHERE e.enumtypid = t.oid),
-               (SELECT pg_catalog.concat_ws(' ', g.rngsubtype::regtype, g.rngcollation::regcollation, g.rngcanonical, g.rngsubdiff)
+               (SELECT pg_catalog.concat_ws(' ', g.rngsubtype::regtype, g.rngcollation::regcollation, g.rngcanonical, g.rngsubdiff,
+                                             g.rngsubopc, (pg_catalog.to_jsonb(g) ->> 'rngmultitypid')::oid::regtype)
                   FROM pg_catalog.pg_range AS g WHERE g.rngtypid = t.oid),
                pg_catalog.obj_description(t.oid, 'pg_type'))
       FROM pg_catalog.pg_type AS t JOIN space AS s ON s.oid = t.typnamespace
@@ -152,6 +156,7 @@ WITH space AS (
     UNION ALL
     SELECT pg_catalog.format('statistics %I.%I', s.nspname, x.stxname),
            pg_catalog.concat_ws(' | ', pg_catalog.pg_get_statisticsobjdef(x.oid), x.stxowner::regrole,
+                                nullif((pg_catalog.to_jsonb(x) ->> 'stxstattarget')::integer, -1),
                                 pg_catalog.obj_description(x.oid, 'pg_statistic_ext'))
       FROM pg_catalog.pg_statistic_ext AS x JOIN space AS s ON s.oid = x.stxnamespace
     UNION ALL
@@ -166,16 +171,37 @@ WITH space AS (
            ARRAY(SELECT g::text FROM pg_catalog.unnest(d.defaclacl) AS g ORDER BY 1)::text
       FROM pg_catalog.pg_default_acl AS d
     UNION ALL
-    SELECT i.type || ' ' || i.identity, pg_catalog.obj_description(o.oid, o.catalogue::name)
-      FROM (SELECT 'pg_operator', oid FROM pg_catalog.pg_operator UNION ALL SELECT 'pg_opclass', oid FROM pg_catalog.pg_opclass
-            UNION ALL SELECT 'pg_opfamily', oid FROM pg_catalog.pg_opfamily UNION ALL SELECT 'pg_cast', oid FROM pg_catalog.pg_cast
-            UNION ALL SELECT 'pg_collation', oid FROM pg_catalog.pg_collation UNION ALL SELECT 'pg_conversion', oid FROM pg_catalog.pg_conversion
-            UNION ALL SELECT 'pg_ts_config', oid FROM pg_catalog.pg_ts_config UNION ALL SELECT 'pg_ts_dict', oid FROM pg_catalog.pg_ts_dict
-            UNION ALL SELECT 'pg_language', oid FROM pg_catalog.pg_language UNION ALL SELECT 'pg_publication', oid FROM pg_catalog.pg_publication
-            UNION ALL SELECT 'pg_publication_rel', oid FROM pg_catalog.pg_publication_rel
-            UNION ALL SELECT 'pg_foreign_server', oid FROM pg_catalog.pg_foreign_server) AS o (catalogue, oid)
+    -- Kinds without an inverse: seen all the same, with whatever their row holds.
+    SELECT i.type || ' ' || i.identity, pg_catalog.concat_ws(' | ', o.content, pg_catalog.obj_description(o.oid, o.catalogue::name))
+      FROM (SELECT 'pg_operator', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_operator AS x WHERE x.oid >= 16384
+            UNION ALL SELECT 'pg_opclass', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_opclass AS x WHERE x.oid >= 16384
+            UNION ALL SELECT 'pg_opfamily', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_opfamily AS x WHERE x.oid >= 16384
+            UNION ALL SELECT 'pg_cast', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_cast AS x WHERE x.oid >= 16384
+            UNION ALL SELECT 'pg_collation', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_collation AS x WHERE x.oid >= 16384
+            UNION ALL SELECT 'pg_conversion', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_conversion AS x WHERE x.oid >= 16384
+            UNION ALL SELECT 'pg_ts_config', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_ts_config AS x WHERE x.oid >= 16384
+            UNION ALL SELECT 'pg_ts_dict', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_ts_dict AS x WHERE x.oid >= 16384
+            UNION ALL SELECT 'pg_language', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_language AS x
+            UNION ALL SELECT 'pg_publication', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_publication AS x WHERE x.oid >= 16384
+            UNION ALL SELECT 'pg_publication_rel', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_publication_rel AS x WHERE x.oid >= 16384
+            UNION ALL SELECT 'pg_foreign_server', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_foreign_server AS x WHERE x.oid >= 16384
+            UNION ALL SELECT 'pg_foreign_data_wrapper', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_foreign_data_wrapper AS x WHERE x.oid >= 16384) AS o (catalogue, oid, content)
      CROSS JOIN LATERAL pg_catalog.pg_identify_object(('pg_catalog.' || o.catalogue)::regclass, o.oid, 0) AS i
-     WHERE o.oid >= 16384
+    UNION ALL
+    SELECT 'extension of ' || pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid),
+           d.deptype::text || ' ' || pg_catalog.pg_describe_object(d.refclassid, d.refobjid, d.refobjsubid)
+      FROM pg_catalog.pg_depend AS d WHERE d.deptype IN ('e', 'x') AND d.objid >= 16384
+    UNION ALL
+    SELECT 'privileges of ' || pg_catalog.pg_describe_object(b.catalogue::regclass, b.oid, 0),
+           ARRAY(SELECT g::text FROM pg_catalog.unnest(b.acl) AS g ORDER BY 1)::text
+      FROM (SELECT 'pg_catalog.pg_proc', p.oid, p.proacl FROM pg_catalog.pg_proc AS p WHERE p.oid < 16384
+            UNION ALL SELECT 'pg_catalog.pg_class', c.oid, c.relacl FROM pg_catalog.pg_class AS c WHERE c.oid < 16384
+            UNION ALL SELECT 'pg_catalog.pg_type', t.oid, t.typacl FROM pg_catalog.pg_type AS t WHERE t.oid < 16384
+            UNION ALL SELECT 'pg_catalog.pg_namespace', n.oid, n.nspacl FROM pg_catalog.pg_namespace AS n WHERE n.nspname IN ('pg_catalog', 'information_schema')
+           ) AS b (catalogue, oid, acl) WHERE b.acl IS NOT NULL
+    UNION ALL
+    SELECT 'comments on what is built in', pg_catalog.md5(pg_catalog.string_agg(d.description, ' ' ORDER BY d.classoid, d.objoid, d.objsubid))
+      FROM pg_catalog.pg_description AS d WHERE d.objoid < 16384
 )
 SELECT l.object, pg_catalog.string_agg(coalesce(l.definition, ''), E'\n' ORDER BY l.definition COLLATE "C") FROM line AS l GROUP BY l.object
 

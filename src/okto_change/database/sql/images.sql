@@ -411,6 +411,22 @@ SELECT EXISTS (SELECT FROM pg_catalog.pg_event_trigger AS e WHERE e.evtenabled =
 -- name: event_triggers_mute
 SELECT pg_catalog.current_setting('session_replication_role'), pg_catalog.set_config('session_replication_role', 'replica', true)
 
+-- name: event_triggers_hear
+SELECT EXISTS (SELECT FROM pg_catalog.pg_event_trigger AS e WHERE e.evtenabled IN ('O', 'A'))
+
+-- name: event_triggers_probe
+-- DDL of every kind that capturing and putting back do themselves, to be rolled back.
+DO $$
+BEGIN
+    CREATE TEMPORARY TABLE okto_change_heard (id integer) ON COMMIT DROP;
+    CREATE TRIGGER okto_change_heard BEFORE TRUNCATE ON okto_change_heard FOR EACH STATEMENT EXECUTE FUNCTION okto_change.capture_truncate();
+    ALTER TABLE okto_change_heard ENABLE ALWAYS TRIGGER okto_change_heard;
+    DROP TRIGGER okto_change_heard ON okto_change_heard;
+    DROP TABLE okto_change_heard;
+    CREATE TABLE okto_change.okto_change_heard (id integer);
+END
+$$
+
 -- name: image_unpin
 SELECT pg_catalog.set_config(s.name, s.value, true)
   FROM unnest(%(names)s::text[], %(values)s::text[]) AS s (name, value)
@@ -529,6 +545,9 @@ UNION ALL
 SELECT 'pg_trigger', t.oid::text FROM pg_catalog.pg_trigger AS t
  WHERE (t.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND t.oid NOT IN (SELECT oid FROM ours)
    AND t.tgrelid NOT IN (SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relpersistence = 't')
+UNION ALL
+SELECT 'pg_rewrite', r.oid::text FROM pg_catalog.pg_rewrite AS r JOIN pg_catalog.pg_class AS c ON c.oid = r.ev_class
+ WHERE (r.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND c.relpersistence <> 't'
 UNION ALL
 SELECT 'pg_sequence', s.seqrelid::text FROM pg_catalog.pg_sequence AS s
  WHERE (s.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND s.seqrelid NOT IN (SELECT oid FROM family WHERE oid IS NOT NULL)

@@ -255,3 +255,30 @@ SELECT n.id, pg_catalog.quote_ident(n.name::name::text)
 -- name: inverse_trash_keep
 INSERT INTO okto_change.trash (run, unit, object, place)
 SELECT %(run)s, %(unit)s, t.object, t.place FROM unnest(%(objects)s::text[], %(places)s::text[]) AS t (object, place)
+
+-- name: inverse_trash_there
+SELECT pg_catalog.to_regclass('okto_change.trash') IS NOT NULL
+
+-- name: inverse_trash_list
+-- What runs of this environment put aside, that was not brought back and is still where it was put; with what drops it for good.
+SELECT a.change, t.run, t.object, t.place, t.at, p.bytes, p.statement
+  FROM okto_change.trash AS t
+  JOIN okto_change.applied AS a ON a.run = t.run AND a.unit = t.unit AND a.undone_by IS NULL
+ CROSS JOIN LATERAL (
+    SELECT pg_catalog.pg_total_relation_size(c.oid),
+           pg_catalog.format('DROP %%s %%I.%%I', CASE c.relkind WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, n.nspname, c.relname)
+      FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE n.nspname = 'okto_trash' AND c.relkind IN ('r', 'p', 'f') AND t.place LIKE '%%TABLE ' || pg_catalog.format('%%I.%%I', n.nspname, c.relname)
+    UNION ALL
+    SELECT NULL, pg_catalog.format('ALTER TABLE %%I.%%I DROP COLUMN %%I', n.nspname, c.relname, b.attname)
+      FROM pg_catalog.pg_attribute AS b JOIN pg_catalog.pg_class AS c ON c.oid = b.attrelid
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE b.attname LIKE 'okto\_gone\_%%' AND NOT b.attisdropped AND c.relkind IN ('r', 'p', 'f')
+       AND t.place = 'COLUMN ' || pg_catalog.format('%%I.%%I.%%I', n.nspname, c.relname, b.attname)
+    UNION ALL
+    SELECT (SELECT pg_catalog.sum(pg_catalog.pg_total_relation_size(c.oid))::bigint FROM pg_catalog.pg_class AS c
+             WHERE c.relnamespace = n.oid AND c.relkind IN ('r', 'm')), pg_catalog.format('DROP SCHEMA %%I CASCADE', n.nspname)
+      FROM pg_catalog.pg_namespace AS n WHERE t.place = 'SCHEMA ' || pg_catalog.quote_ident(n.nspname)
+ ) AS p (bytes, statement)
+ WHERE a.environment = %(environment)s
+ ORDER BY t.at, t.object

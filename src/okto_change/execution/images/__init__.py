@@ -34,8 +34,10 @@ from okto_change.execution.images.optimistic import SMALL, Unproven, ahead_of_ch
 from okto_change.execution.images.optimistic import begin as begin_ahead
 from okto_change.execution.images.restore import Restored, proof, restore
 from okto_change.execution.images.series import Chunks, Series
+from okto_change.execution.images.unheard import SILENCE, heard
 
 __all__ = [
+    "SILENCE",
     "SMALL",
     "TRUNCATE_LIMIT",
     "Accounting",
@@ -55,6 +57,7 @@ __all__ = [
     "expected",
     "finish",
     "guarded",
+    "heard",
     "leftovers",
     "locks",
     "obstacles_ahead",

@@ -23,9 +23,49 @@ EXPLAINED = frozenset(
         "pg_sequence",
         "pg_namespace",
         "pg_trigger",
+        "pg_rewrite",
     }
 )
 """Catalogues that TRUNCATE, REFRESH and temporary tables write; what they wrote is looked at row by row."""
+INVERTED = (
+    EXPLAINED
+    | HARMLESS
+    | frozenset(
+        {
+            "pg_aggregate",
+            "pg_default_acl",
+            "pg_description",
+            "pg_enum",
+            "pg_extension",
+            "pg_foreign_table",
+            "pg_inherits",
+            "pg_init_privs",
+            "pg_partitioned_table",
+            "pg_policy",
+            "pg_proc",
+            "pg_publication_rel",
+            "pg_range",
+            "pg_shdepend",
+            "pg_statistic_ext",
+        }
+    )
+)
+"""Catalogues of which every object is compared; what an extension writes into others goes with it."""
+SHARED = frozenset(
+    {
+        "pg_auth_members",
+        "pg_authid",
+        "pg_database",
+        "pg_db_role_setting",
+        "pg_parameter_acl",
+        "pg_replication_origin",
+        "pg_shdescription",
+        "pg_shseclabel",
+        "pg_subscription",
+        "pg_tablespace",
+    }
+)
+"""Catalogues that all databases of the server share."""
 APPENDED = frozenset(
     {"capture", "captured_table", "image", "image_native", "image_sequence", "inverse", "definition", "trash"}
 )
@@ -68,6 +108,8 @@ class Facts:
     names: Mapping[int, str]
     natives: frozenset[int] = frozenset()
     """tables that captures of this very transaction made for native images"""
+    dropped_temporary: bool = False
+    """whether what was dropped are known to be temporary objects"""
     alone: frozenset[int] = frozenset()
     """tables whose images were written statement by statement, since nothing should write them through another table"""
 
@@ -86,7 +128,7 @@ def judge(facts: Facts, *, ddl: bool, declared: frozenset[int] | None, compared:
             for relation in tables
             if relation.oid not in facts.covered and not relation.created and not (compared and relation.counts == NONE)
         ),
-        refusals=tuple(sorted({*_refusals(facts), *([] if ddl else _catalogue(facts))})),
+        refusals=tuple(sorted({*_refusals(facts), *(_foreign_to_inverse(facts) if ddl else _catalogue(facts))})),
         sequences=tuple(_moves(facts)),
         refreshed=frozenset(relation.oid for relation in facts.relations if is_refreshed(relation)),
     )
@@ -215,21 +257,31 @@ def _meddled(relation: Relation, natives: frozenset[int]) -> bool:
 
 
 def _catalogue(facts: Facts) -> Iterable[str]:
-    refreshed = any(is_refreshed(relation) for relation in facts.relations)
+    explained = facts.dropped_temporary or any(is_refreshed(relation) for relation in facts.relations)
     for relation in facts.relations:
         if not relation.system or relation.kind != "r" or relation.name.startswith("pg_largeobject"):
             continue
         _, _, deleted = relation.counts
         if relation.modes or (relation.counts != NONE and relation.name not in EXPLAINED | HARMLESS):
             yield f"the system catalogue {relation.name} was written"
-        elif deleted and not refreshed and relation.name not in HARMLESS:
+        elif deleted and not explained and relation.name not in HARMLESS:
             yield f"rows of the system catalogue {relation.name} were deleted: something was dropped or altered"
     for catalogue in facts.strays:
         yield f"the system catalogue {catalogue} was written: something was created or altered"
     if facts.world.relations != facts.before.world.relations:
         yield "tables, indexes, views or sequences were created or dropped"
-    if facts.vanished and not refreshed:
+    if facts.vanished and not explained:
         yield "relations that the change had locked are gone: something was dropped"
+
+
+def _foreign_to_inverse(facts: Facts) -> Iterable[str]:
+    """What DDL did where nothing is compared: roles, databases, operators, and the like."""
+    system = (relation for relation in facts.relations if relation.system and relation.kind == "r")
+    written = {relation.name for relation in system if relation.counts != NONE}
+    known = INVERTED | (written - SHARED if "pg_extension" in written else frozenset())
+    for name in sorted(written - known):
+        if not name.startswith("pg_largeobject"):
+            yield f"the system catalogue {name} was written: no inverse is known for what stands there"
 
 
 # ------------------------------------------------------------------------ sequences

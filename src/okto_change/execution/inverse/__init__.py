@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from okto_change.database import inverse as store
 from okto_change.database.session import Session
 from okto_change.execution import catalogue
+from okto_change.execution.images.unheard import unheard
+from okto_change.execution.inverse.candidates import sequence_lock
 from okto_change.execution.inverse.derive import derive
 from okto_change.execution.inverse.trash import put_aside
 from okto_change.execution.inverse.undo import undo
@@ -28,15 +30,26 @@ class Before:
 
     objects: store.Catalogue
     was: catalogue.Before
+    held: frozenset[str] = frozenset()
+    """ids of the sequences that give nobody else a number until the transaction ends"""
 
 
 def look(session: Session, compared: Iterable[str]) -> Before:
-    """Read the catalogue; rows only of the ``compared`` tables."""
-    return Before(objects=store.read(session), was=catalogue.look(session, compared))
+    """Read the catalogue; rows only of the ``compared`` tables. Sequences among those are held first, then read."""
+    names = frozenset(compared)
+    objects = store.read(session)
+    held = [record for record in objects.values() if record.kind == "sequence" and record.object in names]
+    for record in held:
+        with unheard(session):
+            session.run(sequence_lock(record))
+    if held:
+        objects = store.read(session)
+    ids = frozenset(record.id for record in held)
+    return Before(objects=objects, was=catalogue.look(session, names), held=ids)
 
 
 def keep(session: Session, run: str, unit: str, before: Before) -> tuple[str, ...]:
     """Derive the inverse, prove it and write it down; return its statements. Raises NotReversible, NotCompared."""
-    lines, touched = derive(session, before.objects, before.was)
+    lines, touched = derive(session, before.objects, before.was, before.held)
     store.keep(session, run, unit, lines, touched)
     return tuple(line.text for line in lines if line.kind == "statement")

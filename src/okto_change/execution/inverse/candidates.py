@@ -145,10 +145,15 @@ def _changed(change: Change) -> Iterator[Guard]:
         last, called = now.get("state")
         yield Guard(
             message=f"{now.object} gave numbers since",
-            lock=f"ALTER SEQUENCE {now.ref} CACHE {now.get('sequence')['cache']}",  # LOCK takes no sequences
+            lock=sequence_lock(now),
             query=f"SELECT pg_catalog.count(*) FROM {now.ref}"
             f" WHERE (last_value, is_called) IS DISTINCT FROM ({last}, '{called}'::boolean)",
         )
+
+
+def sequence_lock(record: Record) -> str:
+    """Return what keeps others from drawing numbers until the transaction ends; LOCK takes no sequences."""
+    return f"ALTER SEQUENCE {record.ref} CACHE {record.get('sequence')['cache']}"
 
 
 def _locked(table: str) -> str:

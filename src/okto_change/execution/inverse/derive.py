@@ -5,7 +5,7 @@ What the server takes is kept, in its order; then everything is rolled back to w
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from okto_change.database import facts
 from okto_change.database.inverse import Catalogue, Fingerprint, Line, read, settled
@@ -23,16 +23,19 @@ HINT = 'give the step an undo script, or `undo: {irreversible: "reason"}` that t
 
 
 def derive(
-    session: Session, before: Catalogue, was: catalogue.Before
+    session: Session, before: Catalogue, was: catalogue.Before, held: Container[str] = ()
 ) -> tuple[tuple[Line, ...], tuple[Fingerprint, ...]]:
     """Return what takes the open transaction's definitions back to ``before``, and the objects that it touched.
 
-    Nothing stays of trying it. Raises NotReversible naming what has no inverse, catalogue.NotCompared, DatabaseError.
+    ``held`` are the ids of the sequences that nobody else drew from since ``before`` was read. Nothing stays of trying it.
+    Raises NotReversible naming what has no inverse, catalogue.NotCompared, DatabaseError.
     """
     catalogue.demand_compared(session, session.target, was, scripts=False)
     now = facts.fingerprint(session)
     with settled(session):
-        first = difference(before, read(session))
+        objects = read(session)
+        _demand_held(session, before, objects, held)
+        first = difference(before, objects)
         demands = [line for guard in guards(first) for line in _lines(session, guard)]
         _demand_none(session, demands)
     session.run("SAVEPOINT okto_change_inverse")
@@ -46,6 +49,14 @@ def derive(
         raise _irreversible(left)
     lines = [Line(kind="statement", text=text) for text in statements]
     return (*dict.fromkeys(demands), *lines), _touched(was.objects, now)
+
+
+def _demand_held(session: Session, before: Catalogue, now: Catalogue, held: Container[str]) -> None:
+    """Where a sequence is set back to is known only if nobody drew from it between reading it and setting or dropping it."""
+    loose = (record for key, record in before.items() if record.kind == "sequence" and key not in held)
+    moved = [one.object for one in loose if one.id not in now or now[one.id].get("filenode") != one.get("filenode")]
+    if moved:
+        raise catalogue.NotCompared(session.target, frozenset(moved))
 
 
 def unwind(session: Session, before: Catalogue) -> list[str]:

@@ -7,6 +7,7 @@ from okto_change.report.text.dryrun import dry_run, dry_run_made
 from okto_change.report.text.outcome import audit, doctor, log, outcome, undo_ballot, undo_preview
 from okto_change.report.text.pause import pause
 from okto_change.report.text.purge import purge
+from okto_change.report.text.trash import trash
 from okto_change.report.text.trust import policy_check, policy_signed, trust
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "reviews",
     "show",
     "status",
+    "trash",
     "trust",
     "undo_ballot",
     "undo_preview",

@@ -137,6 +137,9 @@ def _rehearsal(page: Page, result: DryRun, rehearsal: Rehearsal) -> None:
     add_samples(page, rehearsal)
     parts.add_checks(page, rehearsal.checks)
     page.heading("UNDO  ", (str(rehearsal.undo), GOOD if rehearsal.undo.proven else BAD))
+    for inverse in rehearsal.inverses:
+        page.heading("INVERSE  ", (f"what a rollback of {inverse.steps} runs on {inverse.target}", ""))
+        page.listing("\n".join(f"{statement};" for statement in inverse.statements))
     took = f"{units.moment(rehearsal.at)}, took {units.duration(rehearsal.milliseconds)}; everything was rolled back"
     page.heading("REHEARSED  ", (took, ""))
     for seen in rehearsal.batches:
