@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from okto_change.pipeline.aside import trash
     from okto_change.pipeline.authoring import check, init, lock, new
     from okto_change.pipeline.deciding import approvals, decide
     from okto_change.pipeline.evidence import dry_run
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from okto_change.pipeline.repository import Repository, open_repository
     from okto_change.pipeline.reverting import redo, redo_preview, rollback, rollback_preview
     from okto_change.pipeline.running import apply, resume
-    from okto_change.pipeline.trash import trash
     from okto_change.pipeline.trusting import trust_init, trust_show
     from okto_change.pipeline.verifying import verify
 
@@ -40,7 +40,7 @@ _HOMES = {
     "trusting": ("trust_init", "trust_show"),
     "pausing": ("pause",),
     "purging": ("purge",),
-    "trash": ("trash",),
+    "aside": ("trash",),
     "repository": ("Repository", "open_repository"),
 }
 

@@ -95,7 +95,8 @@ WITH space AS (
                   FROM pg_catalog.pg_index AS i WHERE i.indexrelid = r.oid),
                (SELECT pg_catalog.string_agg(a.attnum || ' ' || a.attstattarget, ', ' ORDER BY a.attnum) FROM pg_catalog.pg_attribute AS a
                  WHERE r.word = 'index' AND a.attrelid = r.oid AND coalesce(a.attstattarget, -1) <> -1),
-               (SELECT ARRAY(SELECT o FROM pg_catalog.unnest(t.reloptions) AS o ORDER BY 1) FROM pg_catalog.pg_class AS t WHERE t.oid = r.reltoastrelid),
+               (SELECT pg_catalog.string_agg(o, ', ' ORDER BY o) FROM pg_catalog.pg_class AS t CROSS JOIN LATERAL pg_catalog.unnest(t.reloptions) AS o
+                 WHERE t.oid = r.reltoastrelid),
                (SELECT pg_catalog.concat_ws(' ', f.ftserver, f.ftoptions) FROM pg_catalog.pg_foreign_table AS f WHERE f.ftrelid = r.oid),
                pg_catalog.obj_description(r.oid, 'pg_class'))
       FROM rel AS r
@@ -176,7 +177,7 @@ WITH space AS (
       FROM (SELECT 'pg_operator', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_operator AS x WHERE x.oid >= 16384
             UNION ALL SELECT 'pg_opclass', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_opclass AS x WHERE x.oid >= 16384
             UNION ALL SELECT 'pg_opfamily', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_opfamily AS x WHERE x.oid >= 16384
-            UNION ALL SELECT 'pg_cast', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_cast AS x WHERE x.oid >= 16384
+            UNION ALL SELECT 'pg_cast', x.oid, pg_catalog.to_jsonb(pg_catalog.concat_ws(' ', x.castcontext, x.castmethod, x.castfunc::regprocedure)) FROM pg_catalog.pg_cast AS x WHERE x.oid >= 16384
             UNION ALL SELECT 'pg_collation', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_collation AS x WHERE x.oid >= 16384
             UNION ALL SELECT 'pg_conversion', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_conversion AS x WHERE x.oid >= 16384
             UNION ALL SELECT 'pg_ts_config', x.oid, pg_catalog.to_jsonb(x) - 'oid' FROM pg_catalog.pg_ts_config AS x WHERE x.oid >= 16384

@@ -165,6 +165,9 @@ WITH space AS (
                                 FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_type AS b ON b.oid = a.atttypid
                                WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped),
                'range', (SELECT pg_catalog.concat_ws(', ', 'SUBTYPE = ' || g.rngsubtype::regtype,
+                                    'SUBTYPE_OPCLASS = ' || (SELECT pg_catalog.format('%I.%I', n.nspname, o.opcname) FROM pg_catalog.pg_opclass AS o
+                                                               JOIN pg_catalog.pg_namespace AS n ON n.oid = o.opcnamespace WHERE o.oid = g.rngsubopc),
+                                    'MULTIRANGE_TYPE_NAME = ' || (pg_catalog.to_jsonb(g) ->> 'rngmultitypid')::oid::regtype,
                                     'COLLATION = ' || nullif(g.rngcollation, 0)::regcollation,
                                     'SUBTYPE_DIFF = ' || nullif(g.rngsubdiff, 0)::regproc, 'CANONICAL = ' || nullif(g.rngcanonical, 0)::regproc)
                            FROM pg_catalog.pg_range AS g WHERE g.rngtypid = t.oid))

@@ -25,7 +25,12 @@ def dropping(record: Record) -> tuple[str, ...]:
         case "base type":
             return ()
         case _:
-            return (f"DROP {record.word} {record.ref}",)
+            drop = f"DROP {record.word} {record.ref}"
+            return (
+                (drop, f"ALTER TABLE {record.get('parents')[0]} DETACH PARTITION {record.ref}; {drop}")
+                if record.get("bound")
+                else (drop,)
+            )
 
 
 def making(record: Record) -> tuple[str, ...]:
