@@ -15,6 +15,7 @@ from okto_change.database.state import ensure_schema
 from okto_change.errors import Conflict, DatabaseError, NotReversible, OktoError
 from okto_change.execution import images
 from okto_change.model import UndoProof
+from tests.plugins.attempts import Attempt, guarded
 
 PINNED = (
     "SET search_path = pg_catalog; SET datestyle = 'ISO, YMD'; SET timezone = 'UTC'; SET extra_float_digits = 1;"
@@ -51,7 +52,7 @@ def play(conninfo: str, case: dict[str, Any]) -> Told:
 def _rehearse(session: Session, case: dict[str, Any]) -> str | None:
     """Return why the case is refused, None if its undo is proven."""
     try:
-        attempt = images.guarded(session, "rehearsal", "1", case.get("names", ()), lambda: _change(session, case))
+        attempt = guarded(session, "rehearsal", "1", case.get("names", ()), lambda: _change(session, case))
         images.sample(session, "rehearsal")
         images.restore(session, "rehearsal", unit="1")
         proof: UndoProof = images.proof(session, attempt.capture)
@@ -132,8 +133,8 @@ def _again(session: Session, conninfo: str, case: dict[str, Any], before: Rows) 
     return "" if rows(conninfo) == before else "undoing what was redone is wrong"
 
 
-def _apply(session: Session, case: dict[str, Any], run: str) -> images.Attempt:
-    attempt = images.guarded(session, run, "1", case.get("names", ()), lambda: _change(session, case))
+def _apply(session: Session, case: dict[str, Any], run: str) -> Attempt:
+    attempt = guarded(session, run, "1", case.get("names", ()), lambda: _change(session, case))
     images.finish(session, attempt.capture)
     session.commit()
     images.clean_up(session)

@@ -13,6 +13,7 @@ from okto_change.database.state import ensure_schema
 from okto_change.errors import DatabaseError, NotReversible
 from okto_change.execution import images
 from okto_change.model import TableWrites
+from tests.plugins.attempts import guarded
 
 TABLES = """
 CREATE TABLE t (id int PRIMARY KEY, a int);
@@ -109,7 +110,7 @@ def test_counts_of_earlier_transactions_of_the_session_are_not_ours(session: Ses
 
 def test_leftover_triggers_record_nothing_and_are_dropped_later(prepared: str, session: Session) -> None:
     """Between COMMIT and the cleaning up they are switched off; a run that is under way keeps its own."""
-    attempt = images.guarded(session, "r1", "1", {"t", "log"}, lambda: run(session, "UPDATE t SET a = 0"))
+    attempt = guarded(session, "r1", "1", {"t", "log"}, lambda: run(session, "UPDATE t SET a = 0"))
     assert set(images.finish(session, attempt.capture)) == {"public.log", "public.t"}
     session.commit()
     assert set(images.leftovers(session)) == {"public.log", "public.t"}
@@ -196,6 +197,6 @@ def test_what_stands_in_the_way_is_known_before(prepared: str, session: Session)
 def test_a_refusal_rolls_everything_back(session: Session) -> None:
     """The reasons are listed, and the transaction is closed."""
     with pytest.raises(NotReversible) as caught:
-        images.guarded(session, "r1", "1", {"t"}, lambda: run(session, "SELECT lo_create(0)"))
+        guarded(session, "r1", "1", {"t"}, lambda: run(session, "SELECT lo_create(0)"))
     assert caught.value.faults == ("large objects were written; they have no triggers",)
     assert not session.in_transaction

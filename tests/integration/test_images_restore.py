@@ -13,6 +13,7 @@ from okto_change.database.state import ensure_schema
 from okto_change.errors import Conflict, DatabaseError, NotReversible
 from okto_change.execution import images
 from okto_change.model import Timeouts
+from tests.plugins.attempts import Attempt, guarded
 
 TABLES = """
 CREATE TABLE p (id int PRIMARY KEY, email text UNIQUE, n int);
@@ -39,9 +40,9 @@ def session(database: str, other: psycopg.Connection[tuple[object, ...]]) -> Ite
         yield opened
 
 
-def apply(session: Session, *statements: str, run: str = "r1") -> images.Attempt:
+def apply(session: Session, *statements: str, run: str = "r1") -> Attempt:
     """Run statements as a captured change and commit it."""
-    attempt = images.guarded(session, run, "1", (), lambda: run_all(session, statements))
+    attempt = guarded(session, run, "1", (), lambda: run_all(session, statements))
     images.finish(session, attempt.capture)
     session.commit()
     assert images.clean_up(session) == ()

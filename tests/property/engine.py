@@ -16,6 +16,7 @@ from okto_change.database.state import ensure_schema
 from okto_change.errors import Conflict, DatabaseError, NotReversible, OktoError, Unaccounted
 from okto_change.execution import images
 from okto_change.model import Timeouts
+from tests.plugins.attempts import guarded
 from tests.property.schemas import Schema
 from tests.property.scripts import Item
 from tests.property.values import quoted
@@ -161,7 +162,7 @@ class Playground:
         """Rehearse change and undo; return why the change is refused, None if its undo is proven."""
         run = self.run_name()
         try:
-            attempt = images.guarded(self.session, run, "1", names, lambda: self.change(items), timeouts=LIMITS)
+            attempt = guarded(self.session, run, "1", names, lambda: self.change(items), timeouts=LIMITS)
             images.sample(self.session, run)
             images.restore(self.session, run, unit="1")
             proof = images.proof(self.session, attempt.capture)
@@ -174,7 +175,7 @@ class Playground:
     def apply(self, items: Sequence[Item], names: Sequence[str]) -> str:
         """Apply; return the run. Raises OktoError with everything rolled back."""
         run = self.run_name()
-        attempt = images.guarded(self.session, run, "1", names, lambda: self.change(items), timeouts=LIMITS)
+        attempt = guarded(self.session, run, "1", names, lambda: self.change(items), timeouts=LIMITS)
         try:
             images.finish(self.session, attempt.capture)
             self.session.commit()

@@ -17,7 +17,6 @@ In the order of use, all inside one transaction of the caller's::
 
 from okto_change.database.accounting import locks_taken as locks
 from okto_change.execution.images.accounts import Accounting
-from okto_change.execution.images.attempts import Attempt, guarded
 from okto_change.execution.images.capture import (
     TRUNCATE_LIMIT,
     Capture,
@@ -41,7 +40,6 @@ __all__ = [
     "SMALL",
     "TRUNCATE_LIMIT",
     "Accounting",
-    "Attempt",
     "Capture",
     "Chunks",
     "Leaf",
@@ -56,7 +54,6 @@ __all__ = [
     "cover",
     "expected",
     "finish",
-    "guarded",
     "heard",
     "leftovers",
     "locks",

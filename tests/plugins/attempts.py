@@ -1,9 +1,8 @@
-"""One transaction that is tried again with wider coverage until every table it writes is captured."""
+"""A change through capture and accounts alone, without a plan: tried again with wider coverage, as the runner does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TypeVar
 
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import NotReversible, Unaccounted
@@ -15,7 +14,6 @@ from okto_change.model import Timeouts
 from okto_change.model.base import type_
 
 ATTEMPTS = 5
-T = TypeVar("T")
 
 
 @type_
@@ -47,12 +45,12 @@ def guarded(
     ``work`` may be called several times. With ``reversible``, raises NotReversible when an automatic undo is not possible.
     Raises Unaccounted when coverage does not come to an end, and whatever ``work`` raises; everything is rolled back then.
     """
-    known = frozenset(names)
+    known, by_row = frozenset(names), ddl
     try:
         for _ in range(ATTEMPTS):
             tables = coverage.cover(session, known)
             session.begin(timeouts, isolation=REPEATABLE_READ)
-            capture = capturing.start(session, run, unit, tables, truncate_limit=truncate_limit, fixed=not ddl)
+            capture = capturing.start(session, run, unit, tables, truncate_limit=truncate_limit, fixed=not by_row)
             work()
             accounting = capturing.account(session, capture, ddl=ddl, touches=touches)
             _demand_reversible(session, accounting, reversible)
@@ -60,6 +58,7 @@ def guarded(
                 return Attempt(capture=capture, accounting=accounting, tables=known)
             session.rollback()
             known |= accounting.missing
+            by_row = by_row or not accounting.missing.isdisjoint(capture.by_statement)
         raise Unaccounted(f"more tables every time: {', '.join(sorted(known))}", where=session.target)
     except BaseException:
         session.rollback()
