@@ -73,7 +73,12 @@ ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO okto_r2;
 
 @pytest.fixture(scope="module")
 def template(server: Cluster) -> Iterator[str]:
-    """Return the name of a database with a bit of everything, for copying; the roles are gone afterwards."""
+    """Return the name of a database with a bit of everything, for copying."""
+    yield from made(server, WORLD)
+
+
+def made(server: Cluster, world: str) -> Iterator[str]:
+    """Make a database with this in it, give its name, and drop it and the roles afterwards."""
     if shutil.which("pg_dump") is None or server.major > 15:
         pytest.skip("no pg_dump for this server")
     name = server.create()
@@ -81,7 +86,7 @@ def template(server: Cluster) -> Iterator[str]:
         others(server.admin, f"DROP ROLE IF EXISTS {role}; CREATE ROLE {role}")
     with connect("template", server.conninfo(name)) as session:
         ensure_schema(session)
-    others(server.conninfo(name), WORLD)
+    others(server.conninfo(name), world)
     yield name
     server.drop(name)
     for role in ROLES:

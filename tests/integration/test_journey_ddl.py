@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from okto_change.errors import Refused
 from okto_change.model import Irreversible, Result
+from okto_change.report import data, text
+from okto_change.report.look import Look
+from okto_change.report.markdown import dry_run as markdown_page
 from okto_change.report.verdict import dry_run_code, outcome_code
 from tests.plugins.journey import CHANGE, EDIT, FIRST, LAST, Bank
 
@@ -245,6 +250,20 @@ def test_a_rewritten_table_is_read_before_and_after(bank: Bank) -> None:
     assert bank.journey.rollback().result is Result.DONE and bank.unchanged()
 
 
+def test_what_the_rehearsal_read_first_is_read_first_by_the_run(bank: Bank) -> None:
+    """Without it, the first attempt rewrites the table only to find that its rows had to be read before."""
+    bank.plan(AUTO, pay="ALTER TABLE accounts ALTER balance TYPE numeric(20,2);\n")
+    found = bank.journey.dry_run().rehearsal
+    assert found is not None and found.compared == ("public.accounts",)
+    bank.journey.events.clear()
+    assert bank.journey.apply().result is Result.DONE and "retrying" in bank.journey.kinds
+    assert bank.journey.rollback().result is Result.DONE
+    bank.journey.git.commit("Rehearsed")
+    bank.journey.events.clear()
+    assert bank.journey.apply().result is Result.DONE and "retrying" not in bank.journey.kinds
+    assert bank.journey.rollback().result is Result.DONE and bank.unchanged()
+
+
 def test_a_dropped_table_is_put_aside_and_comes_back(bank: Bank) -> None:
     """The lock and the dry run say what is done instead; apply and rollback keep every row."""
     bank.plan(AUTO, pay="DROP TABLE audit;\nALTER TABLE accounts DROP COLUMN note;\n")
@@ -263,3 +282,58 @@ def test_a_dropped_table_is_put_aside_and_comes_back(bank: Bank) -> None:
     assert bank.journey.apply().result is Result.DONE
     assert bank.sql("SELECT to_regclass('audit') IS NULL") == [(True,)]
     assert bank.journey.rollback().result is Result.DONE and bank.state() == before
+
+
+ELSEWHERE = {
+    "database": "GRANT CREATE ON DATABASE {database} TO PUBLIC",
+    "database revoked": "REVOKE CONNECT ON DATABASE {database} FROM PUBLIC",
+    "comment on the database": "COMMENT ON DATABASE {database} IS 'x'",
+    "setting of the database": "ALTER DATABASE {database} SET work_mem = '5MB'",
+    "built-in function": "GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_logdir() TO PUBLIC",
+    "role": "CREATE ROLE okto_elsewhere",
+    "comment on a role": "COMMENT ON ROLE {user} IS 'x'",
+    "publication of a schema": "CREATE PUBLICATION everything FOR TABLES IN SCHEMA public",
+    "text search": "CREATE TEXT SEARCH CONFIGURATION simpler (COPY = simple)",
+    "mapping of users": "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; CREATE USER MAPPING FOR PUBLIC SERVER s",
+}
+
+
+@pytest.mark.parametrize("what", ELSEWHERE)
+def test_what_is_written_where_no_inverse_is_known_is_not_committed(bank: Bank, what: str) -> None:
+    """Beside DDL that has an inverse, by a DO block: undoing would do nothing about it, and call that done."""
+    ((database, user),) = bank.sql("SELECT quote_ident(current_database()), quote_ident(current_user)")
+    inner = "".join(f"EXECUTE $x${one}$x$; " for one in ELSEWHERE[what].format(database=database, user=user).split(";"))
+    bank.plan(AUTO, pay=f"CREATE TABLE regions (id integer);\nDO $$ BEGIN {inner}END $$;\n")
+    done = bank.journey.apply()
+    assert done.result is Result.ROLLED_BACK and "not automatically reversible" in done.summary, done
+    assert bank.sql("SELECT to_regclass('regions') IS NULL") == [(True,)]
+
+
+@pytest.mark.parametrize("what", ["database", "comment on the database", "built-in function", "comment on a role"])
+def test_a_plain_statement_that_no_inverse_is_known_for_is_not_committed_either(bank: Bank, what: str) -> None:
+    """GRANT and COMMENT have inverses, but not of everything that they may name; the dry run says so."""
+    ((database, user),) = bank.sql("SELECT quote_ident(current_database()), quote_ident(current_user)")
+    bank.plan(AUTO, pay=ELSEWHERE[what].format(database=database, user=user) + ";\n")
+    found = bank.journey.dry_run().rehearsal
+    assert found is not None and "not automatically reversible" in str(found.failure), found
+    bank.journey.git.commit("Rehearsed")
+    assert bank.journey.apply().result is Result.ROLLED_BACK
+
+
+def test_the_dry_run_shows_the_inverse_and_speaks_of_images_only_where_there_are_rows(bank: Bank) -> None:
+    """The statements in full, on the page, in Markdown and in JSON; no images and no copies for definitions alone."""
+    bank.plan(AUTO, pay="ALTER TABLE accounts ADD COLUMN region text;\nCOMMENT ON TABLE accounts IS 'x';\n")
+    found = bank.journey.dry_run()
+    page, markdown = text.dry_run(found, Look(width=200)), markdown_page(found)
+    for shown in (page, markdown, json.dumps(data.dry_run(found))):
+        assert "ALTER TABLE public.accounts DROP COLUMN region" in shown
+        assert "COMMENT ON TABLE public.accounts IS NULL" in shown
+    assert "what a rollback of widen runs on ledger" in page and "what a rollback of widen runs on ledger" in markdown
+    assert "Images by" not in page and "images by" not in markdown and "UNMASKED" not in page
+    bank.plan(
+        AUTO + BACKFILL,
+        pay="ALTER TABLE accounts ADD COLUMN region text;\n",
+        book="UPDATE accounts SET region = 'n';\n",
+    )
+    page = text.dry_run(bank.journey.dry_run(), Look(width=200))
+    assert page.count("Images by") == 1 and "UNMASKED" in page

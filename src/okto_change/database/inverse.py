@@ -78,6 +78,11 @@ def settled(session: Session) -> Iterator[None]:
 # ------------------------------------------------------------------------------------ what is kept for a rollback
 
 
+def turn(session: Session) -> None:
+    """Let the server take note of the DDL so far; to be called before DDL is tried in a savepoint."""
+    session.query("inverse_turn")
+
+
 @type_
 class Line:
     """One line of an inverse: a ``lock``, a ``demand`` (a query that must count 0, ``message`` says of what), a ``statement``."""

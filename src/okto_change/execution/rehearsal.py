@@ -100,6 +100,7 @@ def _once(job: Job, opened: Opened) -> Generator[Event, None, Rehearsal]:
             for unit in reversed(job.units)
             if unit.number in job.inverses
         ),
+        compared=tuple(sorted({name for names in job.compared.values() for name in names})),
         batches=tuple(opened.batches),
     )
 

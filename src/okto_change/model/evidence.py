@@ -210,6 +210,8 @@ class Rehearsal:
     """how the rows of each transaction were captured, and why so; in words; none for one that changed no rows"""
     inverses: tuple[Inverse, ...] = ()
     """the statements that a rollback would run, what changed last first"""
+    compared: tuple[str, ...] = ()
+    """tables whose rows, and sequences whose numbers, DDL moves, so that a run reads them first"""
 
 
 @type_

@@ -208,7 +208,9 @@ def _expect(job: Job, report: Report) -> None:
     rehearsed = report.dry_run.rehearsal
     targets = {unit.target for unit in job.units} - {edit.target for edit in report.dry_run.edits}
     if rehearsed is not None and len(targets) == 1:
-        job.coverage[targets.pop()] = {writes.table for writes in rehearsed.writes}
+        target = targets.pop()
+        job.coverage[target] = {writes.table for writes in rehearsed.writes}
+        job.compared[target] = set(rehearsed.compared)
 
 
 def loop(job: Job, events: runner.Run, journal: Journal, watch: Watch) -> Outcome:

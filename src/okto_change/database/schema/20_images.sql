@@ -68,15 +68,6 @@ COMMENT ON COLUMN okto_change.image_sequence.filenode   IS 'Its file; another on
 
 CREATE OR REPLACE FUNCTION okto_change.capture_row() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-SET datestyle = 'ISO, YMD'
-SET intervalstyle = 'postgres'
-SET timezone = 'UTC'
-SET extra_float_digits = 1
-SET bytea_output = 'hex'
-SET lc_monetary = 'C'
-SET xmloption = 'content'
-SET quote_all_identifiers = off
 AS $$
 BEGIN
     IF TG_OP = 'UPDATE' THEN
@@ -97,15 +88,6 @@ COMMENT ON FUNCTION okto_change.capture_row() IS 'Writes one image per row event
 
 CREATE OR REPLACE FUNCTION okto_change.capture_rows() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-SET datestyle = 'ISO, YMD'
-SET intervalstyle = 'postgres'
-SET timezone = 'UTC'
-SET extra_float_digits = 1
-SET bytea_output = 'hex'
-SET lc_monetary = 'C'
-SET xmloption = 'content'
-SET quote_all_identifiers = off
 AS $$
 DECLARE
     this integer := TG_ARGV[0];
@@ -127,15 +109,6 @@ COMMENT ON FUNCTION okto_change.capture_rows() IS 'Writes the images of one stat
 
 CREATE OR REPLACE FUNCTION okto_change.capture_truncate() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-SET datestyle = 'ISO, YMD'
-SET intervalstyle = 'postgres'
-SET timezone = 'UTC'
-SET extra_float_digits = 1
-SET bytea_output = 'hex'
-SET lc_monetary = 'C'
-SET xmloption = 'content'
-SET quote_all_identifiers = off
 SET row_security = off
 AS $$
 DECLARE
@@ -174,3 +147,55 @@ END
 $$;
 REVOKE ALL ON FUNCTION okto_change.capture_truncate() FROM PUBLIC;
 COMMENT ON FUNCTION okto_change.capture_truncate() IS 'Copies a table before TRUNCATE. Arguments: the capture, the limit in bytes.';
+
+-- What they write must read the same whatever the session has set.
+DO $$
+DECLARE
+    capturing text;
+BEGIN
+    FOREACH capturing IN ARRAY ARRAY['capture_row', 'capture_rows', 'capture_truncate'] LOOP
+        EXECUTE pg_catalog.format(
+            'ALTER FUNCTION okto_change.%I()
+                 SET search_path = pg_catalog, pg_temp
+                 SET datestyle = ''ISO, YMD''
+                 SET intervalstyle = ''postgres''
+                 SET timezone = ''UTC''
+                 SET extra_float_digits = 1
+                 SET bytea_output = ''hex''
+                 SET lc_monetary = ''C''
+                 SET xmloption = ''content''
+                 SET quote_all_identifiers = off', capturing);
+    END LOOP;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION okto_change.types_within(tables oid[]) RETURNS TABLE (relid oid, typid oid, inside boolean)
+LANGUAGE sql STABLE
+AS $$
+    WITH RECURSIVE used (relid, typid, inside) AS (
+        SELECT a.attrelid, a.atttypid, false
+          FROM pg_catalog.pg_attribute AS a
+         WHERE a.attrelid = ANY (tables) AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384
+        UNION
+        SELECT u.relid, n.typid, true
+          FROM used AS u
+         CROSS JOIN LATERAL (
+            SELECT t.typelem FROM pg_catalog.pg_type AS t WHERE t.oid = u.typid
+            UNION ALL
+            SELECT t.typbasetype FROM pg_catalog.pg_type AS t WHERE t.oid = u.typid
+            UNION ALL
+            SELECT r.rngsubtype
+              FROM pg_catalog.pg_range AS r
+             WHERE u.typid IN (r.rngtypid, (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::oid)
+            UNION ALL
+            SELECT a.atttypid
+              FROM pg_catalog.pg_type AS t
+              JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+             WHERE t.oid = u.typid
+         ) AS n (typid)
+         WHERE u.typid >= 16384 AND n.typid <> 0
+    )
+    SELECT u.relid, u.typid, u.inside FROM used AS u
+$$;
+REVOKE ALL ON FUNCTION okto_change.types_within(oid[]) FROM PUBLIC;
+COMMENT ON FUNCTION okto_change.types_within(oid[]) IS 'The types of users in these tables, and what those are made of, down to built-in types.';

@@ -214,6 +214,11 @@ SELECT l.class || ':' || l.oid || ':' || l.sub, l.kind, l.object, l.word, l.ref,
   LEFT JOIN member AS m ON m.classid = ('pg_catalog.' || l.class)::regclass AND m.objid = l.oid AND l.sub = 0
   LEFT JOIN pg_catalog.pg_description AS c ON c.classoid = ('pg_catalog.' || l.class)::regclass AND c.objoid = l.oid AND c.objsubid = l.sub
 
+-- name: inverse_turn
+-- Some DDL (ALTER DOMAIN ... DROP CONSTRAINT) leaves the server with news of the catalogue that no DDL in a savepoint may
+-- follow; a command that could write, although it does not, has it read them.
+UPDATE okto_change.inverse SET text = text WHERE false
+
 -- name: inverse_keep
 INSERT INTO okto_change.inverse (run, unit, position, kind, text, message)
 SELECT %(run)s, %(unit)s, i.position, i.kind, i.text, i.message

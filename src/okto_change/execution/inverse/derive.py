@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 
 from okto_change.database import facts
-from okto_change.database.inverse import Catalogue, Fingerprint, Line, read, settled
+from okto_change.database.inverse import Catalogue, Fingerprint, Line, read, settled, turn
 from okto_change.database.session import Session
 from okto_change.errors import DatabaseError, NotReversible
 from okto_change.execution import catalogue
@@ -38,6 +38,7 @@ def derive(
         first = difference(before, objects)
         demands = [line for guard in guards(first) for line in _lines(session, guard)]
         _demand_none(session, demands)
+    turn(session)
     session.run("SAVEPOINT okto_change_inverse")
     try:
         with settled(session):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from okto_change.database.inverse import Catalogue, Record, keep_aside, names_aside, read, settled
+from okto_change.database.inverse import Catalogue, Record, keep_aside, names_aside, read, settled, turn
 from okto_change.database.session import Session
 from okto_change.execution.inverse.derive import unwind
 from okto_change.execution.inverse.differences import ROWS
@@ -23,6 +23,7 @@ def put_aside(session: Session, run: str, unit: str, execute: Callable[[], objec
     Raises NotReversible for what can neither be put aside nor dropped, DatabaseError as the statement itself.
     """
     before = read(session)
+    turn(session)
     session.run("SAVEPOINT okto_change_trash")
     execute()
     after = read(session)
