@@ -47,6 +47,7 @@ FAILING: dict[str, tuple[tuple[str, ...], int]] = {
     "verify": ((CHANGE, *ENV), 1),
     "pause": (("20261122-021409-7f3a",), 2),
     "purge": (("--env", "nowhere"), 2),
+    "trash": (("--env", "nowhere"), 2),
     "policy check": (("no-such",), 2),
     "policy sign": (("no-such",), 2),
     "policy export-signers": (("no-such",), 2),

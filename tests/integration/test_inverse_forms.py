@@ -65,6 +65,8 @@ ALTER MATERIALIZED VIEW app.mv RENAME TO mv2; ALTER MATERIALIZED VIEW app.mv2 SE
 ALTER MATERIALIZED VIEW app.mv CLUSTER ON mvi
 """,
     "replaced": r"""
+CREATE OR REPLACE VIEW app.vv1 AS SELECT id, a, b FROM app.k
+CREATE OR REPLACE VIEW app.vw WITH (security_barrier = true, check_option = local) AS SELECT id, name, note FROM app.p WHERE id > 0
 CREATE OR REPLACE VIEW app.vv1 AS SELECT id, a FROM app.k WHERE id > 2
 CREATE OR REPLACE FUNCTION app.low(t text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS 'SELECT lower(t) || 1'
 CREATE OR REPLACE TRIGGER tt BEFORE UPDATE ON app.k FOR EACH ROW EXECUTE FUNCTION app.trg()
@@ -216,8 +218,6 @@ ALTER TABLE app.c ADD CONSTRAINT n1 UNIQUE (id); ALTER TABLE app.c CLUSTER ON n1
 """forms by what they are about, one a line; the server's dump is the same after all of them and their undos"""
 REFUSED = r"""
 ALTER TYPE app.mood ADD VALUE 'x'
-CREATE OR REPLACE VIEW app.vw WITH (security_barrier = true, check_option = local) AS SELECT id, name, note FROM app.p WHERE id > 0
-CREATE OR REPLACE VIEW app.vv1 AS SELECT id, a, b FROM app.k
 DROP FOREIGN TABLE app.ft
 ALTER FOREIGN TABLE app.ft OPTIONS (SET t 'w')
 ALTER FOREIGN TABLE app.ft ALTER a OPTIONS (SET n 'y')

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from okto_change.database.accounting import NONE, Counts, Ledger, Relation, Sequence, World
-from okto_change.execution.images.accounts import Accounting, Facts, judge
+from okto_change.execution.images.accounts import Accounting, Facts, doubted, judge
 from okto_change.model import TableWrites
 
 WORLD = World(tracking=("on", "default"), relations=(10, "55"))
@@ -169,3 +169,48 @@ def test_a_materialized_view_that_was_refreshed_is_remembered() -> None:
     view = relation("m", oid=50_000, kind="m", modes=("AccessExclusiveLock",))
     assert verdict(view).refreshed == {50_000}
     assert verdict(relation("m", oid=50_000, kind="m", modes=())).refreshed == frozenset()
+
+
+def test_what_was_written_past_a_capture_trigger_counts_as_the_server_counts() -> None:
+    """Somebody switched it off and on: the images say nothing, the counters do."""
+    found = verdict(relation(counts=(0, 5, 0)), covered=(20_000,), touched=(20_000,), declared=frozenset())
+    assert [(writes.updated, writes.imaged, writes.declared) for writes in found.writes] == [(5, 0, False)]
+
+
+def test_images_by_statement_are_doubted_where_the_server_counts_otherwise() -> None:
+    """Rows that came through a parent of a moment, or that a subtransaction took back; TRUNCATE alone takes counts away."""
+    for counts, images, expected in (
+        ((0, 2, 0), {"U": 2, "u": 2}, set()),
+        ((1, 2, 0), {"U": 2, "u": 2}, {20_000}),
+        ((0, 5, 0), {}, {20_000}),
+        ((0, 0, 0), {"t": 1, "T": 7}, set()),
+        ((3, 0, 0), {"t": 1, "T": 7, "I": 4}, {20_000}),
+    ):
+        facts = Facts(
+            relations=(relation(counts=counts),),
+            vanished=0,
+            covered=frozenset({20_000}),
+            touched=frozenset(),
+            images={20_000: images},
+            before=Ledger(counters={}, world=WORLD, sequences={}, tables=frozenset()),
+            world=WORLD,
+            sequences={},
+            restarted=frozenset(),
+            strays=(),
+            names={},
+            alone=frozenset({20_000}),
+        )
+        assert doubted(facts) == expected
+
+
+def test_ddl_is_refused_where_no_inverse_is_known() -> None:
+    """What is shared by databases always, what an extension makes of its own never."""
+    written = [
+        relation(name, oid=oid, schema="pg_catalog", counts=(1, 0, 0))
+        for oid, name in enumerate(("pg_class", "pg_database", "pg_operator"), 1)
+    ]
+    told = "the system catalogue {} was written: no inverse is known for what stands there"
+    assert verdict(*written, ddl=True).refusals == (told.format("pg_database"), told.format("pg_operator"))
+    extension = relation("pg_extension", oid=9, schema="pg_catalog", counts=(1, 0, 0))
+    assert verdict(*written, extension, ddl=True).refusals == (told.format("pg_database"),)
+    assert verdict(written[0], ddl=True).refusals == ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 
 from okto_change.database import facts
-from okto_change.database.inverse import Catalogue, Fingerprint, Line, read, settled, turn
+from okto_change.database.inverse import Catalogue, Fingerprint, Line, Record, read, settled, turn
 from okto_change.database.session import Session
 from okto_change.errors import DatabaseError, NotReversible
 from okto_change.execution import catalogue
@@ -69,6 +69,7 @@ def unwind(session: Session, before: Catalogue) -> list[str]:
         if not left:
             return done
         taken, refused = _round(session, stages(left))
+        taken = taken or _out_of_the_way(session, left)
         if not taken:
             raise _irreversible((*_named(left), *refused))
         done += taken
@@ -96,6 +97,34 @@ def _round(session: Session, found: Sequence[Sequence[Texts]]) -> tuple[list[str
         if taken:
             return taken, refused
     return [], refused
+
+
+def _out_of_the_way(session: Session, left: Difference) -> list[str]:
+    """Drop a view that cannot be replaced, after those on top of it, which are made again; each by its name, never by CASCADE."""
+    for change in left.changed:
+        if change.now.kind == "view" and "def" in change.facets:
+            above = _above(session, change.now)
+            done: list[str] = []
+            while above and (taken := [text for text in above if _first(session, (text,), [])]):
+                done += taken
+                above = [text for text in above if text not in taken]
+            if done:
+                return done
+    return []
+
+
+def _above(session: Session, view: Record) -> list[str]:
+    """Return what drops a view and all views on top of it, the youngest first; [] where more than views would go."""
+    before = read(session)
+    session.run("SAVEPOINT okto_change_above")
+    session.run(f"DROP VIEW {view.ref} CASCADE")
+    gone = [before[key] for key in before.keys() - read(session).keys()]
+    session.run("ROLLBACK TO SAVEPOINT okto_change_above; RELEASE SAVEPOINT okto_change_above")
+    views = [record for record in gone if record.kind in ("view", "materialized view")]
+    ids = {record.id for record in views}
+    if any(record.id not in ids and record.parent not in ids for record in gone):
+        return []
+    return [f"DROP {record.word} {record.ref}" for record in sorted(views, key=lambda one: one.id, reverse=True)]
 
 
 def _first(session: Session, alternatives: Texts, refused: list[str]) -> str | None:
