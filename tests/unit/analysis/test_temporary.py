@@ -41,7 +41,7 @@ def test_a_fix_that_gathers_rows_first_has_no_findings_and_no_more_risk() -> Non
     """Neither DDL mixed with data, nor an undeclared table, nor something dropped."""
     sql = (
         MADE
-        + "INSERT INTO w (id) SELECT id FROM t WHERE id < 9;\nUPDATE t SET a = 1 FROM w WHERE w.id = t.id;\nDROP TABLE w;\n"
+        + "INSERT INTO w (id) SELECT id FROM t WHERE id < 9;\nUPDATE t SET a = 1 WHERE id IN (SELECT id FROM w);\nDROP TABLE w;\n"
     )
     found = analysis.analyse(plan(step(sql, touches=("t",))))
     assert not {finding.code for finding in found.findings} & {"OC601", "OC602", "OC611", "OC208"}
