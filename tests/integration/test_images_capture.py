@@ -200,3 +200,18 @@ def test_a_refusal_rolls_everything_back(session: Session) -> None:
         guarded(session, "r1", "1", {"t"}, lambda: run(session, "SELECT lo_create(0)"))
     assert caught.value.faults == ("large objects were written; they have no triggers",)
     assert not session.in_transaction
+
+
+def test_names_of_objects_inside_types_of_users_are_refused(session: Session) -> None:
+    """A domain, a row or a range of them cannot be followed; beside types that hold no names, which can."""
+    session.run(
+        "CREATE DOMAIN place AS regclass; CREATE TYPE pair AS (a integer, b place[]); CREATE TYPE mood AS ENUM ('good')"
+    )
+    session.run("CREATE TABLE named (id integer, p pair); CREATE TABLE plain (id integer, m mood, r regclass)")
+    session.begin()
+    capture = images.start(session, "r1", "1", {"named", "plain"})
+    session.run("INSERT INTO named VALUES (1, NULL); INSERT INTO plain VALUES (1, 'good', 'plain')")
+    assert images.account(session, capture).refusals == (
+        "public.named holds names of objects inside a type of its own; they cannot be kept as oids",
+    )
+    session.rollback()

@@ -168,34 +168,3 @@ BEGIN
     END LOOP;
 END
 $$;
-
-CREATE OR REPLACE FUNCTION okto_change.types_within(tables oid[]) RETURNS TABLE (relid oid, typid oid, inside boolean)
-LANGUAGE sql STABLE
-AS $$
-    WITH RECURSIVE used (relid, typid, inside) AS (
-        SELECT a.attrelid, a.atttypid, false
-          FROM pg_catalog.pg_attribute AS a
-         WHERE a.attrelid = ANY (tables) AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384
-        UNION
-        SELECT u.relid, n.typid, true
-          FROM used AS u
-         CROSS JOIN LATERAL (
-            SELECT t.typelem FROM pg_catalog.pg_type AS t WHERE t.oid = u.typid
-            UNION ALL
-            SELECT t.typbasetype FROM pg_catalog.pg_type AS t WHERE t.oid = u.typid
-            UNION ALL
-            SELECT r.rngsubtype
-              FROM pg_catalog.pg_range AS r
-             WHERE u.typid IN (r.rngtypid, (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::oid)
-            UNION ALL
-            SELECT a.atttypid
-              FROM pg_catalog.pg_type AS t
-              JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
-             WHERE t.oid = u.typid
-         ) AS n (typid)
-         WHERE u.typid >= 16384 AND n.typid <> 0
-    )
-    SELECT u.relid, u.typid, u.inside FROM used AS u
-$$;
-REVOKE ALL ON FUNCTION okto_change.types_within(oid[]) FROM PUBLIC;
-COMMENT ON FUNCTION okto_change.types_within(oid[]) IS 'The types of users in these tables, and what those are made of, down to built-in types.';

@@ -158,15 +158,6 @@ SELECT DISTINCT t.relid
  WHERE t.capture = ANY (%(captures)s) AND t.relid = ANY (%(relids)s)
    AND (t.shape ->> 'file')::bigint <> pg_catalog.pg_relation_filenode(t.relid::pg_catalog.regclass)::bigint
 
--- name: image_hidden_names
--- Tables that hold values of these types inside types of users: domains, arrays of those, rows, ranges.
-SELECT DISTINCT pg_catalog.format('%%s.%%s', n.nspname, c.relname)
-  FROM okto_change.types_within(%(oids)s) AS u
-  JOIN pg_catalog.pg_class AS c ON c.oid = u.relid
-  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE u.inside AND u.typid = ANY (%(types)s::oid[])
- ORDER BY 1
-
 -- name: image_name_of
 SELECT n.kind, n.id, CASE n.kind
            WHEN 'regproc' THEN n.id::oid::pg_catalog.regproc::text
@@ -220,19 +211,42 @@ SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text,
  WHERE c.oid = ANY (%(oids)s) AND c.relkind IN ('r', 'm')
 
 -- name: image_types
--- What the values of user-made types in these tables are made of, down to built-in types: the labels of enums, the
--- attributes of rows. As long as that is so, a value's text means the same.
-WITH used (relid, typid) AS MATERIALIZED (
-    SELECT DISTINCT u.relid, u.typid FROM okto_change.types_within(%(oids)s) AS u WHERE u.typid >= 16384
+-- What the values of user-made types in these tables are made of, down to built-in types: each type with whether it lies inside
+-- another one; in words the labels of enums and the attributes of rows. As long as those are so, a value's text means the same.
+WITH RECURSIVE used (relid, typid, inside) AS (
+    SELECT a.attrelid, a.atttypid, false
+      FROM pg_catalog.pg_attribute AS a
+     WHERE a.attrelid = ANY (%(oids)s) AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384
+    UNION
+    SELECT u.relid, n.typid, true
+      FROM used AS u
+     CROSS JOIN LATERAL (
+        SELECT t.typelem FROM pg_catalog.pg_type AS t WHERE t.oid = u.typid
+        UNION ALL
+        SELECT t.typbasetype FROM pg_catalog.pg_type AS t WHERE t.oid = u.typid
+        UNION ALL
+        SELECT r.rngsubtype
+          FROM pg_catalog.pg_range AS r
+         WHERE u.typid IN (r.rngtypid, (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::oid)
+        UNION ALL
+        SELECT a.atttypid
+          FROM pg_catalog.pg_type AS t
+          JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+         WHERE t.oid = u.typid
+     ) AS n (typid)
+     WHERE u.typid >= 16384 AND n.typid <> 0
 )
-SELECT u.relid, pg_catalog.format('%%s: label %%s is %%s', pg_catalog.format_type(u.typid, NULL), e.oid, e.enumlabel)
+SELECT u.relid, u.typid::bigint, u.inside, NULL FROM used AS u
+UNION
+SELECT u.relid, NULL, NULL, pg_catalog.format('%%s: label %%s is %%s', pg_catalog.format_type(u.typid, NULL), e.oid, e.enumlabel)
   FROM used AS u JOIN pg_catalog.pg_enum AS e ON e.enumtypid = u.typid
 UNION
-SELECT u.relid, pg_catalog.format('%%s: attribute %%s is %%s %%s', pg_catalog.format_type(u.typid, NULL), a.attnum, a.attname,
-                                  pg_catalog.format_type(a.atttypid, a.atttypmod))
+SELECT u.relid, NULL, NULL, pg_catalog.format('%%s: attribute %%s is %%s %%s', pg_catalog.format_type(u.typid, NULL), a.attnum, a.attname,
+                                              pg_catalog.format_type(a.atttypid, a.atttypmod))
   FROM used AS u
   JOIN pg_catalog.pg_type AS t ON t.oid = u.typid
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE u.typid >= 16384
 
 -- name: image_unique
 -- Whole-table unique indexes on plain columns, each column with the operator that the index takes for equal; best first.

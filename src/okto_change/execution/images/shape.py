@@ -118,8 +118,9 @@ def load(session: Session, oids: Iterable[int]) -> dict[int, Shape]:
     for relid, _, columns, never_null in session.query("image_unique", oids=wanted):
         keys.setdefault(relid, []).append((columns, never_null))
     types: dict[int, set[str]] = {}
-    for relid, fact in session.query("image_types", oids=wanted):
-        types.setdefault(relid, set()).add(fact)
+    for relid, _, _, fact in session.query("image_types", oids=wanted):
+        if fact is not None:
+            types.setdefault(relid, set()).add(fact)
     shapes = {
         relid: _shape(relid, schema, name, kind, columns, keys.get(relid, []), frozenset(types.get(relid, ())))
         for relid, schema, name, kind, columns in session.query("image_shapes", oids=wanted)
