@@ -9,7 +9,6 @@ Preview, rehearsal, apply and undo walk the same tuple. ``before`` checks belong
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import groupby
@@ -31,8 +30,6 @@ from okto_change.model import (
     Timeouts,
 )
 from okto_change.model.base import type_
-
-ON_COMMIT_DROP = re.compile(r"on\s+commit\s+drop")
 
 
 @type_
@@ -89,10 +86,9 @@ class SqlUnit:
         return any(isinstance(step.undo, AutoUndo) and _has_ddl(self.of(step)) for step in self.steps)
 
     @property
-    def drops_temporary(self) -> bool:
-        """Whether a temporary object may be dropped by a statement, which deletes rows of the catalogue."""
-        texts = (s.text.lower() for s in self.statements if s.kind is StatementKind.TEMPORARY)
-        return any("drop" in ON_COMMIT_DROP.sub("", text) for text in texts)
+    def temporary(self) -> bool:
+        """Whether statements make or drop temporary objects, which write the catalogue like any other."""
+        return any(statement.kind is StatementKind.TEMPORARY for statement in self.statements)
 
     def timeouts(self) -> Timeouts:
         """The limits that the transaction starts with: the largest of its steps'."""

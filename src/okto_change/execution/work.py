@@ -76,7 +76,7 @@ def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None,
     with interrupts.allowed():
         capture = choosing.start(job, unit, session)
         before = inverse.look(session, job.compared.get(unit.target, ())) if unit.definitions else None
-        if unit.scripts or unit.drops_temporary:
+        if unit.scripts or unit.temporary:
             job.seen.definitions[unit.number] = facts.fingerprint(session)
     invariants = [(check, ask(session, check)) for check in unit.invariants]
     for check in unit.before:
@@ -210,9 +210,9 @@ def account(job: Job, unit: SqlUnit, session: Session, capture: images.Capture) 
         found = series.account(session, capture, capture.imaged.chunk)
     else:
         images.prove(session, capture)
-        same = unit.drops_temporary and job.seen.definitions[unit.number] == facts.fingerprint(session)
+        same = unit.temporary and job.seen.definitions[unit.number] == facts.fingerprint(session)
         found = images.account(
-            session, capture, ddl=ddl, touches=unit.touches, compared=unit.definitions, dropped_temporary=same
+            session, capture, ddl=ddl, touches=unit.touches, compared=unit.definitions, unaltered=same
         )
     job.seen.writes[unit.number] = found.writes
     # Refusals before another attempt: what setval did stays, and the second time it would look unchanged.

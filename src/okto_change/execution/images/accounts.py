@@ -108,8 +108,8 @@ class Facts:
     names: Mapping[int, str]
     natives: frozenset[int] = frozenset()
     """tables that captures of this very transaction made for native images"""
-    dropped_temporary: bool = False
-    """whether what was dropped are known to be temporary objects"""
+    unaltered: bool = False
+    """whether all definitions are known to be as before, so that what was made and dropped are temporary objects"""
     alone: frozenset[int] = frozenset()
     """tables whose images were written statement by statement, since nothing should write them through another table"""
 
@@ -257,7 +257,7 @@ def _meddled(relation: Relation, natives: frozenset[int]) -> bool:
 
 
 def _catalogue(facts: Facts) -> Iterable[str]:
-    explained = facts.dropped_temporary or any(is_refreshed(relation) for relation in facts.relations)
+    explained = facts.unaltered or any(is_refreshed(relation) for relation in facts.relations)
     for relation in facts.relations:
         if not relation.system or relation.kind != "r" or relation.name.startswith("pg_largeobject"):
             continue

@@ -214,20 +214,20 @@ def account(
     ddl: bool = False,
     touches: Iterable[str] | None = None,
     compared: bool = False,
-    dropped_temporary: bool = False,
+    unaltered: bool = False,
 ) -> Accounting:
     """Fire what is deferred, close every cursor, be the role of the session again, and account for every row since ``start``.
 
     Nothing of the author's may run after it: checks can call functions that write, so they come before. ``ddl`` says that
     the unit has DDL, so that catalogue writes are no surprise. ``touches`` are the declared tables, None for no declaration;
     partitions count as their parent. ``compared``: tables that get new storage are compared otherwise, so that a lock which
-    only allows to write is no write. ``dropped_temporary``: all definitions are compared otherwise, so that what was dropped
-    were temporary objects. Raises DatabaseError when a deferred constraint fails.
+    only allows to write is no write. ``unaltered``: all definitions were compared and are as before the unit, so
+    that what was written into the catalogue are temporary objects. Raises DatabaseError when a deferred constraint fails.
     """
     settle(session)
     with pinned(session):
-        facts = _facts(session, capture, ddl=ddl)
-        facts = replace(facts, covered=facts.covered - accounts.doubted(facts), dropped_temporary=dropped_temporary)
+        facts = _facts(session, capture, ddl=ddl or unaltered)
+        facts = replace(facts, covered=facts.covered - accounts.doubted(facts), unaltered=unaltered)
         declared = None if touches is None else _declared(session, capture, touches)
         result = accounts.judge(facts, ddl=ddl, declared=declared, compared=compared)
         capture.mark = session.query("image_mark", capture=capture.id)[0][0]
