@@ -64,7 +64,7 @@ class Face:
         """Show events while the body runs; whatever interrupts or breaks it says what state it leaves."""
         from okto_change.report.progress import Progress
 
-        progress = Progress(sys.stderr, live=boundary.coloured(sys.stderr), verbose=self.verbose)
+        progress = Progress(sys.stderr, live=boundary.coloured(sys.stderr), verbose=self.verbose, page=not self.json)
         try:
             with _ended_like_ctrl_c():
                 yield progress

@@ -37,7 +37,8 @@ def apply(
     elif not yes and interactive():
         _ask_to_apply(face, change, environment)
     with face.watching() as watch:
-        outcome = pipeline.apply(face.repository(), change, environment, watch=watch, emergency=emergency)
+        repository = face.repository("running")
+        outcome = pipeline.apply(repository, change, environment, watch=watch, emergency=emergency)
     return _end(face, outcome)
 
 

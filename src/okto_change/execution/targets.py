@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from okto_change.config.store import FileStore
 from okto_change.database.session import Session
 from okto_change.errors import ConnectionLost, OktoError, UsageError
+
+if TYPE_CHECKING:
+    from okto_change.config.store import FileStore
 
 
 class Targets:

@@ -53,7 +53,7 @@ def read_source(repo: Repository, change: str, environment: str) -> Source:
     files = repo.committed_files(commit, change)
     if not files:
         raise _absent(repo, change, entry)
-    compiled = compile_change(repo.policy, change, environment, files)
+    compiled = repo.apart(compile_change, repo.policy, change, environment, files)
     try:
         lock = demand_lock(compiled, files)
     except Refused as error:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING
+from threading import Thread, active_count
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from okto_change.approval import opening, source
 from okto_change.approval.mirror import SHORT_PATIENCE, Mirror
@@ -23,8 +24,14 @@ if TYPE_CHECKING:
     # What judges is imported when it is asked for: `verify` fetches meanwhile.
     from okto_change.approval.identity import Identity
     from okto_change.approval.rulebook import Policy
+    from okto_change.pipeline.apart import Apart
+
+Ts = TypeVarTuple("Ts")
+T = TypeVar("T")
 
 CHANGES = "changes"
+COMPILES = frozenset({"running"})
+"""modules of the journey whose functions compile a change or analyse it"""
 POLICY = ".okto-change/policy/"
 LARGEST_CHANGE = 8 * 1024 * 1024
 """bytes of all files of one change folder"""
@@ -52,9 +59,11 @@ class Repository:
         environ: Mapping[str, str] | None = None,
         tell: Tell = _keep_quiet,
         clone: Clone | None = None,
+        apart: Apart | None = None,
     ) -> None:
         self.root = root
         self._clone = clone
+        self._apart = apart
         self.key = key
         self._tell = tell
         self._strict = False
@@ -66,8 +75,17 @@ class Repository:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def apart(self, work: Callable[[*Ts], T], *given: *Ts) -> T:
+        """Return what a pure function returns, done by the process that was begun for it; here where there is none."""
+        return work(*given) if self._apart is None else self._apart.call(work, *given)
+
     def close(self) -> None:
         """End what runs for this repository; it may be used again all the same."""
+        if self._apart is not None:
+            self._apart.close()
+        self._close_mirror()
+
+    def _close_mirror(self) -> None:
         if "mirror" in self.__dict__:
             self.mirror.close()
 
@@ -108,7 +126,7 @@ class Repository:
         if "mirror" in self.__dict__ and self.mirror.fetched:
             yield
             return
-        self.close()
+        self._close_mirror()
         for name in ("mirror", "protected_commit", "policy"):
             self.__dict__.pop(name, None)
         try:
@@ -287,6 +305,15 @@ def _age(mirror: Mirror) -> str:
     return f"just now ({at:%Y-%m-%d %H:%MZ})"
 
 
+def _begin_apart() -> Apart | None:
+    """Begin a process that compiles and analyses while this one does something else; None where a fork is not safe."""
+    if sys.platform != "linux" or active_count() > 1:
+        return None
+    from okto_change.pipeline.apart import Apart
+
+    return Apart()
+
+
 def _import(module: str) -> None:
     """Import a module; what goes wrong there is told by whoever needs it."""
     with suppress(Exception):
@@ -300,7 +327,13 @@ def open_repository(
 
     ``ahead`` names the module of the journey that is needed next: it is imported while git is asked.
     """
+    apart = _begin_apart() if ahead in COMPILES else None
     if ahead is not None:
         Thread(target=_import, args=(f"okto_change.pipeline.{ahead}",), daemon=True).start()
-    clone = source.locate(path)
-    return Repository(clone.root, key=key, tell=tell, clone=clone)
+    try:
+        clone = source.locate(path)
+    except BaseException:
+        if apart is not None:
+            apart.close()
+        raise
+    return Repository(clone.root, key=key, tell=tell, clone=clone, apart=apart)

@@ -35,10 +35,7 @@ UNDOING = frozenset({lifecycle.State.UNDOING, lifecycle.State.UNDO_COMMITTING})
 def apply(
     repo: Repository, change: str, environment: str, *, watch: Watch, emergency: Emergency | None = None
 ) -> Outcome:
-    """Run the change, with ``emergency`` past the rules that a broken glass lowers.
-
-    Raises NotAuthorised with the reasons, Refused, ConnectionFailed, JournalBroken.
-    """
+    """Run the change, like ``applying.apply``, which has fetched."""
     repo.demand_fetched("apply")
     change = repo.resolve(change)
     source = read_source(repo, change, environment)
@@ -114,7 +111,7 @@ def cleared_job(
     repo: Repository, source: Source, targets: Targets, journal: Journal, actor: Actor, emergency: Emergency | None
 ) -> Job:
     """Return a run that policy allows, with what was reviewed as its expectation. Raises NotAuthorised, Refused."""
-    live = analyse_live(source.compiled, find(source.compiled, targets))
+    live = repo.apart(analyse_live, source.compiled, find(source.compiled, targets, repo))
     demand_sound(live.findings, "this change cannot run")
     entry = source.compiled.environment
     present = Present(

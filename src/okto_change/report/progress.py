@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from importlib import import_module
+from threading import Thread
 from typing import IO, Any
 
 from okto_change.model import Event, EventKind
@@ -31,12 +33,22 @@ QUIET = 10.0
 
 
 class Progress:
-    """Shows events on ``stream`` and remembers enough of them to say what state an interruption leaves."""
+    """Shows events on ``stream`` and remembers enough of them to say what state an interruption leaves.
+
+    ``page``: the page that follows is got ready while the server works.
+    """
 
     def __init__(
-        self, stream: IO[str], *, live: bool, verbose: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        stream: IO[str],
+        *,
+        live: bool,
+        verbose: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        page: bool = False,
     ) -> None:
         self._stream = stream
+        self._page = page
         self._live = live
         self._verbose = verbose
         self._status: Any = None
@@ -48,6 +60,8 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """Show ``event``; a stream that is gone is no reason to stop what is running."""
+        if self._page and self._last is None:
+            Thread(target=import_module, args=("okto_change.report.text",), daemon=True).start()
         self._last = event
         self._committed += event.kind is EventKind.COMMITTED
         with contextlib.suppress(OSError, ValueError):
