@@ -18,6 +18,7 @@ Ts = TypeVarTuple("Ts")
 T = TypeVar("T")
 
 COMPILING = (
+    "okto_change.approval.schema",
     "okto_change.analysis.tree",
     "okto_change.analysis.examine",
     "okto_change.plan.compile",
@@ -25,7 +26,7 @@ COMPILING = (
     "okto_change.plan.read",
     "okto_change.pipeline.compiling",
 )
-"""what compiling and analysing import, down to the parser"""
+"""what judging a policy, compiling and analysing import, down to the parsers of YAML and SQL"""
 
 
 class Apart:

@@ -23,6 +23,7 @@ from okto_change.errors import NotAuthorised, OktoError, PlanError, UsageError, 
 if TYPE_CHECKING:
     # What judges is imported when it is asked for: `verify` fetches meanwhile.
     from okto_change.approval.identity import Identity
+    from okto_change.approval.memory import Mark
     from okto_change.approval.rulebook import Policy
     from okto_change.pipeline.apart import Apart
 
@@ -159,16 +160,19 @@ class Repository:
         One that cannot be accepted stops what asks for a fresh word. Whatever else goes on by the one that was
         accepted last: nobody who may merge can hold somebody off a rollback.
         """
-        from okto_change.approval import trust
+        from okto_change.approval import chain, trust
+
+        def judge(files: Mapping[str, bytes], now: datetime, pin: Mark | None, seen: Mark | None) -> Policy:
+            return self.apart(chain.current, files, now, pin, seen)
 
         try:
-            return trust.read_policy(self.mirror, self.protected_commit)
+            return trust.read_policy(self.mirror, self.protected_commit, judge)
         except OktoError as error:
             accepted = self.mirror.memory.accepted
             if self._strict or accepted in ("", self.protected_commit):
                 raise
             self._tell(f"{error.message}; going by the policy as it was accepted at {accepted[:12]}")
-            return trust.read_policy(self.mirror, accepted)
+            return trust.read_policy(self.mirror, accepted, judge)
 
     def tell(self, line: str) -> None:
         """Tell the person at the keyboard."""
