@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -40,7 +40,8 @@ def apply(
     change = repo.resolve(change)
     source = read_source(repo, change, environment)
     actor = who(repo, source.compiled.environment)
-    with opened(repo, source.compiled.environment, actor, change) as (targets, journal):
+    used = {step.target for step in source.lock.steps}
+    with opened(repo, source.compiled.environment, actor, change, used) as (targets, journal):
         found = settling.settle(journal, targets, change, environment)
         if found.standing is not None:
             return _stands(found, environment)
@@ -190,13 +191,17 @@ def _taken(repo: Repository, entry: Environment, started: Event) -> Authority:
 
 
 @contextmanager
-def opened(repo: Repository, entry: Environment, actor: Actor, change: str) -> Iterator[tuple[Targets, Journal]]:
-    """Give an environment's targets and its journal; the journal holds the change's turn as long as the block lasts."""
-    with (
-        open_targets(entry, repo.environ) as targets,
-        open_journal(entry, repo.environ, actor=actor.name, turn=change) as journal,
-    ):
-        yield targets, journal
+def opened(
+    repo: Repository, entry: Environment, actor: Actor, change: str, used: Iterable[str] = ()
+) -> Iterator[tuple[Targets, Journal]]:
+    """Give an environment's targets and its journal; the journal holds the change's turn as long as the block lasts.
+
+    Those that are known to be ``used`` are connected at the same time.
+    """
+    with open_targets(entry, repo.environ) as targets:
+        targets.begin(used)
+        with open_journal(entry, repo.environ, actor=actor.name, turn=change) as journal:
+            yield targets, journal
 
 
 def _expect(job: Job, report: Report) -> None:
