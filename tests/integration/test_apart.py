@@ -75,6 +75,15 @@ def test_when_the_process_is_killed_the_work_is_done_here(apart: Apart) -> None:
     assert apart.call(os.getpid) == os.getpid()
 
 
+def test_what_it_will_need_is_imported_without_an_answer(apart: Apart) -> None:
+    """Modules that are not there trouble nobody, and answers stay in order."""
+    apart.prepare(("rich.table", "okto_change.nowhere"))
+    assert apart.call(max, (1, 3, 2)) == 3
+    apart.close()
+    apart.prepare(("rich.table",))
+    assert apart.call(os.getpid) == os.getpid()
+
+
 def test_closing_leaves_no_process() -> None:
     """Not even a zombie; closing twice does nothing."""
     apart = Apart()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pickle  # only between this process and its own fork
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
 from typing import BinaryIO, NoReturn, TypeVar, TypeVarTuple
@@ -59,6 +59,12 @@ class Apart:
                     return found
         return work(*given)
 
+    def prepare(self, modules: Iterable[str]) -> None:
+        """Have it import modules that it will need; nobody waits for it."""
+        with suppress(OSError, ValueError):
+            pickle.dump((None, tuple(modules)), self._ask)
+            self._ask.flush()
+
     def close(self) -> None:
         """End the process; what is asked from now on is done here."""
         if self._ask.closed:
@@ -89,6 +95,11 @@ def _serve(heard: int, tells: int) -> NoReturn:
 
 def _answer(asked: BinaryIO, told: BinaryIO) -> None:
     work, given = pickle.load(asked)  # noqa: S301
+    if work is None:
+        with suppress(Exception):
+            for module in given:
+                import_module(module)
+        return
     try:
         answer = pickle.dumps((True, work(*given)))
     except Exception:

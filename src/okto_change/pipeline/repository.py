@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -79,6 +79,11 @@ class Repository:
     def apart(self, work: Callable[[*Ts], T], *given: *Ts) -> T:
         """Return what a pure function returns, done by the process that was begun for it; here where there is none."""
         return work(*given) if self._apart is None else self._apart.call(work, *given)
+
+    def prepare_apart(self, modules: Iterable[str]) -> None:
+        """Have the process that was begun for pure work import modules that it will need next; nobody waits for it."""
+        if self._apart is not None:
+            self._apart.prepare(modules)
 
     def close(self) -> None:
         """End what runs for this repository; it may be used again all the same."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
-from importlib import import_module
-from threading import Thread
 from typing import IO, Any
 
 from okto_change.model import Event, EventKind
@@ -35,7 +33,7 @@ QUIET = 10.0
 class Progress:
     """Shows events on ``stream`` and remembers enough of them to say what state an interruption leaves.
 
-    ``page``: the page that follows is got ready while the server works.
+    ``first`` is called at the first event, when a server has begun to work.
     """
 
     def __init__(
@@ -45,10 +43,10 @@ class Progress:
         live: bool,
         verbose: bool = False,
         clock: Callable[[], float] = time.monotonic,
-        page: bool = False,
+        first: Callable[[], None] | None = None,
     ) -> None:
         self._stream = stream
-        self._page = page
+        self._first = first
         self._live = live
         self._verbose = verbose
         self._status: Any = None
@@ -60,8 +58,8 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """Show ``event``; a stream that is gone is no reason to stop what is running."""
-        if self._page and self._last is None:
-            Thread(target=import_module, args=("okto_change.report.text",), daemon=True).start()
+        if self._first is not None and self._last is None:
+            self._first()
         self._last = event
         self._committed += event.kind is EventKind.COMMITTED
         with contextlib.suppress(OSError, ValueError):
