@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, LiteralString
@@ -106,13 +106,14 @@ def test_appending_waits_for_the_disk_whatever_the_session_is_set_to(
     inner = journal._session
     inner.run("SET synchronous_commit = off")
     seen: list[str] = []
-    commit = inner.commit
+    together = inner.together
 
-    def spied() -> None:
-        seen.append(inner.execute("SHOW synchronous_commit")[0][0])
-        commit()
+    def spied(*named: tuple[str, Mapping[str, Any]], commit: bool = False) -> list[session.Row]:
+        if commit:
+            seen.append(inner.execute("SHOW synchronous_commit")[0][0])
+        return together(*named, commit=commit)
 
-    monkeypatch.setattr(inner, "commit", spied)
+    monkeypatch.setattr(inner, "together", spied)
     journal.append(story()[0])
     assert seen == ["on"]
     assert inner.execute("SHOW synchronous_commit")[0][0] == "off"

@@ -17,9 +17,9 @@ from datetime import datetime
 from functools import lru_cache
 
 from okto_change import digest
-from okto_change.approval import schema, signature
+from okto_change.approval import signature
 from okto_change.approval.memory import Mark
-from okto_change.approval.rulebook import OWNERS, Policy
+from okto_change.approval.rulebook import NUMBERED, OWNERS, Policy
 from okto_change.approval.sshkeys import PublicKey
 from okto_change.errors import NotAuthorised, PlanError
 
@@ -32,7 +32,7 @@ Versions = Mapping[int, tuple[str, bytes]]
 
 def versions(files: Mapping[str, bytes]) -> dict[int, tuple[str, bytes]]:
     """Return the path and content of every version in a policy folder's files, by number."""
-    found = {int(match[1]): name for name in files if (match := schema.NUMBERED.search(name))}
+    found = {int(match[1]): name for name in files if (match := NUMBERED.search(name))}
     return {number: (found[number], files[found[number]]) for number in sorted(found)}
 
 
@@ -42,7 +42,7 @@ def signatures(files: Mapping[str, bytes], version: int) -> tuple[bytes, ...]:
     return tuple(files[name] for name, match in named.items() if int(match[1]) == version)
 
 
-def current(files: Mapping[str, bytes], now: datetime, *, pin: Mark | None = None, seen: Mark | None = None) -> Policy:
+def current(files: Mapping[str, bytes], now: datetime, pin: Mark | None = None, seen: Mark | None = None) -> Policy:
     """Return the newest version, if it rests on what was pinned and seen before; raises NotAuthorised, PlanError.
 
     ``files`` are those of the policy's folder, with at least one version among them.
@@ -138,6 +138,8 @@ def _read(found: Versions, number: int) -> Policy:
 
 @lru_cache(maxsize=8)
 def _parsed(content: bytes, name: str) -> Policy:
+    from okto_change.approval import schema  # and with it the YAML reader, where policies are read
+
     return schema.read(content, name)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from okto_change.approval.clearing import (
     clear,
     demand_cleared,
@@ -26,10 +28,12 @@ from okto_change.approval.rulebook import (
     Rule,
     Target,
 )
-from okto_change.approval.schema import read
 from okto_change.approval.template import template
 from okto_change.approval.vouching import Voucher, objection, vouch
 from okto_change.model.clearance import Clearance
+
+if TYPE_CHECKING:
+    from okto_change.approval.schema import read
 
 __all__ = [
     "Clearance",
@@ -63,3 +67,12 @@ __all__ = [
     "unproven",
     "vouch",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what reads policies, and with it the YAML reader, when it is asked for."""
+    if name == "read":
+        from okto_change.approval.schema import read
+
+        return read
+    raise AttributeError(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
@@ -10,6 +11,8 @@ from okto_change.approval.sshkeys import PublicKey
 from okto_change.errors import UsageError
 from okto_change.model.base import type_
 
+NUMBERED = re.compile(r"(?:^|/)([0-9]{4})\.yaml$")
+"""the file of a version of the policy"""
 WITHOUT = {"touch": "without being touched", "pin": "without its PIN"}
 """what a security key did not vouch for, in words"""
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from okto_change import digest, strictyaml
 from okto_change.approval.fields import Fields
 from okto_change.approval.rulebook import (
+    NUMBERED,
     OWNERS,
     BreakGlass,
     Environment,
@@ -36,7 +37,6 @@ BRANCH = re.compile(r"refs/heads/[A-Za-z0-9][A-Za-z0-9_-]*([./][A-Za-z0-9_-]+)*"
 SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 COLUMN = re.compile(r'(("[^".]+"|[a-z_][a-z0-9_$]*)\.){1,2}("[^".]+"|[a-z_][a-z0-9_$]*|\*)')
 HEX = re.compile(r"[0-9a-f]{64}")
-NUMBERED = re.compile(r"(?:^|/)([0-9]{4})\.yaml$")
 REASON = re.compile(r"\S.{0,199}")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 KINDS = ("sql", "edit", *(kind.value for kind in StatementKind))

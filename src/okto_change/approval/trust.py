@@ -6,13 +6,13 @@ clone's configuration, hooks, filters and replacements have no part in it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from okto_change.approval import chain, schema, sshkeygen
+from okto_change.approval import chain, sshkeygen
 from okto_change.approval import mirror as mirrors
 from okto_change.approval.memory import Mark
 from okto_change.approval.mirror import APPROVALS, HEAD, SHORT_PATIENCE, Mirror
@@ -34,12 +34,14 @@ __all__ = [
 ]
 
 POLICIES = ".okto-change/policy/"
+Judge = Callable[[Mapping[str, bytes], datetime, Mark | None, Mark | None], Policy]
 
 
-def read_policy(mirror: Mirror, commit: str | None = None) -> Policy:
+def read_policy(mirror: Mirror, commit: str | None = None, judge: Judge = chain.current) -> Policy:
     """Return the policy with the highest number at ``commit`` (default: the tip of the protected branch).
 
-    From then on the mirror reads decisions from the branches that the policy names.
+    From then on the mirror reads decisions from the branches that the policy names. ``judge`` does what ``chain.current``
+    does, perhaps in another process.
     Raises WorkspaceError if there is none, PlanError if it cannot be read, NotAuthorised if it was written for another
     branch than the one it is trusted from.
     """
@@ -49,7 +51,7 @@ def read_policy(mirror: Mirror, commit: str | None = None) -> Policy:
     if not mirror.source.url:
         # Whoever owns the one clone that there is may rewrite it; nobody else could be deceived.
         pin = seen = None
-    policy = chain.current(found, datetime.now(UTC), pin=pin, seen=seen if commit in (None, tip) else None)
+    policy = judge(found, datetime.now(UTC), pin, seen if commit in (None, tip) else None)
     _demand_ours(mirror, policy)
     judged = seen if commit in (None, tip) else None
     _demand_second_opinion(found, max((mark.version for mark in (pin, judged) if mark), default=0))
@@ -83,6 +85,8 @@ def newest(mirror: Mirror) -> Policy:
     """Return the newest version of the policy as it stands, whoever signed it; for people to compare."""
     found = chain.versions(policy_files(mirror, mirror.commit(mirror.protected_ref)))
     name, content = found[max(found)]
+    from okto_change.approval import schema
+
     policy = schema.read(content, name)
     _demand_ours(mirror, policy)
     return policy

@@ -60,11 +60,14 @@ class Face:
             sys.stderr.flush()
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[Progress]:
-        """Show events while the body runs; whatever interrupts or breaks it says what state it leaves."""
+    def watching(self, first: Callable[[], None] | None = None) -> Iterator[Progress]:
+        """Show events while the body runs; whatever interrupts or breaks it says what state it leaves.
+
+        ``first`` is called at the first event.
+        """
         from okto_change.report.progress import Progress
 
-        progress = Progress(sys.stderr, live=boundary.coloured(sys.stderr), verbose=self.verbose)
+        progress = Progress(sys.stderr, live=boundary.coloured(sys.stderr), verbose=self.verbose, first=first)
         try:
             with _ended_like_ctrl_c():
                 yield progress

@@ -11,7 +11,11 @@ from okto_change.errors import UsageError
 
 if TYPE_CHECKING:
     from okto_change.model import Outcome, UndoPreview
-    from okto_change.pipeline import Emergency
+    from okto_change.pipeline import Emergency, Repository
+    from okto_change.report.look import Look
+
+PAGE = ("okto_change.report.text", "rich.console", "rich.padding", "rich.table", "rich.text")
+"""what the page of an outcome is made with"""
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask, even on a terminal.")
 
@@ -36,9 +40,10 @@ def apply(
         _ask_to_break(face, change, environment)
     elif not yes and interactive():
         _ask_to_apply(face, change, environment)
-    with face.watching() as watch:
-        outcome = pipeline.apply(face.repository(), change, environment, watch=watch, emergency=emergency)
-    return _end(face, outcome)
+    repository = face.repository("running")
+    with face.watching(None if face.json else lambda: repository.prepare_apart(PAGE)) as watch:
+        outcome = pipeline.apply(repository, change, environment, watch=watch, emergency=emergency)
+    return _end(face, outcome, repository=repository)
 
 
 def _emergency(break_glass: bool, incident: str | None, reason: str | None) -> Emergency | None:
@@ -150,8 +155,12 @@ def resume(face: Face, run: str) -> int:
     return _end(face, outcome)
 
 
-def _end(face: Face, outcome: Outcome, *, undo: bool = False) -> int:
+def _end(face: Face, outcome: Outcome, *, undo: bool = False, repository: Repository | None = None) -> int:
+    """Show how a run ended; the page is laid out by the process beside, where ``repository`` has one."""
     from okto_change.report import data, text, verdict
 
-    face.emit(outcome, text.outcome, data.outcome)
+    def page(result: Outcome, look: Look) -> str:
+        return text.outcome(result, look) if repository is None else repository.apart(text.outcome, result, look)
+
+    face.emit(outcome, page, data.outcome)
     return verdict.outcome_code(outcome, undo=undo)

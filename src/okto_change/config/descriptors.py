@@ -11,9 +11,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from okto_change.config.sheet import LARGEST
 from okto_change.digest import sha256
 from okto_change.errors import EditError, Stuck
+
+LARGEST = 8 * 1024 * 1024
+"""bytes of a file that is edited"""
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -8,12 +8,11 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from okto_change.config import jsontext, yamlread, yamlwrite
+from okto_change.config.descriptors import LARGEST
 from okto_change.config.tree import Entry, Node
 from okto_change.errors import EditError
 
 FORMATS = {".yaml": "yaml", ".yml": "yaml", ".json": "json"}
-LARGEST = 8 * 1024 * 1024
-"""bytes of a file that is edited"""
 BOM = "\ufeff"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, LiteralString
 
 import psycopg
@@ -84,6 +84,20 @@ class Session:
             cursor.execute(statement, parameters, binary=binary)
             self.affected = cursor.rowcount
             return cursor.fetchall() if cursor.description else []
+
+    def together(self, *named: tuple[str, Mapping[str, Any]], commit: bool = False) -> list[Row]:
+        """Run queries like ``query`` in one round trip, one after the other; return the rows of the last.
+
+        With ``commit`` COMMIT follows them. When one fails, none of those behind it is run, nor the COMMIT.
+        """
+        with self._cursor() as last:
+            with self._at_once():
+                for name, parameters in named:
+                    last = self._connection.cursor()
+                    last.execute(queries.load(name), parameters or None, prepare=True)
+                if commit:
+                    self._connection.cursor().execute("COMMIT")
+            return last.fetchall() if last.description else []
 
     # ------------------------------------------------------------------ text of the author's
 
@@ -196,6 +210,9 @@ class Session:
         self.close()
 
     # ------------------------------------------------------------------ inside
+
+    def _at_once(self) -> AbstractContextManager[object]:
+        return self._connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext()
 
     @contextmanager
     def _cursor(self, text: str | None = None) -> Iterator[psycopg.Cursor[Row]]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from okto_change.config import edit
 from okto_change.database import ledger
 from okto_change.digest import sha256
 from okto_change.errors import EditError, Stuck
@@ -14,10 +13,15 @@ from okto_change.execution.job import Job
 from okto_change.execution.units import EditUnit
 from okto_change.model import EditPreview, Event, EventKind, UndoProof
 
+if TYPE_CHECKING:
+    from okto_change.config import edit
+
 
 def preview(job: Job, unit: EditUnit, content: bytes) -> tuple[EditPreview, bytes]:
     """Return what the edit would do to ``content``, and the content after it."""
     step = unit.step
+    from okto_change.config import edit
+
     result = edit.plan_edit(step.file, content, step.set, step.remove)
     return EditPreview(
         step=step.name,
@@ -58,6 +62,8 @@ def look(
     """
     found, left = image(job, unit, origin)
     before, after = (left, found) if redo else (found, left)
+    from okto_change.config import edit
+
     return edit.plan_undo(unit.step.file, content, before=before, after=after, only_clean=only_clean)
 
 
@@ -90,6 +96,8 @@ def redo(job: Job, unit: EditUnit, origin: str) -> Generator[Event, None, edit.U
 
 def prove(unit: EditUnit, before: bytes, after: bytes) -> UndoProof:
     """Undo the edit on its own result; proven if the file is byte for byte what it was."""
+    from okto_change.config import edit
+
     result = edit.plan_undo(unit.step.file, after, before=before, after=after)
     same = result.content == before
     reason = None if same else f"{unit.step.file}: undoing the edit does not give the same file"

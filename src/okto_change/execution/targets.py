@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from threading import Thread
+from typing import TYPE_CHECKING
 
-from okto_change.config.store import FileStore
 from okto_change.database.session import Session
 from okto_change.errors import ConnectionLost, OktoError, UsageError
+
+if TYPE_CHECKING:
+    from okto_change.config.store import FileStore
+
+
+class _Connecting:
+    """A connection that is being made while somebody does something else."""
+
+    def __init__(self, opener: Callable[[], Session]) -> None:
+        self._opener = opener
+        self._made: Session | None = None
+        self._error: BaseException | None = None
+        self._thread = Thread(target=self._connect)
+        self._thread.start()
+
+    @property
+    def session(self) -> Session | None:
+        """Wait for it; None if it failed."""
+        self._thread.join()
+        return self._made
+
+    def result(self) -> Session:
+        """Wait for it; raise what went wrong."""
+        made = self.session
+        if made is None:
+            assert self._error is not None
+            raise self._error
+        return made
+
+    def _connect(self) -> None:
+        try:
+            self._made = self._opener()
+        except BaseException as error:
+            self._error = error
 
 
 class Targets:
@@ -16,11 +51,19 @@ class Targets:
         self._openers = openers
         self._stores = stores
         self._sessions: dict[str, Session] = {}
+        self._begun: dict[str, _Connecting] = {}
+
+    def begin(self, targets: Iterable[str]) -> None:
+        """Begin to connect to the database targets among ``targets``; what goes wrong is told by ``session``."""
+        for target in self._openers.keys() & set(targets):
+            self._begun[target] = _Connecting(self._openers[target])
 
     def session(self, target: str) -> Session:
         """Return the session of a database target, connecting on first use and again when the connection is gone."""
         if target not in self._openers:
             raise UsageError(f"{target} is no database target of this environment", where=target)
+        if target in self._begun:
+            self._sessions[target] = self._begun.pop(target).result()
         if target not in self._sessions or self._sessions[target].closed:
             self._sessions[target] = self._openers[target]()
         return self._sessions[target]
@@ -59,9 +102,11 @@ class Targets:
 
     def close(self) -> None:
         """Close every session; open transactions are rolled back by the server."""
-        for session in self._sessions.values():
-            session.close()
+        for session in (*self._sessions.values(), *(one.session for one in self._begun.values())):
+            if session is not None:
+                session.close()
         self._sessions.clear()
+        self._begun.clear()
 
     def __enter__(self) -> Targets:
         return self

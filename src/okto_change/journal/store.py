@@ -63,7 +63,6 @@ class Journal:
             self._session.begin(WAIT, isolation=READ_COMMITTED)
             try:
                 entry, run = self._write(event)
-                self._session.commit()
             finally:
                 self._session.rollback()
         except DatabaseError as error:
@@ -117,19 +116,21 @@ class Journal:
     # ------------------------------------------------------------------ inside
 
     def _write(self, event: Event) -> tuple[Entry, lifecycle.Run]:
-        self._session.query("journal_soon" if event.kind in TELLING and "chunk" in event.data else "journal_durable")
-        self._session.query("journal_lock")
-        number, previous, at, last = self._session.query("journal_next", run=event.run)[0]
+        """Write ``event`` and commit."""
+        known: dict[str, Any] = {"run": event.run}
+        durable = "journal_soon" if event.kind in TELLING and "chunk" in event.data else "journal_durable"
+        found = self._session.together((durable, {}), ("journal_lock", {}), ("journal_next", known))
+        number, previous, at, last = found[0]
         run = lifecycle.advance(self._known(event.run, last), event, actor=self._actor, at=at)
         entry = chain.compose(number, at, self._actor, event, previous or chain.GENESIS)
-        self._session.query(
-            "journal_append",
+        stored = {
             **chain.columns(entry),
-            number=entry.number,
-            content=entry.content.decode("ascii"),
-            previous=entry.previous,
-            hash=entry.hash,
-        )
+            "number": entry.number,
+            "content": entry.content.decode("ascii"),
+            "previous": entry.previous,
+            "hash": entry.hash,
+        }
+        self._session.together(("journal_append", stored), commit=True)
         return entry, run
 
     def _known(self, run: str, last: int) -> lifecycle.Run | None:

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from okto_change.pipeline.applying import apply
     from okto_change.pipeline.aside import trash
     from okto_change.pipeline.authoring import check, init, lock, new
     from okto_change.pipeline.deciding import approvals, decide
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from okto_change.pipeline.purging import purge
     from okto_change.pipeline.repository import Repository, open_repository
     from okto_change.pipeline.reverting import redo, redo_preview, rollback, rollback_preview
-    from okto_change.pipeline.running import apply, resume
+    from okto_change.pipeline.running import resume
     from okto_change.pipeline.trusting import trust_init, trust_show
     from okto_change.pipeline.verifying import verify
 
@@ -30,7 +31,8 @@ _HOMES = {
     "authoring": ("init", "new", "check", "lock"),
     "evidence": ("dry_run",),
     "deciding": ("decide", "approvals"),
-    "running": ("apply", "resume"),
+    "applying": ("apply",),
+    "running": ("resume",),
     "reverting": ("rollback", "rollback_preview", "redo", "redo_preview"),
     "glass": ("Emergency", "review"),
     "verifying": ("verify",),

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from hashlib import sha256
 
+from okto_change.approval import (
+    keycheck as keycheck,  # a ballot meets signatures, and this is imported during the fetch
+)
 from okto_change.approval.policy import Environment
 from okto_change.errors import NotAuthorised, Refused
 from okto_change.model import Ballot, Lock

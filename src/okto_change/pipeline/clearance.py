@@ -22,7 +22,6 @@ from okto_change.pipeline.drift import describe
 from okto_change.pipeline.evidence import collect, tables_of
 from okto_change.pipeline.repository import CHANGES, Repository
 from okto_change.pipeline.stored import Report, facts_sha256, from_files
-from okto_change.plan.differences import text_differences
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def read_source(repo: Repository, change: str, environment: str) -> Source:
     files = repo.committed_files(commit, change)
     if not files:
         raise _absent(repo, change, entry)
-    compiled = compile_change(repo.policy, change, environment, files)
+    compiled = repo.apart(compile_change, repo.policy, change, environment, files)
     try:
         lock = demand_lock(compiled, files)
     except Refused as error:
@@ -179,6 +178,8 @@ def _policy_since(repo: Repository, given: Statement) -> tuple[str, ...]:
     seen = repo.mirror.find_version(policy.file, given.policy_sha256, commit=repo.protected_commit)
     if seen is None:
         return (f"{given.signer} approved under another policy than {policy.file}",)
+    from okto_change.plan.differences import text_differences
+
     return tuple(
         f"since {given.signer} approved: {line}" for line in text_differences(policy.file, seen, policy.content)
     )

@@ -22,8 +22,6 @@ from okto_change.model import (
     Step,
 )
 from okto_change.pipeline.stored import lock_path as lock_path
-from okto_change.plan import compile as compiling
-from okto_change.plan import read, render
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,9 @@ def compile_change(policy: Policy, change: str, environment: str, files: Mapping
 
     Raises PlanError with every fault of the plan and for an unknown target, UsageError for an unknown environment.
     """
+    from okto_change.plan import compile as compiling
+    from okto_change.plan import read, render
+
     entry = policy.environment(environment)
     plan = render.render(read.load(change, files), environment)
     demand_targets(plan, entry)
@@ -72,6 +73,8 @@ def demand_lock(compiled: Compiled, files: Mapping[str, bytes]) -> Lock:
 
 def differences(old: bytes, new: bytes) -> tuple[str, ...]:
     """Say what differs between two locks, in lines for a person."""
+    from okto_change.plan import compile as compiling
+
     try:
         return compiling.explain_difference(old, new)
     except PlanError as error:
@@ -111,6 +114,8 @@ def demand_targets(plan: ChangePlan, environment: Environment) -> None:
 def demand_author(policy: Policy, plan: ChangePlan, files: Mapping[str, bytes]) -> None:
     """Raise PlanError for an author who is nobody in the policy: four eyes are counted by person."""
     if plan.author not in policy.people:
+        from okto_change.plan import read
+
         raise PlanError(
             f"author {plan.author!r} is nobody in the policy",
             where=read.author_place(plan.change, files),

@@ -6,15 +6,18 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 from okto_change.approval.policy import Environment, FilesTarget, PostgresTarget
-from okto_change.config.store import FileStore
 from okto_change.database import session as database
 from okto_change.database import state, turns
 from okto_change.database.session import Session
 from okto_change.errors import ConnectionFailed, DatabaseError, OktoError, PlanError, Refused
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
+
+if TYPE_CHECKING:
+    from okto_change.config.store import FileStore
 
 DENIED = "42501"
 """insufficient_privilege"""
@@ -29,6 +32,8 @@ def open_targets(environment: Environment, environ: Mapping[str, str], *, instal
             case PostgresTarget():
                 openers[name] = partial(connect, target, environ, install=install, environment=environment.name)
             case FilesTarget():
+                from okto_change.config.store import FileStore
+
                 stores[name] = FileStore(_folder(target, environ))
     return Targets(openers, stores)
 

@@ -73,10 +73,10 @@ def dry_run(
     return DryRunMade(dry_run=result, paths=paths, signed_by=signer.person if signer else None, unsigned=unsigned)
 
 
-def find(compiled: Compiled, targets: Targets) -> dict[str, Found]:
-    """Look up in each database target what the plan's statements name."""
+def find(compiled: Compiled, targets: Targets, repo: Repository | None = None) -> dict[str, Found]:
+    """Look up in each database target what the plan's statements name, which ``repo`` may have read apart."""
     names = {step.target for step in compiled.plan.steps if isinstance(step, SqlStep)}
-    tables, functions = analysis.names(compiled.plan)
+    tables, functions = repo.apart(analysis.names, compiled.plan) if repo else analysis.names(compiled.plan)
     declared = [name for step in compiled.plan.steps if isinstance(step, SqlStep) for name in step.touches or ()]
     return {name: _found(targets.session(name), {*tables, *declared}, functions) for name in sorted(names)}
 

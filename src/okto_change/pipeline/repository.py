@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING
+from threading import Thread, active_count
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from okto_change.approval import opening, source
 from okto_change.approval.mirror import SHORT_PATIENCE, Mirror
@@ -22,9 +23,16 @@ from okto_change.errors import NotAuthorised, OktoError, PlanError, UsageError, 
 if TYPE_CHECKING:
     # What judges is imported when it is asked for: `verify` fetches meanwhile.
     from okto_change.approval.identity import Identity
+    from okto_change.approval.memory import Mark
     from okto_change.approval.rulebook import Policy
+    from okto_change.pipeline.apart import Apart
+
+Ts = TypeVarTuple("Ts")
+T = TypeVar("T")
 
 CHANGES = "changes"
+COMPILES = frozenset({"running"})
+"""modules of the journey whose functions compile a change or analyse it"""
 POLICY = ".okto-change/policy/"
 LARGEST_CHANGE = 8 * 1024 * 1024
 """bytes of all files of one change folder"""
@@ -52,9 +60,11 @@ class Repository:
         environ: Mapping[str, str] | None = None,
         tell: Tell = _keep_quiet,
         clone: Clone | None = None,
+        apart: Apart | None = None,
     ) -> None:
         self.root = root
         self._clone = clone
+        self._apart = apart
         self.key = key
         self._tell = tell
         self._strict = False
@@ -66,8 +76,22 @@ class Repository:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def apart(self, work: Callable[[*Ts], T], *given: *Ts) -> T:
+        """Return what a pure function returns, done by the process that was begun for it; here where there is none."""
+        return work(*given) if self._apart is None else self._apart.call(work, *given)
+
+    def prepare_apart(self, modules: Iterable[str]) -> None:
+        """Have the process that was begun for pure work import modules that it will need next; nobody waits for it."""
+        if self._apart is not None:
+            self._apart.prepare(modules)
+
     def close(self) -> None:
         """End what runs for this repository; it may be used again all the same."""
+        if self._apart is not None:
+            self._apart.close()
+        self._close_mirror()
+
+    def _close_mirror(self) -> None:
         if "mirror" in self.__dict__:
             self.mirror.close()
 
@@ -108,7 +132,7 @@ class Repository:
         if "mirror" in self.__dict__ and self.mirror.fetched:
             yield
             return
-        self.close()
+        self._close_mirror()
         for name in ("mirror", "protected_commit", "policy"):
             self.__dict__.pop(name, None)
         try:
@@ -141,16 +165,19 @@ class Repository:
         One that cannot be accepted stops what asks for a fresh word. Whatever else goes on by the one that was
         accepted last: nobody who may merge can hold somebody off a rollback.
         """
-        from okto_change.approval import trust
+        from okto_change.approval import chain, trust
+
+        def judge(files: Mapping[str, bytes], now: datetime, pin: Mark | None, seen: Mark | None) -> Policy:
+            return self.apart(chain.current, files, now, pin, seen)
 
         try:
-            return trust.read_policy(self.mirror, self.protected_commit)
+            return trust.read_policy(self.mirror, self.protected_commit, judge)
         except OktoError as error:
             accepted = self.mirror.memory.accepted
             if self._strict or accepted in ("", self.protected_commit):
                 raise
             self._tell(f"{error.message}; going by the policy as it was accepted at {accepted[:12]}")
-            return trust.read_policy(self.mirror, accepted)
+            return trust.read_policy(self.mirror, accepted, judge)
 
     def tell(self, line: str) -> None:
         """Tell the person at the keyboard."""
@@ -287,6 +314,15 @@ def _age(mirror: Mirror) -> str:
     return f"just now ({at:%Y-%m-%d %H:%MZ})"
 
 
+def _begin_apart() -> Apart | None:
+    """Begin a process that compiles and analyses while this one does something else; None where a fork is not safe."""
+    if sys.platform != "linux" or active_count() > 1:
+        return None
+    from okto_change.pipeline.apart import Apart
+
+    return Apart()
+
+
 def _import(module: str) -> None:
     """Import a module; what goes wrong there is told by whoever needs it."""
     with suppress(Exception):
@@ -300,7 +336,13 @@ def open_repository(
 
     ``ahead`` names the module of the journey that is needed next: it is imported while git is asked.
     """
+    apart = _begin_apart() if ahead in COMPILES else None
     if ahead is not None:
         Thread(target=_import, args=(f"okto_change.pipeline.{ahead}",), daemon=True).start()
-    clone = source.locate(path)
-    return Repository(clone.root, key=key, tell=tell, clone=clone)
+    try:
+        clone = source.locate(path)
+    except BaseException:
+        if apart is not None:
+            apart.close()
+        raise
+    return Repository(clone.root, key=key, tell=tell, clone=clone, apart=apart)

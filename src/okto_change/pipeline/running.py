@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -35,15 +35,13 @@ UNDOING = frozenset({lifecycle.State.UNDOING, lifecycle.State.UNDO_COMMITTING})
 def apply(
     repo: Repository, change: str, environment: str, *, watch: Watch, emergency: Emergency | None = None
 ) -> Outcome:
-    """Run the change, with ``emergency`` past the rules that a broken glass lowers.
-
-    Raises NotAuthorised with the reasons, Refused, ConnectionFailed, JournalBroken.
-    """
+    """Run the change, like ``applying.apply``, which has fetched."""
     repo.demand_fetched("apply")
     change = repo.resolve(change)
     source = read_source(repo, change, environment)
     actor = who(repo, source.compiled.environment)
-    with opened(repo, source.compiled.environment, actor, change) as (targets, journal):
+    used = {step.target for step in source.lock.steps}
+    with opened(repo, source.compiled.environment, actor, change, used) as (targets, journal):
         found = settling.settle(journal, targets, change, environment)
         if found.standing is not None:
             return _stands(found, environment)
@@ -114,7 +112,7 @@ def cleared_job(
     repo: Repository, source: Source, targets: Targets, journal: Journal, actor: Actor, emergency: Emergency | None
 ) -> Job:
     """Return a run that policy allows, with what was reviewed as its expectation. Raises NotAuthorised, Refused."""
-    live = analyse_live(source.compiled, find(source.compiled, targets))
+    live = repo.apart(analyse_live, source.compiled, find(source.compiled, targets, repo))
     demand_sound(live.findings, "this change cannot run")
     entry = source.compiled.environment
     present = Present(
@@ -193,13 +191,17 @@ def _taken(repo: Repository, entry: Environment, started: Event) -> Authority:
 
 
 @contextmanager
-def opened(repo: Repository, entry: Environment, actor: Actor, change: str) -> Iterator[tuple[Targets, Journal]]:
-    """Give an environment's targets and its journal; the journal holds the change's turn as long as the block lasts."""
-    with (
-        open_targets(entry, repo.environ) as targets,
-        open_journal(entry, repo.environ, actor=actor.name, turn=change) as journal,
-    ):
-        yield targets, journal
+def opened(
+    repo: Repository, entry: Environment, actor: Actor, change: str, used: Iterable[str] = ()
+) -> Iterator[tuple[Targets, Journal]]:
+    """Give an environment's targets and its journal; the journal holds the change's turn as long as the block lasts.
+
+    Those that are known to be ``used`` are connected at the same time.
+    """
+    with open_targets(entry, repo.environ) as targets:
+        targets.begin(used)
+        with open_journal(entry, repo.environ, actor=actor.name, turn=change) as journal:
+            yield targets, journal
 
 
 def _expect(job: Job, report: Report) -> None:

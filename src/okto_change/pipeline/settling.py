@@ -16,7 +16,6 @@ from okto_change.model import Entry, Event, EventKind, Lock, Pending, SqlStep
 from okto_change.pipeline.compiling import lock_path
 from okto_change.pipeline.connections import open_journal
 from okto_change.pipeline.repository import Repository
-from okto_change.plan.compile import parse_lock
 
 T = TypeVar("T")
 
@@ -71,6 +70,8 @@ def lock_of(repo: Repository, journal: Journal, change: str, environment: Enviro
             state="the change stands; nothing was undone",
             hint="fetch or restore that commit; undo needs the plan exactly as it ran",
         )
+    from okto_change.plan.compile import parse_lock
+
     return parse_lock(content)
 
 

@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from io import StringIO
-
-from rich.console import Console, Group, RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+from typing import TYPE_CHECKING
 
 from okto_change.report.escape import clean, clean_lines
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
 
 GOOD, BAD, CARE, DIM, STRONG = "green", "bold red", "yellow", "dim", "bold"
 
@@ -45,6 +45,9 @@ class Page:
 
     def line(self, *cells: Cell, indent: int = 0) -> None:
         """Add a paragraph; cells follow one another without a gap, long ones wrap inside the indent."""
+        from rich.padding import Padding
+        from rich.text import Text
+
         self._parts.append(Padding(Text.assemble(*map(self._styled, cells)), (0, 0, 0, indent)))
 
     def gap(self) -> None:
@@ -63,6 +66,8 @@ class Page:
 
     def facts(self, pairs: Iterable[tuple[str, str | None]], *, indent: int = 2) -> None:
         """Add a label and its text a line, without those that have none; line breaks in a text are kept."""
+        from rich.text import Text
+
         rows = [
             (Text(label, DIM), Text(self._in_one_piece("\n".join(clean_lines(text))), overflow="fold"))
             for label, text in pairs
@@ -96,6 +101,8 @@ class Page:
 
     def render(self, look: Look) -> str:
         """Return the page as text with a final line break; without colour no escape sequence is in it."""
+        from rich.console import Console, Group
+
         console = Console(
             file=StringIO(),
             width=look.width,
@@ -123,6 +130,8 @@ class Page:
         return chr(_FIRST + len(self._commands) - 1) * min(len(found[0]), _LONGEST)
 
     def _text(self, cell: Cell) -> Text:
+        from rich.text import Text
+
         return Text(*self._styled(cell), overflow="fold")
 
     def _styled(self, cell: Cell) -> tuple[str, str]:
@@ -139,6 +148,9 @@ class Page:
     ) -> None:
         if not rows:
             return
+        from rich.padding import Padding
+        from rich.table import Table
+
         shown = header is not None
         table = Table(box=None, show_header=shown, header_style=DIM, pad_edge=False, padding=(0, gap, 0, 0))
         for number in range(len(rows[0])):

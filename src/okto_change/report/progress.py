@@ -31,12 +31,22 @@ QUIET = 10.0
 
 
 class Progress:
-    """Shows events on ``stream`` and remembers enough of them to say what state an interruption leaves."""
+    """Shows events on ``stream`` and remembers enough of them to say what state an interruption leaves.
+
+    ``first`` is called at the first event, when a server has begun to work.
+    """
 
     def __init__(
-        self, stream: IO[str], *, live: bool, verbose: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        stream: IO[str],
+        *,
+        live: bool,
+        verbose: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        first: Callable[[], None] | None = None,
     ) -> None:
         self._stream = stream
+        self._first = first
         self._live = live
         self._verbose = verbose
         self._status: Any = None
@@ -48,6 +58,8 @@ class Progress:
 
     def __call__(self, event: Event) -> None:
         """Show ``event``; a stream that is gone is no reason to stop what is running."""
+        if self._first is not None and self._last is None:
+            self._first()
         self._last = event
         self._committed += event.kind is EventKind.COMMITTED
         with contextlib.suppress(OSError, ValueError):

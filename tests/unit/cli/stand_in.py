@@ -77,6 +77,13 @@ class Opened(tuple[Path, str | None]):
     def close(self) -> None:
         """Nothing runs."""
 
+    def prepare_apart(self, modules: tuple[str, ...]) -> None:
+        """Nothing is got ready."""
+
+    def apart(self, work: Callable[..., Any], *given: Any) -> Any:
+        """Do it here."""
+        return work(*given)
+
 
 def open_repository(path: Path, key: str | None, tell: Callable[[str], None], *, ahead: str | None) -> Opened:
     """What the commands pass on."""

@@ -10,18 +10,31 @@ inverse.undo(session, run, unit)                   # any time later: every defin
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from okto_change.database import inverse as store
 from okto_change.database.session import Session
 from okto_change.execution import catalogue
 from okto_change.execution.images.unheard import unheard
 from okto_change.execution.inverse.candidates import sequence_lock
-from okto_change.execution.inverse.derive import derive
-from okto_change.execution.inverse.trash import put_aside
-from okto_change.execution.inverse.undo import undo
 from okto_change.model.base import type_
 
+if TYPE_CHECKING:
+    from okto_change.execution.inverse.trash import put_aside
+    from okto_change.execution.inverse.undo import undo
+
 __all__ = ["Before", "keep", "look", "put_aside", "undo"]
+
+_HOMES = {"put_aside": "trash", "undo": "undo"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what most changes do not need when it is asked for."""
+    if name not in _HOMES:
+        raise AttributeError(name)
+    found = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return found
 
 
 @type_
@@ -50,6 +63,8 @@ def look(session: Session, compared: Iterable[str]) -> Before:
 
 def keep(session: Session, run: str, unit: str, before: Before) -> tuple[str, ...]:
     """Derive the inverse, prove it and write it down; return its statements. Raises NotReversible, NotCompared."""
+    from okto_change.execution.inverse.derive import derive
+
     lines, touched = derive(session, before.objects, before.was, before.held)
     store.keep(session, run, unit, lines, touched)
     return tuple(line.text for line in lines if line.kind == "statement")

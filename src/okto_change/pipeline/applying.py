@@ -1,0 +1,24 @@
+"""Running a change, from its beginning: what a run needs is imported while the repository is fetched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from okto_change.pipeline.repository import Repository
+
+if TYPE_CHECKING:
+    from okto_change.model import Outcome
+    from okto_change.pipeline.glass import Emergency
+    from okto_change.pipeline.running import Watch
+
+
+def apply(
+    repo: Repository, change: str, environment: str, *, watch: Watch, emergency: Emergency | None = None
+) -> Outcome:
+    """Run the change, with ``emergency`` past the rules that a broken glass lowers.
+
+    Raises NotAuthorised with the reasons, Refused, ConnectionFailed, JournalBroken.
+    """
+    with repo.fetching("apply"):
+        from okto_change.pipeline import running
+    return running.apply(repo, change, environment, watch=watch, emergency=emergency)
