@@ -1,6 +1,6 @@
 """What a chunked run and its undo cost against psql running the same UPDATE in one statement, and against psql in chunks.
 
-``python -m benchmarks.batch [--rows 2000000] [--size 10000] [--rounds 5]`` prints a table. Half of the rows of one with 12 columns
+``python -m benchmarks.batch [--rows 2000000] [--size 10000] [--rounds 5]`` prints a table. Half of the rows of one of 12 columns
 and 4 indexes are changed, in an indexed column. A round runs every way once, each on a fresh copy; ratios are
 medians of the rounds' ratios. The processes of ours are whole commands.
 """
