@@ -22,6 +22,7 @@ from okto_change.execution.images.coverage import Leaf
 from okto_change.execution.images.native import OUR, Native
 from okto_change.execution.images.optimistic import Unproven
 from okto_change.execution.images.pins import pinned
+from okto_change.execution.images.unheard import execute
 from okto_change.model import Preview, Statement
 from okto_change.model.base import type_
 
@@ -156,13 +157,12 @@ def index(session: Session, natives: Iterable[Native]) -> None:
     """Let the rows of each chunk be found by its number. Done for the undo: while rows come in, their places tell."""
     for item in natives:
         for name in _tables(item):
-            session.execute(
-                compose(
-                    "CREATE INDEX IF NOT EXISTS {index} ON {table} (c0)",
-                    index=identifier(f"{name}_c0"),
-                    table=identifier(OUR, name),
-                )
+            made = compose(
+                "CREATE INDEX IF NOT EXISTS {index} ON {table} (c0)",
+                index=identifier(f"{name}_c0"),
+                table=identifier(OUR, name),
             )
+            execute(session, made)
 
 
 # ------------------------------------------------------------------------------ images

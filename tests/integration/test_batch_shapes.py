@@ -1,0 +1,273 @@
+"""Batches over every kind of key and table: byte-equal back, forth again and back, or refused before anything ran."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from okto_change.errors import OktoError, Refused
+from okto_change.model import Event, EventKind, Result
+from tests.plugins.journey import Bank
+
+STEP = """\
+  - name: fix
+    target: ledger
+    sql: fix.sql
+    touches: [{touches}]
+    batch: {{table: t, key: {key}, type: {type}, size: {size}}}
+"""
+FIX = "UPDATE t SET state = state || '!' WHERE state <> 'left' AND {{ batch }};\n"
+FILL = "INSERT INTO t SELECT {key}, CASE WHEN n % 4 = 0 THEN 'left' ELSE 'old' END FROM generate_series(1, 23) AS n"
+
+
+def plan(
+    bank: Bank, ddl: str, *, key: str = "id", type_: str = "bigint", size: int = 5, fix: str = FIX, touches: str = "t"
+) -> None:
+    """Make the tables, and a change that goes through ``t`` in chunks."""
+    bank.sql(f"{ddl}; ANALYZE t")
+    bank.plan(STEP.format(key=key, type=type_, size=size, touches=touches), fix=fix)
+
+
+def rows(bank: Bank, *tables: str) -> list[tuple[Any, ...]]:
+    """Return every row of these tables as text."""
+    return [row for table in tables or ("t",) for row in bank.sql(f"SELECT x::text FROM {table} AS x ORDER BY 1")]
+
+
+def there_and_back(bank: Bank, *tables: str) -> None:
+    """Apply, take back, put back, take back: each time exactly what was there."""
+    before = rows(bank, *tables)
+    done = bank.journey.apply()
+    assert done.result is Result.DONE, done
+    after = rows(bank, *tables)
+    assert after != before
+    assert bank.journey.rollback().result is Result.DONE and rows(bank, *tables) == before
+    again = bank.journey.redo()
+    assert again.result is Result.DONE and rows(bank, *tables) == after, again
+    assert bank.journey.rollback().result is Result.DONE and rows(bank, *tables) == before
+
+
+def native(bank: Bank) -> bool:
+    """Whether all images are native."""
+    return bank.sql("SELECT count(*) > 0 FROM okto_change.image_native") == [(True,)] and bank.sql(
+        "SELECT count(*) FROM okto_change.image"
+    ) == [(0,)]
+
+
+KEYS = {
+    "negative and with gaps": ("id bigint PRIMARY KEY", "(n - 12) * 7", "bigint"),
+    "uuid": ("id uuid PRIMARY KEY", "md5(n::text)::uuid", "uuid"),
+    "text": ("id text PRIMARY KEY", "CASE n % 2 WHEN 0 THEN 'b' ELSE 'B''\"' END || n", "text"),
+    "text of another collation": ('id text COLLATE "POSIX" PRIMARY KEY', "chr(64 + n) || 'é'", "text"),
+    "an empty text": ("id text PRIMARY KEY", "repeat('x', n - 1)", "text"),
+    "numeric": ("id numeric PRIMARY KEY", "n / 3.0", "numeric"),
+    "date": ("id date PRIMARY KEY", "date '2026-01-31' + n * 40", "date"),
+    "timestamptz": ("id timestamptz PRIMARY KEY", "now() + n * interval '1 day 0.001 s'", "timestamptz"),
+    "smallint": ("id smallint PRIMARY KEY", "-n", "smallint"),
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_batch_goes_by_any_type_of_key(bank: Bank, name: str) -> None:
+    """Also where the text of the key depends on settings."""
+    column, value, type_ = KEYS[name]
+    bank.sql(f"ALTER DATABASE {bank.sql('SELECT current_database()')[0][0]} SET datestyle = 'German'")
+    plan(bank, f"CREATE TABLE t ({column}, state text); {FILL.format(key=value)}", type_=type_)
+    there_and_back(bank)
+    assert native(bank)
+
+
+def test_a_batch_goes_by_a_unique_column_beside_a_key_of_several(bank: Bank) -> None:
+    """The rows are known by their primary key, the chunks go by another column."""
+    ddl = "CREATE TABLE t (a int, b text, id bigint NOT NULL UNIQUE, state text, PRIMARY KEY (a, b))"
+    fill = "INSERT INTO t SELECT n % 3, 'b' || n, 100 - n, 'old' FROM generate_series(1, 23) AS n"
+    plan(bank, f"{ddl}; {fill}")
+    there_and_back(bank)
+    assert native(bank)
+
+
+def test_a_batch_that_moves_its_key_does_not_commit(bank: Bank) -> None:
+    """Where rows would come round again in a later chunk, or move out of their range."""
+    ddl = "CREATE TABLE t (pk int PRIMARY KEY, id bigint NOT NULL UNIQUE, state text)"
+    fill = "INSERT INTO t SELECT n, n, 'old' FROM generate_series(1, 23) AS n"
+    try:
+        plan(bank, f"{ddl}; {fill}", fix="UPDATE t SET id = id + 1000 WHERE {{ batch }};\n")
+        ended = bank.journey.apply()
+    except OktoError:
+        return  # refused by analysis: better still
+    assert ended.result in (Result.ROLLED_BACK, Result.UNDONE, Result.REFUSED), ended
+    assert bank.sql("SELECT count(*) FROM t WHERE id < 1000") == [(23,)]
+
+
+def test_a_key_that_may_be_null_is_refused(bank: Bank) -> None:
+    """No range holds a row without a key."""
+    ddl = "CREATE TABLE t (pk int PRIMARY KEY, id bigint UNIQUE, state text)"
+    plan(bank, f"{ddl}; INSERT INTO t SELECT n, nullif(n, 3), 'old' FROM generate_series(1, 23) AS n")
+    with pytest.raises(Refused) as caught:
+        bank.journey.apply()
+    assert any("OC610" in fault for fault in caught.value.faults)
+    assert bank.sql("SELECT DISTINCT state FROM t") == [("old",)]
+
+
+# ----------------------------------------------------------------------------------- what else hangs on the table
+
+TABLE = f"CREATE TABLE t (id bigint PRIMARY KEY, state text); {FILL.format(key='n')}"
+
+
+def test_a_table_with_a_trigger_that_writes_elsewhere(bank: Bank) -> None:
+    """Captured by triggers, both tables taken back; the trigger does not fire again on the way."""
+    trigger = """
+        CREATE TABLE log (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, row bigint, what text);
+        CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+            $$BEGIN INSERT INTO log (row, what) VALUES (NEW.id, NEW.state); RETURN NULL; END$$;
+        CREATE TRIGGER note AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION note()"""
+    plan(bank, f"{TABLE}; {trigger}", touches="t, log")
+    there_and_back(bank, "t", "log")
+
+
+def test_a_counter_that_every_chunk_moves(bank: Bank) -> None:
+    """Chunks that change the same row of another table are taken back all the same, and looked at in their order."""
+    trigger = """
+        CREATE TABLE tally (id int PRIMARY KEY, n bigint); INSERT INTO tally VALUES (1, 0);
+        CREATE FUNCTION tick() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN UPDATE tally SET n = n + 1; RETURN NULL; END$$;
+        CREATE TRIGGER tick AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION tick()"""
+    plan(bank, f"{TABLE}; {trigger}", touches="t, tally")
+    there_and_back(bank, "t", "tally")
+
+
+def test_a_delete_that_cascades(bank: Bank) -> None:
+    """Children go and come back with their parents, chunk by chunk."""
+    child = "CREATE TABLE child (id bigint PRIMARY KEY, t bigint REFERENCES t ON DELETE CASCADE)"
+    fill = "INSERT INTO child SELECT n, n FROM generate_series(1, 23) AS n"
+    plan(bank, f"{TABLE}; {child}; {fill}", fix="DELETE FROM t WHERE {{ batch }};\n", touches="t, child")
+    there_and_back(bank, "t", "child")
+
+
+def test_a_delete_of_rows_that_nothing_hangs_on(bank: Bank) -> None:
+    """Native images, without new rows."""
+    plan(bank, TABLE, fix="DELETE FROM t WHERE state = 'old' AND {{ batch }};\n")
+    there_and_back(bank)
+    assert native(bank)
+
+
+def test_a_partitioned_table(bank: Bank) -> None:
+    """Its rows lie in several tables; images are text."""
+    parts = "CREATE TABLE low PARTITION OF t FOR VALUES FROM (0) TO (9); CREATE TABLE high PARTITION OF t FOR VALUES FROM (9) TO (99)"
+    ddl = f"CREATE TABLE t (id bigint PRIMARY KEY, state text) PARTITION BY RANGE (id); {parts}; {FILL.format(key='n')}"
+    plan(bank, ddl)
+    there_and_back(bank)
+
+
+def test_generated_columns_and_a_check_that_calls_a_function(bank: Bank) -> None:
+    """What is computed comes back as it was; functions of checks find their names."""
+    ddl = """
+        CREATE FUNCTION good(text) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT length($1) < 9';
+        CREATE TABLE t (id bigint PRIMARY KEY, state text CHECK (good(state)), loud text GENERATED ALWAYS AS (upper(state)) STORED)"""
+    plan(bank, f"{ddl}; {FILL.format(key='n').replace('INTO t', 'INTO t (id, state)')}")
+    there_and_back(bank)
+
+
+def test_two_statements_that_change_two_tables(bank: Bank) -> None:
+    """Each has native images of its own."""
+    other = "CREATE TABLE other (id int PRIMARY KEY, t bigint, note text); INSERT INTO other SELECT n, n, 'o' FROM generate_series(1, 30) AS n"
+    fix = FIX + "UPDATE other SET note = t.state FROM t WHERE t.id = other.t AND {{ batch.t }};\n"
+    plan(bank, f"{TABLE}; {other}", fix=fix, touches="t, other")
+    there_and_back(bank, "t", "other")
+    assert native(bank)
+
+
+# ----------------------------------------------------------------------------------- meanwhile
+
+
+def after(
+    bank: Bank, chunk: int, act: Callable[[], object], kind: EventKind = EventKind.COMMITTED
+) -> Callable[[Event], None]:
+    """Return a watcher that acts once a chunk is committed."""
+
+    def watch(event: Event) -> None:
+        bank.journey.events.append(event)
+        if event.kind is kind and event.data.get("chunk") == chunk:
+            act()
+
+    return watch
+
+
+@pytest.mark.parametrize(
+    "ddl",
+    [
+        "ALTER TABLE t ALTER state SET STATISTICS 50",
+        "CREATE INDEX ON t (state)",
+        "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NEW; END$$;"
+        "CREATE TRIGGER nothing BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION nothing()",
+        "CREATE TABLE kid () INHERITS (t); INSERT INTO kid VALUES (6000, 'old')",
+        "VACUUM FULL t",
+        "ANALYZE t",
+    ],
+)
+def test_a_definition_that_changes_between_two_chunks(bank: Bank, ddl: str) -> None:
+    """The next chunk looks anew; every row comes back, whichever way its chunk was captured."""
+    plan(bank, TABLE)
+    before = rows(bank)
+    done = bank.journey.apply(after(bank, 2, lambda: [bank.sql(one) for one in ddl.split("; ")]))
+    assert done.result is Result.DONE, done
+    assert len(set(rows(bank)) & set(before)) == 5, "those left alone"
+    back = bank.journey.rollback()
+    assert back.result is Result.DONE, back
+    assert [row for row in rows(bank) if "6000" not in row[0]] == before
+
+
+def test_a_column_that_is_added_between_two_chunks_stops_the_undo_before_anything(bank: Bank) -> None:
+    """The rows of the first chunks have another shape now."""
+    plan(bank, TABLE)
+    bank.journey.apply(after(bank, 2, lambda: bank.sql("ALTER TABLE t ADD more int")))
+    stopped = bank.journey.rollback()
+    assert stopped.result is Result.CONFLICT and any("more was added" in line for line in stopped.conflicts), stopped
+    bank.sql("ALTER TABLE t DROP more")
+    assert bank.journey.rollback().result is Result.DONE
+    assert bank.sql("SELECT count(*) FROM t WHERE state LIKE '%!'") == [(0,)]
+
+
+def test_rows_that_come_round_again_are_seen_by_the_proof(bank: Bank) -> None:
+    """A trigger that changes another column than the statement says is no simple fix any more."""
+    plan(bank, f"{TABLE}; ALTER TABLE t ADD stamp text")
+    sly = """CREATE FUNCTION sly() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.stamp := 'sly'; RETURN NEW; END$$;
+             CREATE TRIGGER sly BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION sly()"""
+    before = rows(bank)
+    done = bank.journey.apply(after(bank, 3, lambda: bank.sql(sly), EventKind.CHUNK_STARTED))
+    assert done.result is Result.DONE, done
+    assert bank.sql("SELECT count(*) > 0 FROM t WHERE stamp = 'sly'") == [(True,)]
+    assert bank.journey.rollback().result is Result.DONE and rows(bank) == before
+
+
+def test_writers_hammer_the_table_while_a_batch_goes_there_and_back(bank: Bank) -> None:
+    """Rows that others insert and change keep what they wrote; all others are back as they were."""
+    plan(
+        bank,
+        f"{TABLE}; INSERT INTO t SELECT n, 'old' FROM generate_series(100, 900) AS n; ALTER TABLE t ADD hits int NOT NULL DEFAULT 0",
+        size=20,
+    )
+    before = rows(bank)
+    ended = threading.Event()
+
+    def hammer() -> None:
+        with psycopg.connect(bank.ledger, autocommit=True) as other:
+            number = 0
+            while not ended.is_set():
+                number += 1
+                other.execute("INSERT INTO t (id, state) VALUES (%s, 'left') ON CONFLICT DO NOTHING", [-number])
+                other.execute("UPDATE t SET hits = hits + 1 WHERE id = %s AND state = 'left'", [number % 6 * 4])
+
+    thread = threading.Thread(target=hammer)
+    thread.start()
+    try:
+        assert bank.journey.apply().result is Result.DONE
+        done = bank.journey.rollback()
+    finally:
+        ended.set()
+        thread.join()
+    assert done.result is Result.DONE, done
+    bank.sql("DELETE FROM t WHERE id < 0; UPDATE t SET hits = 0 WHERE hits <> 0")
+    assert rows(bank) == before
