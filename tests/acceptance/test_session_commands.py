@@ -17,6 +17,8 @@ from okto_change.demo.stage import installed_command
 from tests.plugins.market import document, explained, write_change
 from tests.plugins.world import Answer, Shop
 
+WARM = True
+
 CHANGE = "set-limit"
 ENV = ("--env", "production")
 GROUPS = {"audit": ["log", "verify"], "policy": ["check", "sign", "export-signers"], "trust": ["init", "show"]}

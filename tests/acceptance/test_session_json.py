@@ -10,6 +10,8 @@ from okto_change.demo import example
 from tests.plugins.market import document, explained, query
 from tests.plugins.world import Answer, Shop
 
+WARM = True
+
 CHANGE, ENV = example.RELEASE, ("--env", "production")
 PLACE = (CHANGE, *ENV)
 Session = dict[str, Answer]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.plugins.market import PLAN, document, edited, explained, limit_of, propose, query, write_change
 from tests.plugins.world import Shop
 
+WARM = True
+
 ENV = ("--env", "production")
 POLICY = ".okto-change/policy/0001.yaml"
 AFTER = "  after:\n    - {name: nobody complained, target: ledger, sql: complaints.sql, expect: 0}\n"

@@ -7,6 +7,8 @@ from typing import Any
 from tests.plugins.market import document, explained, propose, write_change
 from tests.plugins.world import Shop
 
+WARM = True
+
 ENV = ("--env", "production")
 NOWHERE = "host=127.0.0.1 port=1"
 

@@ -11,6 +11,8 @@ import pytest
 from tests.plugins.market import PLAN, SQL, document, explained, write_change
 from tests.plugins.world import Answer, Shop
 
+WARM = True
+
 ENV = ("--env", "production")
 TERABYTE = 2**40
 

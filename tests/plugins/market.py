@@ -41,9 +41,15 @@ UNDO = "UPDATE merchants SET settings = settings - 'daily_limit' WHERE id = {{ m
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory, server: Cluster, payments_template: str) -> Iterator[Shop]:
-    """Return a shop that the tests of a module share; each of them has changes and rows of its own."""
-    with opened(tmp_path_factory.mktemp("market") / "shop", server, payments_template) as fresh:
+def market(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, server: Cluster, payments_template: str
+) -> Iterator[Shop]:
+    """Return a shop that the tests of a module share; each of them has changes and rows of its own.
+
+    In a module that says ``WARM = True`` its commands are forks of a process that has started.
+    """
+    warm = getattr(request.module, "WARM", False)
+    with opened(tmp_path_factory.mktemp("market") / "shop", server, payments_template, warm=warm) as fresh:
         yield fresh
 
 

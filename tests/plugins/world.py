@@ -1,8 +1,7 @@
-"""The demo's world, small, on the test server: two people, two environments, and the installed command to run in it."""
+"""The demo's world, small, on the test server: two people, two environments, and okto-change to run in it."""
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +11,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from okto_change.demo import example
-from okto_change.demo.stage import installed_command
 from okto_change.demo.world import World, build
+from tests.plugins import warm
 from tests.plugins.server import Cluster
 
 
@@ -33,22 +32,21 @@ class Answer:
 
 @dataclass(frozen=True)
 class Shop:
-    """A change repository with a policy, its people and its databases, and okto-change to run in it."""
+    """A change repository with a policy, its people and its databases, and okto-change to run in it.
+
+    ``warm`` says that its commands are forks of a process that has started; else they are the installed command.
+    """
 
     world: World
+    warm: bool = False
 
     def okto(self, person: str, *arguments: str, expect: int | None = 0, **variables: str) -> Answer:
         """Run okto-change in a person's clone; ``expect`` None takes any exit code. ``variables`` are set for it."""
-        done = subprocess.run(
-            [*installed_command(), *arguments],
-            cwd=self.world.clone(person),
-            text=True,
-            check=False,
-            timeout=100,
-            env=self.world.environ() | {"COLUMNS": "100"} | variables,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-        )
+        environ = self.world.environ() | {"COLUMNS": "100"}
+        if self.warm:
+            done = warm.run(arguments, cwd=self.world.clone(person), env=environ, variables=variables)
+        else:
+            done = warm.installed(arguments, cwd=self.world.clone(person), env=environ | variables)
         answer = Answer(done.returncode, done.stdout, done.stderr)
         assert expect is None or answer.code == expect, f"{arguments} ended with {answer.code}:\n{answer.said}"
         return answer
@@ -72,7 +70,7 @@ class Shop:
 
 
 @contextmanager
-def opened(folder: Path, server: Cluster, template: str) -> Iterator[Shop]:
+def opened(folder: Path, server: Cluster, template: str, *, warm: bool = False) -> Iterator[Shop]:
     """Give a shop in ``folder`` on fresh copies of the payments database ``template``; they go when the block is left."""
     names = {environment: server.create(template) for environment in ("production", "sandbox")}
     databases = {
@@ -86,7 +84,7 @@ def opened(folder: Path, server: Cluster, template: str) -> Iterator[Shop]:
     world.publish("ana", "Begin a change repository")
     world.git("bruno", "pull", "--quiet")
     try:
-        yield Shop(world)
+        yield Shop(world, warm)
     finally:
         for name in names.values():
             server.drop(name)
