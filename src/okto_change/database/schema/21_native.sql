@@ -10,11 +10,11 @@ CREATE TABLE IF NOT EXISTS okto_change.image_native (
     columns smallint[] NOT NULL,
     writer  xid        NOT NULL,
     spread  boolean    NOT NULL DEFAULT false,
-    foreseen boolean   NOT NULL DEFAULT false,
     PRIMARY KEY (capture, relid)
 );
 ALTER TABLE okto_change.image_native
-    ADD COLUMN IF NOT EXISTS home integer REFERENCES okto_change.capture;
+    ADD COLUMN IF NOT EXISTS home     integer REFERENCES okto_change.capture,
+    ADD COLUMN IF NOT EXISTS foreseen boolean NOT NULL DEFAULT false;
 CREATE INDEX IF NOT EXISTS image_native_home ON okto_change.image_native (home) WHERE home IS NOT NULL;
 COMMENT ON INDEX  okto_change.image_native_home    IS 'Which captures share a table of images.';
 REVOKE ALL ON okto_change.image_native FROM PUBLIC;
