@@ -31,7 +31,7 @@ POLICY = """\
   elsewhere:
     journal: trail
     targets:
-      ledger: {postgres: {dsn_env: SANDBOX_LEDGER}}
+      ledger: {postgres: {dsn_env: SANDBOX_LEDGER}, database: SHARED}
       routing: {files: {root_env: SANDBOX_ROUTING}}
       trail: {postgres: {dsn_env: TRAIL}}
     from_head: true
@@ -103,7 +103,8 @@ def test_a_change_that_breaks_an_invariant_is_rolled_back_with_exit_code_4(marke
 def trail(market: Shop, server: Cluster) -> Iterator[str]:
     """Return the connection string of an empty database that the policy names as journal of environment ``elsewhere``."""
     policy = market.world.clone("ana") / example.POLICY
-    policy.write_text(policy.read_text().replace("rules:\n", POLICY, 1))
+    shared = query(market, "SELECT current_database()", "sandbox")[0][0]
+    policy.write_text(policy.read_text().replace("rules:\n", POLICY.replace("SHARED", shared), 1))
     market.world.publish("ana", "Keep a journal elsewhere")
     name = server.create()
     yield server.conninfo(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -55,6 +56,12 @@ def proposed(stage: Stage) -> Stage:
     return stage
 
 
+def changed_mind(stage: Stage) -> None:
+    """Approve as whoever rejected, in a later second: of two decisions of one second the refusal stands."""
+    time.sleep(1.1)
+    stage.cleared("approve", CHANGE, "--env", "prod", "--yes", CHANGE, person="carla")
+
+
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_approvals_outlive_every_way_to_merge(proposed: Stage, way: Callable[[Stage], None]) -> None:
     """They are bound to the lock's bytes; and an edit on top of the merge ends them."""
@@ -78,7 +85,7 @@ def test_a_refusal_outlives_every_way_to_merge(proposed: Stage, way: Callable[[S
     way(proposed)
     proposed.git("push", "--quiet", "origin", "HEAD:main")
     proposed.refused("rejected by carla: wrong rows")
-    proposed.cleared("approve", CHANGE, "--env", "prod", "--yes", CHANGE, person="carla")
+    changed_mind(proposed)
     assert "cleared" in proposed.cleared()
 
 
@@ -115,7 +122,7 @@ def test_a_replayed_old_branch_forgets_no_refusal(proposed: Stage) -> None:
     evil = proposed.git("commit-tree", tree, "-p", before, "-p", after, "-m", "Merge", cwd=place)
     proposed.git("push", "--quiet", "origin", f"{evil}:refs/heads/{BRANCH}", cwd=place)
     proposed.refused("rejected by carla: wrong rows")
-    proposed.cleared("approve", CHANGE, "--env", "prod", "--yes", CHANGE, person="carla")
+    changed_mind(proposed)
     assert "cleared" in proposed.cleared()
 
 

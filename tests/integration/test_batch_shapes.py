@@ -182,14 +182,12 @@ def test_two_statements_that_change_two_tables(bank: Bank) -> None:
 # ----------------------------------------------------------------------------------- meanwhile
 
 
-def after(
-    bank: Bank, chunk: int, act: Callable[[], object], kind: EventKind = EventKind.COMMITTED
-) -> Callable[[Event], None]:
+def after(bank: Bank, chunk: int, act: Callable[[], object]) -> Callable[[Event], None]:
     """Return a watcher that acts once a chunk is committed."""
 
     def watch(event: Event) -> None:
         bank.journey.events.append(event)
-        if event.kind is kind and event.data.get("chunk") == chunk:
+        if event.kind is EventKind.COMMITTED and event.data.get("chunk") == chunk:
             act()
 
     return watch
@@ -200,7 +198,7 @@ def after(
     [
         "ALTER TABLE t ALTER state SET STATISTICS 50",
         "CREATE INDEX ON t (state)",
-        "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NEW; END$$;"
+        "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NEW;END$$; "
         "CREATE TRIGGER nothing BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION nothing()",
         "CREATE TABLE kid () INHERITS (t); INSERT INTO kid VALUES (6000, 'old')",
         "VACUUM FULL t",
@@ -223,11 +221,13 @@ def test_a_column_that_is_added_between_two_chunks_stops_the_undo_before_anythin
     """The rows of the first chunks have another shape now."""
     plan(bank, TABLE)
     bank.journey.apply(after(bank, 2, lambda: bank.sql("ALTER TABLE t ADD more int")))
+    left = rows(bank)
     stopped = bank.journey.rollback()
     assert stopped.result is Result.CONFLICT and any("more was added" in line for line in stopped.conflicts), stopped
+    assert rows(bank) == left
     bank.sql("ALTER TABLE t DROP more")
-    assert bank.journey.rollback().result is Result.DONE
-    assert bank.sql("SELECT count(*) FROM t WHERE state LIKE '%!'") == [(0,)]
+    again = bank.journey.rollback()
+    assert again.result is Result.CONFLICT and "column more" in again.conflicts[0], "later chunks had it"
 
 
 def test_rows_that_come_round_again_are_seen_by_the_proof(bank: Bank) -> None:
@@ -236,7 +236,7 @@ def test_rows_that_come_round_again_are_seen_by_the_proof(bank: Bank) -> None:
     sly = """CREATE FUNCTION sly() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.stamp := 'sly'; RETURN NEW; END$$;
              CREATE TRIGGER sly BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION sly()"""
     before = rows(bank)
-    done = bank.journey.apply(after(bank, 3, lambda: bank.sql(sly), EventKind.CHUNK_STARTED))
+    done = bank.journey.apply(after(bank, 2, lambda: bank.sql(sly)))
     assert done.result is Result.DONE, done
     assert bank.sql("SELECT count(*) > 0 FROM t WHERE stamp = 'sly'") == [(True,)]
     assert bank.journey.rollback().result is Result.DONE and rows(bank) == before

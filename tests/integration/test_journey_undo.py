@@ -60,7 +60,7 @@ def test_a_row_that_somebody_changed_since_stops_the_undo_and_only_clean_leaves_
     assert (back.result, back.state, outcome_code(back, undo=True)) == (Result.CONFLICT, "nothing was changed", 6)
     assert len(back.conflicts) == 1 and "public.accounts (id=2)" in back.conflicts[0], back.conflicts
     assert "--only-clean" in str(back.hint) and bank.state() == meanwhile
-    assert bank.journey.status().state == "conflict" and "units 1, 2, 3" in str(bank.journey.status().detail)
+    assert bank.journey.status().state == "conflict" and "stands committed" in str(bank.journey.status().detail)
     assert [event.kind for event in bank.journey.events if event.kind is EventKind.CONFLICT] != []
     rest = bank.journey.rollback(only_clean=True)
     assert (rest.result, outcome_code(rest, undo=True)) == (Result.CONFLICT, 6)

@@ -94,7 +94,7 @@ class Session:
             with self._at_once():
                 for name, parameters in named:
                     last = self._connection.cursor()
-                    last.execute(queries.load(name), parameters or None, prepare=True)
+                    last.execute(queries.load(name), parameters or None, prepare=True, binary=name in MOMENTS)
                 if commit:
                     self._connection.cursor().execute("COMMIT")
             return last.fetchall() if last.description else []
