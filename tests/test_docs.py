@@ -39,9 +39,7 @@ def command(name: str) -> click.Command:
 
 def help_pages(name: str, found: click.Command) -> str:
     """Return a command's help, and that of its subcommands."""
-    context = click.Context(
-        found, info_name=f"okto-change {name}", terminal_width=90, help_option_names=["-h", "--help"]
-    )
+    context = found.make_context(f"okto-change {name}", [], terminal_width=90, resilient_parsing=True)
     text = f"### {name}\n\n```text\n{found.get_help(context).rstrip()}\n```\n\n"
     if isinstance(found, click.Group):
         text += "".join(help_pages(f"{name} {each}", found.commands[each]) for each in found.commands)

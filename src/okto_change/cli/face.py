@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import click
 
-from okto_change.cli import boundary, complete
+from okto_change.cli import CONTEXT_SETTINGS, boundary, complete
 from okto_change.errors import NOTHING_CHANGED, Refused
 from okto_change.model.base import type_
 
@@ -140,7 +140,7 @@ def command(example: str) -> Callable[[Callable[Concatenate[Face, P], int | None
         for option in reversed(COMMON):
             option(run)
         name = body.__name__.strip("_").replace("_", "-")
-        return click.command(name, epilog=f"\b\nExample:\n  {example}")(run)
+        return click.command(name, epilog=f"\b\nExample:\n  {example}", context_settings=CONTEXT_SETTINGS)(run)
 
     return make
 
@@ -155,7 +155,14 @@ def group(example: str) -> Callable[[Callable[[], None]], click.Group]:
                 click.echo(context.get_help())
 
         epilog = f"\b\nExample:\n  {example}"
-        return click.Group(body.__name__, callback=run, help=body.__doc__, epilog=epilog, invoke_without_command=True)
+        return click.Group(
+            body.__name__,
+            callback=run,
+            help=body.__doc__,
+            epilog=epilog,
+            invoke_without_command=True,
+            context_settings=CONTEXT_SETTINGS,
+        )
 
     return make
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import click
 
 from okto_change import __version__
+from okto_change.cli import CONTEXT_SETTINGS
 
 PROGRAM = "okto-change"
 
@@ -120,9 +121,7 @@ class Journey(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.command(
-    cls=Journey, invoke_without_command=True, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.command(cls=Journey, invoke_without_command=True, epilog=EPILOG, context_settings=CONTEXT_SETTINGS)
 @click.version_option(__version__, "--version", prog_name=PROGRAM, message="%(prog)s %(version)s")
 @click.option("-C", "directory", metavar="DIR", type=click.Path(), help="Work in the change repository at DIR.")
 @click.option("--key", metavar="FILE", type=click.Path(), help="The SSH key that says who you are.")
