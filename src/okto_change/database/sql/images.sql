@@ -128,19 +128,20 @@ SELECT o.relid, o.image, o.n
  LIMIT %(limit)s
 
 -- name: image_outstanding_counts
--- How many rows still stand of these captures: in excess and missing, by table.
-SELECT o.relid, pg_catalog.sum(-o.n) FILTER (WHERE o.n < 0), pg_catalog.sum(o.n) FILTER (WHERE o.n > 0)
-  FROM (SELECT e.relid, e.image, pg_catalog.sum(e.n)::integer AS n
-          FROM (SELECT i.relid, i.before COLLATE "C" AS image, 1 AS n
+-- How many rows still stand of these captures: in excess and missing, by table; and how many images are of a row rewritten.
+SELECT o.relid, pg_catalog.sum(-o.n) FILTER (WHERE o.n < 0), pg_catalog.sum(o.n) FILTER (WHERE o.n > 0),
+       pg_catalog.sum(o.rewritten)
+  FROM (SELECT e.relid, e.image, pg_catalog.sum(e.n)::integer AS n, pg_catalog.sum(e.rewritten) AS rewritten
+          FROM (SELECT i.relid, i.before COLLATE "C" AS image, 1 AS n, (i.after IS NOT NULL)::integer AS rewritten
                   FROM okto_change.image AS i
                  WHERE i.capture = ANY (%(captures)s) AND i.before IS NOT NULL AND i.ordinal <= %(mark)s
                 UNION ALL
-                SELECT i.relid, i.after COLLATE "C", -1
+                SELECT i.relid, i.after COLLATE "C", -1, 0
                   FROM okto_change.image AS i
                  WHERE i.capture = ANY (%(captures)s) AND i.after IS NOT NULL AND i.ordinal <= %(mark)s) AS e
          GROUP BY e.relid, e.image) AS o
- WHERE o.n <> 0
  GROUP BY o.relid
+HAVING pg_catalog.bool_or(o.n <> 0)
  ORDER BY o.relid
 
 -- name: image_keep_shape

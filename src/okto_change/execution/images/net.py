@@ -20,11 +20,17 @@ LATEST = 2**62
 
 @type_
 class Standing:
-    """What stands of captures in one table: rows in excess, rows missing."""
+    """What stands of captures in one table: rows in excess, rows missing, and images of rows that were rewritten."""
 
     relid: int
     excess: int
     missing: int
+    rewritten: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows that is: one that was rewritten is missing as it was and in excess as it is, and counts once."""
+        return self.excess + self.missing - min(self.rewritten, self.excess, self.missing)
 
 
 def family(session: Session, capture: int) -> list[int]:
@@ -35,7 +41,10 @@ def family(session: Session, capture: int) -> list[int]:
 def standing(session: Session, captures: Sequence[int], *, mark: int | None = None) -> tuple[Standing, ...]:
     """Return what stands of these captures by table, images after ``mark`` left out; () if they add up to nothing."""
     rows = session.query("image_outstanding_counts", captures=list(captures), mark=LATEST if mark is None else mark)
-    found = [Standing(relid=relid, excess=excess or 0, missing=missing or 0) for relid, excess, missing in rows]
+    found = [
+        Standing(relid=relid, excess=int(excess or 0), missing=int(missing or 0), rewritten=int(rewritten))
+        for relid, excess, missing, rewritten in rows
+    ]
     return (*found, *(_native(*row) for row in session.query("native_standing", captures=list(captures))))
 
 
@@ -44,7 +53,7 @@ def _native(
 ) -> Standing:
     excess = op == "U" or (op == "I") == (direction == 1)
     missing = op == "U" or not excess
-    return Standing(relid=relid, excess=rows * excess, missing=rows * missing)
+    return Standing(relid=relid, excess=rows * excess, missing=rows * missing, rewritten=rows * (op == "U"))
 
 
 def images(captures: Sequence[int], relid: int, mark: int | None = None) -> Part:

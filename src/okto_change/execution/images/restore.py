@@ -254,12 +254,12 @@ def proof(session: Session, capture: Capture) -> UndoProof:
     accounting = capturing.account(session, capture, ddl=True)
     capture.mark, capture.refusals = mark, refusals
     with pinned(session):
-        rows = sum(max(item.excess, item.missing) for item in net.standing(session, [capture.id], mark=mark))
+        rows = sum(item.rows for item in net.standing(session, [capture.id], mark=mark))
         captures = net.family(session, capture.id)
         left = net.standing(session, captures)
         named = _named(session, captures, left)
         uncovered = accounting.missing if capturing.records(session, capture) else frozenset()
-    wrong = sum(max(item.excess, item.missing) for item in left)
+    wrong = sum(item.rows for item in left)
     reason = None
     if uncovered:
         reason = f"the undo writes to tables that were not captured: {', '.join(sorted(uncovered))}"
