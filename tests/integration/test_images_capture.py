@@ -170,6 +170,18 @@ def test_the_proof_counts_a_row_put_back_and_a_row_taken_away(session: Session, 
     session.rollback()
 
 
+def test_what_an_undo_moved_is_told_by_the_table_at_the_top(session: Session) -> None:
+    """Its partitions are one table, as they are for the run that it takes back."""
+    session.begin()
+    capture = images.start(session, "r1", "1", {"part", "part1", "part2"})
+    session.run("DELETE FROM part WHERE id <= 3")
+    images.account(session, capture)
+    images.restore(session, "r1", unit="1")
+    (told,) = images.writes(session, "r1/undo")
+    assert (told.table, told.inserted, told.imaged) == ("public.part", 3, 3)
+    session.rollback()
+
+
 def test_a_script_of_the_author_is_proven_or_not(session: Session) -> None:
     """The script's rows are captured as an undo of the run; what it leaves is named."""
     for script, said in (

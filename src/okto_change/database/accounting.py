@@ -137,6 +137,11 @@ def names(session: Session, oids: Iterable[int]) -> dict[int, str]:
     return dict(session.query("account_roots", oids=sorted(set(oids))))
 
 
+def tops(session: Session, oids: Iterable[int]) -> dict[int, int]:
+    """Return the partitioned table at the top by oid, the relation itself where it is no partition; what is gone is left out."""
+    return dict(session.query("account_tops", oids=sorted(set(oids))))
+
+
 def world(session: Session) -> World:
     """Return the settings that counters depend on and the permanent relations as this transaction sees them."""
     setting, source, count, total = session.query("account_world")[0]

@@ -437,6 +437,10 @@ SELECT c.oid, n.nspname::text || '.' || c.relname::text
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.oid = ANY (%(oids)s)
 
+-- name: account_tops
+-- The partitioned table at the top of each of these relations; a relation that is no partition is its own.
+SELECT c.oid, coalesce(pg_catalog.pg_partition_root(c.oid), c.oid)::oid FROM pg_catalog.pg_class AS c WHERE c.oid = ANY (%(oids)s)
+
 -- name: account_world
 -- The settings that counters depend on, and the permanent relations there are: none may come or go in a data fix.
 SELECT s.setting, s.source, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class AS c WHERE c.relpersistence <> 't'),

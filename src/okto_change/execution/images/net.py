@@ -118,23 +118,26 @@ def sample_of(session: Session, capture: int, *, limit: int = SAMPLE) -> tuple[R
 
 
 def writes(session: Session, run: str) -> tuple[TableWrites, ...]:
-    """Return how many rows of each table a run that took something back or put it back has moved."""
+    """Return how many rows of each table a run that took something back or put it back has moved, partitions as one."""
+    captures = session.query("image_undo_captures", run=run)
+    found = [row for (capture,) in captures for row in session.query("image_counts", capture=capture)]
+    touched = [relid for relid, _, _ in found]
+    top = {relid: relid for relid in touched} | accounting.tops(session, touched)
     counts: dict[int, dict[str, int]] = {}
-    for (capture,) in session.query("image_undo_captures", run=run):
-        for relid, op, rows in session.query("image_counts", capture=capture):
-            table = counts.setdefault(relid, {})
-            table[op] = table.get(op, 0) + rows
+    for relid, op, rows in found:
+        table = counts.setdefault(top[relid], {})
+        table[op] = table.get(op, 0) + rows
     known = accounting.names(session, counts)
     return tuple(
         TableWrites(
             table=known.get(relid, str(relid)),
-            inserted=found.get("I", 0),
-            updated=found.get("U", 0),
-            deleted=found.get("D", 0) + found.get("T", 0),
-            imaged=sum(found.get(op, 0) for op in "IUDT"),
+            inserted=each.get("I", 0),
+            updated=each.get("U", 0),
+            deleted=each.get("D", 0) + each.get("T", 0),
+            imaged=sum(each.get(op, 0) for op in "IUDT"),
             declared=True,
         )
-        for relid, found in sorted(counts.items(), key=lambda item: known.get(item[0], ""))
+        for relid, each in sorted(counts.items(), key=lambda item: known.get(item[0], ""))
     )
 
 
