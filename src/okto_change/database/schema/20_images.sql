@@ -66,10 +66,34 @@ COMMENT ON COLUMN okto_change.image_sequence.last_value IS 'Its last value befor
 COMMENT ON COLUMN okto_change.image_sequence.is_called  IS 'Whether that value was handed out.';
 COMMENT ON COLUMN okto_change.image_sequence.filenode   IS 'Its file; another one afterwards means that it was restarted.';
 
+CREATE TABLE IF NOT EXISTS okto_change.unchecked (
+    capture  integer     PRIMARY KEY REFERENCES okto_change.capture,
+    snapshot pg_snapshot
+);
+REVOKE ALL ON okto_change.unchecked FROM PUBLIC;
+COMMENT ON TABLE  okto_change.unchecked          IS 'Captures of what was written in the role of a replica, where no foreign key is checked, and of their undos.';
+COMMENT ON COLUMN okto_change.unchecked.capture  IS 'The capture.';
+COMMENT ON COLUMN okto_change.unchecked.snapshot IS 'Of an undo: which transactions were over before it put rows back; null for the change itself.';
+
+CREATE TABLE IF NOT EXISTS okto_change.unchecked_row (
+    capture integer NOT NULL REFERENCES okto_change.capture,
+    key     oid     NOT NULL,
+    row     bytea   NOT NULL,
+    PRIMARY KEY (capture, key, row)
+);
+REVOKE ALL ON okto_change.unchecked_row FROM PUBLIC;
+COMMENT ON TABLE  okto_change.unchecked_row         IS 'Rows that an undo took away while they referred to nothing: their redo leaves them so.';
+COMMENT ON COLUMN okto_change.unchecked_row.capture IS 'The undo.';
+COMMENT ON COLUMN okto_change.unchecked_row.key     IS 'The foreign key, as pg_constraint numbers it.';
+COMMENT ON COLUMN okto_change.unchecked_row.row     IS 'sha256 of the image of the row.';
+
 CREATE OR REPLACE FUNCTION okto_change.capture_row() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 AS $$
 BEGIN
+    IF current_setting('session_replication_role') = 'replica' THEN
+        PERFORM set_config('okto_change.unchecked', 'on', true);
+    END IF;
     IF TG_OP = 'UPDATE' THEN
         INSERT INTO okto_change.image (capture, relid, op, before, after)
         VALUES (TG_ARGV[0]::integer, TG_RELID, 'U', OLD::text, NEW::text);
@@ -93,6 +117,9 @@ DECLARE
     this integer := TG_ARGV[0];
     came "char" := CASE TG_OP WHEN 'INSERT' THEN 'I' ELSE 'u' END;
 BEGIN
+    IF current_setting('session_replication_role') = 'replica' THEN
+        PERFORM set_config('okto_change.unchecked', 'on', true);
+    END IF;
     IF TG_OP <> 'INSERT' THEN
         INSERT INTO okto_change.image (capture, relid, op, before)
         SELECT this, TG_RELID, TG_OP::"char", ROW(o.*)::text FROM okto_old AS o;
@@ -116,6 +143,9 @@ DECLARE
     columns text;
     seq record;
 BEGIN
+    IF current_setting('session_replication_role') = 'replica' THEN
+        PERFORM set_config('okto_change.unchecked', 'on', true);
+    END IF;
     IF pg_table_size(TG_RELID) > TG_ARGV[1]::bigint THEN
         RAISE EXCEPTION USING ERRCODE = 'OKT01', MESSAGE = format(
             'TRUNCATE of %I.%I would copy %s, the limit is %s', TG_TABLE_SCHEMA, TG_TABLE_NAME,

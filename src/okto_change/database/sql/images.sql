@@ -103,7 +103,9 @@ SELECT (a.undone_xid %% 4294967296)::text
  WHERE a.undone_xid >= (SELECT c.xid FROM okto_change.capture AS c WHERE c.id = %(first)s)
 
 -- name: image_mark
-SELECT coalesce(pg_catalog.max(i.ordinal), 0) FROM okto_change.image AS i WHERE i.capture = %(capture)s
+-- The last image so far, and whether any was written in the role of a replica.
+SELECT coalesce(pg_catalog.max(i.ordinal), 0), coalesce(pg_catalog.current_setting('okto_change.unchecked', true), '') = 'on'
+  FROM okto_change.image AS i WHERE i.capture = %(capture)s
 
 -- name: image_counts
 SELECT i.relid, i.op::text, pg_catalog.count(*) FROM okto_change.image AS i WHERE i.capture = %(capture)s GROUP BY 1, 2
@@ -288,6 +290,10 @@ SELECT f.conname::text, f.conrelid, n.nspname::text, r.relname::text, f.confreli
  WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s)
  ORDER BY f.conrelid, f.conname
 
+-- name: image_referred
+-- The columns of this table that foreign keys refer to.
+SELECT DISTINCT f.confkey FROM pg_catalog.pg_constraint AS f WHERE f.contype = 'f' AND f.confrelid = %(relid)s ORDER BY 1
+
 -- name: image_alone
 -- The tables among these that no statement can write through another table: no partitions, neither parents nor children.
 -- Without virtual generated columns: PostgreSQL 18 cannot read those from a transition table.
@@ -311,6 +317,21 @@ SELECT n.nspname::text, c.relname::text, t.tgname::text, t.tgenabled::text
  WHERE t.tgrelid = ANY (%(oids)s) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
    AND p.pronamespace IS DISTINCT FROM pg_catalog.to_regnamespace('okto_change')
  ORDER BY t.tgrelid, t.tgname
+
+-- name: image_reached_triggers
+-- Triggers of others that fire once a statement, on tables of this role to which foreign keys carry on what happens in these:
+-- they fire even where no row is concerned.
+SELECT DISTINCT n.nspname::text, c.relname::text, t.tgname::text, t.tgenabled::text
+  FROM pg_catalog.pg_constraint AS f
+  JOIN pg_catalog.pg_class AS c ON c.oid = f.conrelid AND pg_catalog.pg_has_role(c.relowner, 'USAGE')
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = c.oid
+  JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
+ WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s) AND f.conrelid <> ALL (%(oids)s)
+   AND (f.confdeltype IN ('c', 'n', 'd') OR f.confupdtype IN ('c', 'n', 'd'))
+   AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 1 = 0
+   AND p.pronamespace IS DISTINCT FROM pg_catalog.to_regnamespace('okto_change')
+ ORDER BY 1, 2, 3
 
 -- name: image_user_rules
 SELECT n.nspname::text, c.relname::text, r.rulename::text, r.ev_enabled::text

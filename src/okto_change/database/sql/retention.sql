@@ -57,7 +57,8 @@ SELECT %(target)s, %(origin)s, c.id, c.run, c.unit,
 RETURNING run, unit, object, part, rows, digest
 
 -- name: retention_remove
-WITH natives AS (DELETE FROM okto_change.image_native AS n WHERE n.capture = ANY (%(captures)s))
+WITH natives AS (DELETE FROM okto_change.image_native AS n WHERE n.capture = ANY (%(captures)s)),
+     unchecked AS (DELETE FROM okto_change.unchecked_row AS u WHERE u.capture = ANY (%(captures)s))
 DELETE FROM okto_change.image AS i WHERE i.capture = ANY (%(captures)s)
 
 -- name: retention_empty

@@ -67,7 +67,18 @@ SHARED = frozenset(
 )
 """Catalogues that all databases of the server share."""
 APPENDED = frozenset(
-    {"capture", "captured_table", "image", "image_native", "image_sequence", "inverse", "definition", "trash"}
+    {
+        "capture",
+        "captured_table",
+        "image",
+        "image_native",
+        "image_sequence",
+        "unchecked",
+        "unchecked_row",
+        "inverse",
+        "definition",
+        "trash",
+    }
 )
 """Tables of ours that capturing and keeping inverses adds rows to."""
 EXCLUSIVE = frozenset({"ExclusiveLock", "AccessExclusiveLock"})

@@ -230,7 +230,9 @@ def account(
         facts = replace(facts, covered=facts.covered - accounts.doubted(facts), unaltered=unaltered)
         declared = None if touches is None else _declared(session, capture, touches)
         result = accounts.judge(facts, ddl=ddl, declared=declared, compared=compared)
-        capture.mark = session.query("image_mark", capture=capture.id)[0][0]
+        capture.mark, unchecked = session.query("image_mark", capture=capture.id)[0]
+        if unchecked:
+            session.query("unchecked_mark", capture=capture.id, undo=False)
         opaque = _keep_shapes(session, capture, facts.images.keys() | result.refreshed)
         result = replace(result, refusals=result.refusals + opaque)
         capture.refusals = result.refusals

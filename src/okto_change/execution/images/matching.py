@@ -65,7 +65,11 @@ def prepare(session: Session, table: Shape, captures: Sequence[int], number: int
                 indexes=joined((_index(work, key) for key in table.keys), "; "),
             ),
         )
-    find = _by_key(work, table.key, writers) if table.key is not None else _by_content(work, writers)
+    find = (
+        _by_key(work, table.key, writers)
+        if table.key is not None
+        else _by_content(work, writers, _referred(session, table))
+    )
     execute(
         session,
         compose(
@@ -102,33 +106,46 @@ def _by_key(work: Work, key: Key, writers: Part) -> Part:
     )
 
 
-def _by_content(work: Work, writers: Part) -> Part:
+def _referred(session: Session, table: Shape) -> Key | None:
+    """Return the unique columns that foreign keys refer to, of a table without a key: nulls may stand there."""
+    found = {frozenset(row[0]) for row in session.query("image_referred", relid=table.relid)} if table.unique else ()
+    return next((key for key in table.unique if frozenset(match.column.number for match in key) in found), None)
+
+
+def _by_content(work: Work, writers: Part, referred: Key | None) -> Part:
+    # To delete a row that others refer to and insert it anew would set off what their foreign keys say.
+    pair = compose("false") if referred is None else shape.matches("p", "m", referred, labels="pm")
     return compose(
-        """SELECT m.id, m.place, NULL::integer AS new
-             FROM (SELECT n.id, -n.n AS wanted, t.ctid AS place,
+        """SELECT m.id, m.place, p.id AS new
+             FROM (SELECT n.*, -n.n AS wanted, t.ctid AS place,
                           pg_catalog.row_number() OVER (PARTITION BY n.id ORDER BY t.ctid) AS nth
                      FROM {rows} AS n JOIN ONLY {table} AS t ON {text} = n.image
                     WHERE n.n < 0 AND t.xmin IN ({writers})) AS m
+             LEFT JOIN {rows} AS p ON p.n > 0 AND {pair}
             WHERE m.nth <= m.wanted""",
         rows=work.rows,
         table=work.table.table,
         text=work.table.row_text("t"),
         writers=writers,
+        pair=pair,
     )
 
 
 # ------------------------------------------------------------------------ conflicts
 
 
-def conflicts(session: Session, works: Sequence[Work]) -> list[Dirty]:
-    """Return every row that somebody changed, removed, replaced or came to depend on since."""
+def conflicts(session: Session, works: Sequence[Work], unchecked: Sequence[int] = ()) -> list[Dirty]:
+    """Return every row that somebody changed, removed, replaced or came to depend on since.
+
+    Of captures ``unchecked`` the undos say since when: rows that were there before referred to nothing then, as they will again.
+    """
     found: list[Dirty] = []
     for work in works:
         found += _changed(session, work)
         found += _replaced(session, work)
         for key in work.table.unique:
             found += _taken(session, work, key)
-    found += _depended_on(session, works)
+    found += _depended_on(session, works, unchecked)
     return found
 
 
@@ -222,19 +239,40 @@ def _taken(session: Session, work: Work, key: Key) -> Iterable[Dirty]:
         )
 
 
-def _depended_on(session: Session, works: Sequence[Work]) -> Iterable[Dirty]:
+def _depended_on(session: Session, works: Sequence[Work], unchecked: Sequence[int]) -> Iterable[Dirty]:
     by_relid = {work.table.relid: work for work in works}
     keys = session.query("image_foreign_keys", oids=list(by_relid)) if works else []
     for _, child, schema, name, parent, columns in keys:
         work = by_relid[parent]
         if any(column[0] not in {c.number for c in work.table.stored} for column in columns):
             continue
-        for number, image, count in _children(session, work, by_relid.get(child), identifier(schema, name), columns):
+        ours, table = _others(by_relid.get(child), unchecked), identifier(schema, name)
+        for number, image, count in _children(session, work, ours, table, columns):
             reason = f"{label(work.table, image)}: {count} rows of {schema}.{name} that others wrote refer to it"
             yield Dirty(work=work, id=number, reason=reason)
 
 
-def _children(session: Session, work: Work, ours: Work | None, child: Part, columns: list[Pair]) -> list[Row]:
+def _others(ours: Work | None, unchecked: Sequence[int]) -> Part:
+    """The condition that somebody else wrote row ``k``: it is none that this undo takes away, and was not there before."""
+    parts = [compose("true")]
+    if ours is not None:
+        parts.append(compose("NOT EXISTS (SELECT FROM {places} AS a WHERE a.place = k.ctid)", places=ours.places))
+    if unchecked:
+        # The age of an id counts from this transaction, so it tells apart ids that look alike.
+        parts.append(
+            compose(
+                """NOT EXISTS (SELECT FROM okto_change.unchecked AS u
+                                CROSS JOIN LATERAL (SELECT pg_catalog.pg_current_xact_id()::text::bigint
+                                                         - pg_catalog.age(k.xmin)) AS w (xid)
+                                WHERE u.capture IN ({captures})
+                                  AND pg_catalog.pg_visible_in_snapshot(greatest(w.xid, 3)::text::xid8, u.snapshot))""",
+                captures=joined(map(literal, unchecked)),
+            )
+        )
+    return joined(parts, " AND ")
+
+
+def _children(session: Session, work: Work, others: Part, child: Part, columns: list[Pair]) -> list[Row]:
     same = joined(
         (
             compose(
@@ -253,11 +291,6 @@ def _children(session: Session, work: Work, ours: Work | None, child: Part, colu
             for number, _, _, _, space, sign in columns
         ),
         " AND ",
-    )
-    others = (
-        compose("NOT EXISTS (SELECT FROM {places} AS a WHERE a.place = k.ctid)", places=ours.places)
-        if ours is not None
-        else compose("true")
     )
     return session.execute(
         compose(
@@ -312,7 +345,12 @@ def set_aside(session: Session, dirty: Sequence[Dirty]) -> None:
                 same=shape.matches("d", "n", work.table.key, labels="dn"),
             )
             if work.table.key is not None
-            else compose("")
+            else compose(
+                """OR EXISTS (SELECT FROM {places} AS a
+                               WHERE (a.id = n.id AND a.new IN ({ids})) OR (a.new = n.id AND a.id IN ({ids})))""",
+                places=work.places,
+                ids=listed,
+            )
         )
         session.execute(
             compose(

@@ -17,6 +17,7 @@ from okto_change.execution.images import (
     retention,
     shape,
     swap,
+    unchecked,
     wholesale,
     writers,
 )
@@ -24,6 +25,7 @@ from okto_change.execution.images.capture import Capture
 from okto_change.execution.images.matching import Work
 from okto_change.execution.images.pins import pinned, resolving
 from okto_change.execution.images.shape import Shape
+from okto_change.execution.images.unchecked import Unchecked
 from okto_change.model import UndoProof
 from okto_change.model.base import type_
 
@@ -88,9 +90,10 @@ def _once(session: Session, origin: int, name: str, unit: str, extra: frozenset[
         if net.family(session, origin) != [*captures, undo.id]:
             raise _Uncovered(frozenset())  # another undo was committed while this one waited for its locks
         tables = _unchanged_tables(session, captures, oids)
+        loose = unchecked.begin(session, captures, undo.id, oids)
         last = writers.trusted(session, captures, oids)
         works = [matching.prepare(session, table, captures, undo.id, last[table.relid]) for table in tables]
-        dirty = matching.conflicts(session, works)
+        dirty = matching.conflicts(session, works, captures if loose else ())
         if dirty and not only_clean:
             raise Conflict(
                 "somebody changed what this change left; undoing it would destroy that",
@@ -100,7 +103,7 @@ def _once(session: Session, origin: int, name: str, unit: str, extra: frozenset[
             )
         matching.set_aside(session, dirty)
         rows = sum(_size(session, work) for work in works)
-        _put_back(session, works, oids)
+        _put_back(session, works, oids, loose, undo)
         notes = _side_effects(session, origin)
     _demand_exact(session, undo, origin, works, left=bool(dirty))
     capturing.finish(session, undo)
@@ -136,12 +139,17 @@ def _size(session: Session, work: Work) -> int:
     return found
 
 
-def _put_back(session: Session, works: Sequence[Work], oids: Sequence[int]) -> None:
+def _put_back(
+    session: Session, works: Sequence[Work], oids: Sequence[int], loose: Unchecked | None, undo: Capture
+) -> None:
     session.run("SET CONSTRAINTS ALL IMMEDIATE")
-    with swap.switched_off(session, oids), resolving(session):
+    if loose is not None:
+        unchecked.note(session, works, loose, undo.id)
+    with swap.switched_off(session, oids), resolving(session), unchecked.as_replica(session, loose):
         session.run("SET CONSTRAINTS ALL DEFERRED")
         swap.put_back(session, works)
         session.run("SET CONSTRAINTS ALL IMMEDIATE")
+    unchecked.demand_sound(session, works, loose)
 
 
 def _side_effects(session: Session, origin: int) -> tuple[str, ...]:

@@ -20,8 +20,12 @@ CLASHES = frozenset({"23505", "23P01"})
 
 @contextmanager
 def switched_off(session: Session, oids: Sequence[int]) -> Iterator[None]:
-    """Switch the triggers and rules of others off on these tables for the body, then back to their exact former mode."""
+    """Switch the triggers and rules of others off on these tables for the body, then back to their exact former mode.
+
+    Also those that a foreign key would set off elsewhere without touching a row there.
+    """
     triggers = session.query("image_user_triggers", oids=list(oids))
+    triggers += session.query("image_reached_triggers", oids=list(oids))
     rules = session.query("image_user_rules", oids=list(oids))
     for kind, found in (("TRIGGER", triggers), ("RULE", rules)):
         for schema, table, name, _ in found:
