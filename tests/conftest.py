@@ -6,7 +6,19 @@ import gc
 
 pytest_plugins = [
     f"tests.plugins.{topic}"
-    for topic in ("docs", "home", "people", "server", "proxy", "sessions", "world", "market", "journey")
+    for topic in (
+        "memory",
+        "cost",
+        "docs",
+        "home",
+        "people",
+        "server",
+        "proxy",
+        "sessions",
+        "world",
+        "market",
+        "journey",
+    )
 ]
 
 
