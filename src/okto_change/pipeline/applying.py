@@ -1,4 +1,4 @@
-"""Running a change, from its beginning: what a run needs is imported while the repository is fetched."""
+"""Running a change, from its beginning: git is asked and the change compiled while a thread imports the database's side."""
 
 from __future__ import annotations
 
@@ -20,5 +20,9 @@ def apply(
     Raises NotAuthorised with the reasons, Refused, ConnectionFailed, JournalBroken.
     """
     with repo.fetching("apply"):
-        from okto_change.pipeline import running
-    return running.apply(repo, change, environment, watch=watch, emergency=emergency)
+        from okto_change.pipeline import sources
+    source = sources.read_source(repo, repo.resolve(change), environment)
+    actor = sources.who(repo, source.compiled.environment)
+    from okto_change.pipeline import running
+
+    return running.apply(repo, source, actor, watch=watch, emergency=emergency)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from okto_change import analysis
 from okto_change.approval.policy import Environment, Policy
@@ -21,10 +21,11 @@ from okto_change.model import (
     SqlStep,
     Step,
 )
+from okto_change.model.base import record
 from okto_change.pipeline.stored import lock_path as lock_path
 
 
-@dataclass(frozen=True)
+@record
 class Compiled:
     """A change compiled for one environment, from bytes alone: nothing was connected to."""
 

@@ -12,10 +12,10 @@ from okto_change.approval import policy as policies
 from okto_change.approval.contributors import contributors
 from okto_change.errors import NotAuthorised
 from okto_change.model import Entry, Lock
-from okto_change.pipeline.clearance import Actor, demand_hands
 from okto_change.pipeline.counted import voucher
 from okto_change.pipeline.lookout import Lookout
 from okto_change.pipeline.repository import Repository
+from okto_change.pipeline.sources import Actor, demand_hands
 from okto_change.pipeline.stored import from_files
 
 

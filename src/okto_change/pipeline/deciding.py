@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -14,12 +14,13 @@ from okto_change.approval.policy import Environment
 from okto_change.digest import sha256
 from okto_change.errors import KeyUnusable, NotAuthorised, OktoError, Refused, UsageError, WorkspaceError
 from okto_change.model import Ballot, Decided, DecisionRequest, Irreversible, Lock
+from okto_change.model.base import record
 from okto_change.pipeline.balloting import committed_lock
-from okto_change.pipeline.clearance import read_source
 from okto_change.pipeline.compiling import compile_change, demand_author, demand_lock, demand_sound, lock_path
 from okto_change.pipeline.connections import open_targets
 from okto_change.pipeline.counted import count_decisions, voucher
 from okto_change.pipeline.repository import Repository
+from okto_change.pipeline.sources import read_source
 from okto_change.pipeline.stored import Report, from_files
 from okto_change.pipeline.usedup import consumed
 
@@ -30,7 +31,7 @@ _FOR = ("submit", "approve")
 """decisions that let a change run, and so demand that it is whole; against it speaks whoever can read its lock"""
 
 
-@dataclass(frozen=True)
+@record
 class Matter:
     """What is decided on: a lock, the environment that it is for, and the dry run that is stored beside it."""
 

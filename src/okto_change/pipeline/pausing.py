@@ -9,9 +9,9 @@ from okto_change.journal.store import Journal
 from okto_change.lifecycle import Run, replay
 from okto_change.model import PauseAsked
 from okto_change.pipeline import settling
-from okto_change.pipeline.clearance import who
 from okto_change.pipeline.connections import connect
 from okto_change.pipeline.repository import Repository
+from okto_change.pipeline.sources import who
 
 
 def pause(repo: Repository, run: str) -> PauseAsked:

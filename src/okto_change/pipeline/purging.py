@@ -16,9 +16,9 @@ from okto_change.journal.store import Journal
 from okto_change.lifecycle import ChangeState, replay
 from okto_change.model import Entry, Event, EventKind, Identity, Purge, PurgedImages, Result, Timeouts
 from okto_change.model.codec import encode
-from okto_change.pipeline.clearance import Actor, who
 from okto_change.pipeline.connections import open_journal, open_targets
 from okto_change.pipeline.repository import Repository
+from okto_change.pipeline.sources import Actor, who
 
 LIMITS = Timeouts(lock=2_000, statement=1_800_000)
 States = Mapping[tuple[str, str], ChangeState]

@@ -36,7 +36,8 @@ COMPILES = frozenset({"running"})
 POLICY = ".okto-change/policy/"
 LARGEST_CHANGE = 8 * 1024 * 1024
 """bytes of all files of one change folder"""
-
+SWITCH = 0.0005
+"""seconds after which a thread that imports lets another go on: ours waits for git, and is to ask the next thing at once"""
 
 Tell = Callable[[str], None]
 
@@ -338,6 +339,7 @@ def open_repository(
     """
     apart = _begin_apart() if ahead in COMPILES else None
     if ahead is not None:
+        sys.setswitchinterval(SWITCH)
         Thread(target=_import, args=(f"okto_change.pipeline.{ahead}",), daemon=True).start()
     try:
         clone = source.locate(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from okto_change import lifecycle
@@ -15,16 +15,18 @@ from okto_change.execution.targets import Targets
 from okto_change.execution.units import Unit
 from okto_change.journal.store import Journal
 from okto_change.model import Outcome, Result, UndoPreview
+from okto_change.model.base import record
 from okto_change.pipeline import glass, settling, usedup
-from okto_change.pipeline.clearance import Actor, Present, Source, clear, demand_hands, read_source, who
+from okto_change.pipeline.clearance import Present, clear
 from okto_change.pipeline.compiling import analyse_live
 from okto_change.pipeline.evidence import find, new_job
 from okto_change.pipeline.lookout import Lookout
 from okto_change.pipeline.repository import Repository
 from okto_change.pipeline.running import Watch, broken_before, loop, opened
+from okto_change.pipeline.sources import Actor, Source, demand_hands, read_source, who
 
 
-@dataclass(frozen=True)
+@record
 class _Work:
     """What is taken back or put back: ``units`` of run ``origin``, each with the undos that took it back before."""
 
@@ -36,7 +38,7 @@ class _Work:
     """whether an earlier rollback left rows or keys of others as they are"""
 
 
-@dataclass(frozen=True)
+@record
 class _Place:
     repo: Repository
     actor: Actor

@@ -19,13 +19,14 @@ from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
 from okto_change.model import Event, EventKind, Outcome, Result
 from okto_change.pipeline import continuing, glass, settling, usedup
-from okto_change.pipeline.clearance import Actor, Present, Source, clear, facts_now, read_source, who
+from okto_change.pipeline.clearance import Present, clear, facts_now
 from okto_change.pipeline.compiling import analyse_live, demand_sound
 from okto_change.pipeline.connections import open_journal, open_targets
 from okto_change.pipeline.evidence import find, new_job
 from okto_change.pipeline.glass import Emergency
 from okto_change.pipeline.lookout import Lookout
 from okto_change.pipeline.repository import Repository
+from okto_change.pipeline.sources import Actor, Source, who
 from okto_change.pipeline.stored import Report
 
 Watch = Callable[[Event], None]
@@ -33,18 +34,15 @@ UNDOING = frozenset({lifecycle.State.UNDOING, lifecycle.State.UNDO_COMMITTING})
 
 
 def apply(
-    repo: Repository, change: str, environment: str, *, watch: Watch, emergency: Emergency | None = None
+    repo: Repository, source: Source, actor: Actor, *, watch: Watch, emergency: Emergency | None = None
 ) -> Outcome:
-    """Run the change, like ``applying.apply``, which has fetched."""
-    repo.demand_fetched("apply")
-    change = repo.resolve(change)
-    source = read_source(repo, change, environment)
-    actor = who(repo, source.compiled.environment)
+    """Run the change, like ``applying.apply``, which has fetched, read and compiled it."""
+    change, entry = source.lock.change, source.compiled.environment
     used = {step.target for step in source.lock.steps}
-    with opened(repo, source.compiled.environment, actor, change, used) as (targets, journal):
-        found = settling.settle(journal, targets, change, environment)
+    with opened(repo, entry, actor, change, used) as (targets, journal):
+        found = settling.settle(journal, targets, change, entry.name)
         if found.standing is not None:
-            return _stands(found, environment)
+            return _stands(found, entry.name)
         job = cleared_job(repo, source, targets, journal, actor, emergency)
         return loop(job, runner.apply(job), journal, watch)
 
