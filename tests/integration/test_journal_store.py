@@ -108,10 +108,10 @@ def test_appending_waits_for_the_disk_whatever_the_session_is_set_to(
     seen: list[str] = []
     together = inner.together
 
-    def spied(*named: tuple[str, Mapping[str, Any]], commit: bool = False) -> list[session.Row]:
+    def spied(*named: tuple[str, Mapping[str, Any]], begin: bool = False, commit: bool = False) -> list[session.Row]:
         if commit:
             seen.append(inner.execute("SHOW synchronous_commit")[0][0])
-        return together(*named, commit=commit)
+        return together(*named, begin=begin, commit=commit)
 
     monkeypatch.setattr(inner, "together", spied)
     journal.append(story()[0])

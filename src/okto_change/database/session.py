@@ -85,13 +85,16 @@ class Session:
             self.affected = cursor.rowcount
             return cursor.fetchall() if cursor.description else []
 
-    def together(self, *named: tuple[str, Mapping[str, Any]], commit: bool = False) -> list[Row]:
+    def together(self, *named: tuple[str, Mapping[str, Any]], begin: bool = False, commit: bool = False) -> list[Row]:
         """Run queries like ``query`` in one round trip, one after the other; return the rows of the last.
 
-        With ``commit`` COMMIT follows them. When one fails, none of those behind it is run, nor the COMMIT.
+        With ``begin`` they begin a READ COMMITTED transaction, with ``commit`` COMMIT follows them. When one fails, none
+        of those behind it is run, nor the COMMIT.
         """
         with self._cursor() as last:
             with self._at_once():
+                if begin:
+                    self._connection.cursor().execute(f"BEGIN ISOLATION LEVEL {READ_COMMITTED} READ WRITE")
                 for name, parameters in named:
                     last = self._connection.cursor()
                     last.execute(queries.load(name), parameters or None, prepare=True, binary=name in MOMENTS)

@@ -11,7 +11,7 @@ from typing import Any
 
 from okto_change import lifecycle
 from okto_change.database import state, turns
-from okto_change.database.session import READ_COMMITTED, Session
+from okto_change.database.session import Session
 from okto_change.errors import ConnectionLost, DatabaseError, JournalBroken
 from okto_change.journal import chain
 from okto_change.model import AuditReport, Entry, Event, EventKind, Timeouts
@@ -33,6 +33,8 @@ ANNOUNCING = frozenset(
     }
 )
 """Events whose effect comes after their entry; the others tell what was seen."""
+SEEN = frozenset({EventKind.STATEMENT_DONE, EventKind.CHECK_PASSED, EventKind.IMAGES_KEPT})
+"""What they tell was seen inside a transaction whose COMMIT is still to be announced: where one is lost, so is the other"""
 TELLING = frozenset({EventKind.CHUNK_STARTED, EventKind.COMMITTED, EventKind.UNDONE})
 """Of a chunk of a batch: what they tell announces no effect, and is found out again where it is lost with the server"""
 COLUMNS = ("at", "actor", "kind", "run", "change", "environment")
@@ -50,9 +52,9 @@ class Journal:
         self._runs: dict[str, tuple[int, lifecycle.Run]] = {}
 
     def append(self, event: Event) -> Entry:
-        """Write ``event`` as the next entry; on return it is on disk, but for what only tells of a chunk of a batch.
+        """Write ``event`` as the next entry; on return it is on disk, unless it announces no effect (`waits`).
 
-        That is there for every reader, and on disk with the next entry that announces something.
+        Then it is there for every reader, and on disk with the next entry that announces something.
 
         Raises JournalBroken when it cannot be written, or when the lifecycle has no such arrow: what would be read back
         as an impossible story is never written.
@@ -60,7 +62,6 @@ class Journal:
         if self._session.in_transaction:
             raise ValueError("the journal needs a session of its own")
         try:
-            self._session.begin(WAIT, isolation=READ_COMMITTED)
             try:
                 entry, run = self._write(event)
             finally:
@@ -116,10 +117,12 @@ class Journal:
     # ------------------------------------------------------------------ inside
 
     def _write(self, event: Event) -> tuple[Entry, lifecycle.Run]:
-        """Write ``event`` and commit."""
+        """Write ``event`` in a transaction of its own."""
+        limits: dict[str, Any] = {"lock": WAIT.lock, "statement": WAIT.statement, "durable": waits(event)}
         known: dict[str, Any] = {"run": event.run}
-        durable = "journal_soon" if event.kind in TELLING and "chunk" in event.data else "journal_durable"
-        found = self._session.together((durable, {}), ("journal_lock", {}), ("journal_next", known))
+        found = self._session.together(
+            ("journal_begin", limits), ("journal_lock", {}), ("journal_next", known), begin=True
+        )
         number, previous, at, last = found[0]
         run = lifecycle.advance(self._known(event.run, last), event, actor=self._actor, at=at)
         entry = chain.compose(number, at, self._actor, event, previous or chain.GENESIS)
@@ -173,6 +176,14 @@ class Journal:
                 after = number
             if len(page) < PAGE:
                 return
+
+
+def waits(event: Event) -> bool:
+    """Whether the entry of ``event`` must be on disk before anything else happens.
+
+    Entries stand in one chain, and the server writes what they say in that order: once one is on disk, so are all before.
+    """
+    return event.kind not in SEEN and not (event.kind in TELLING and "chunk" in event.data)
 
 
 def _unwritable(event: Event, error: DatabaseError) -> JournalBroken:

@@ -8,13 +8,13 @@ SELECT pg_catalog.to_regclass('okto_change.entry') IS NOT NULL
 -- meanwhile. The key spells "okto-jou" and is never changed; okto_change.entry_follow() takes the same.
 SELECT pg_catalog.pg_advisory_xact_lock(8028638781570183029)
 
--- name: journal_durable
--- COMMIT returns when the entry is on disk, whatever the role or the database is set to.
-SET LOCAL synchronous_commit = on
-
--- name: journal_soon
--- COMMIT does not wait for the disk; the next entry that does puts this one there, too.
-SET LOCAL synchronous_commit = off
+-- name: journal_begin
+-- Limits of an entry's transaction in milliseconds, and whether COMMIT returns only when the entry is on disk, whatever the role
+-- or the database is set to. With "off" the next entry that waits for the disk puts this one there, too.
+SELECT pg_catalog.set_config('lock_timeout', %(lock)s::text, true),
+       pg_catalog.set_config('statement_timeout', %(statement)s::text, true),
+       pg_catalog.set_config('idle_in_transaction_session_timeout', '60000', true),
+       pg_catalog.set_config('synchronous_commit', CASE WHEN %(durable)s THEN 'on' ELSE 'off' END, true)
 
 -- name: journal_next
 -- Number and previous hash of the next entry, its moment (the server's clock, never before the last entry's), and the number
