@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from okto_change.database import accounting
+from okto_change.database.accounting import NONE, Counts, Ledger
 from okto_change.database.composing import Composed, Part, compose, identifier, joined
 from okto_change.database.session import Session
+from okto_change.execution.images import accounts
 from okto_change.execution.images.native import Native, foresight, keyed, same
 from okto_change.execution.images.shape import ColumnShape
 
@@ -27,6 +32,21 @@ def move(session: Session, native: Native, writers: Part, where: Part | None = N
             session.execute(_delete(native, native.old, "o", writers, here))
         case _:
             session.execute(_delete(native, native.new, "n", writers, here))
+
+
+def alone(session: Session, natives: Sequence[Native], before: Ledger) -> bool:
+    """Whether all rows of these images were moved since the ledger ``before``, and nothing else was written."""
+    relations, _ = accounting.written(session, before)
+    found = {relation.oid: relation.counts for relation in relations if accounts.is_table(relation)}
+    wanted = {item.table.relid: _moved(item) for item in natives}
+    return {oid: counts for oid, counts in found.items() if counts != NONE} == wanted
+
+
+def _moved(native: Native) -> Counts:
+    """The rows inserted, updated and deleted by moving images to the other side."""
+    if native.op == "U":
+        return 0, native.rows, 0
+    return (native.rows, 0, 0) if (native.op == "D") == (native.direction == 1) else (0, 0, native.rows)
 
 
 def _count_keys(session: Session, native: Native) -> None:

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from okto_change.database import accounting
-from okto_change.database.accounting import NONE, Counts
 from okto_change.database.composing import Part, identifier
 from okto_change.database.session import Session
 from okto_change.errors import Conflict, ConnectionLost, DatabaseError
-from okto_change.execution.images import accounts, matching, native, native_moves, native_text, series, shape, writers
+from okto_change.execution.images import matching, native, native_moves, native_text, series, shape, writers
 from okto_change.execution.images.native import Native
 from okto_change.execution.images.pins import pinned
 from okto_change.execution.images.shape import Shape
@@ -95,7 +94,8 @@ def _move(session: Session, known: Known, moving: Moving, name: str, unit: str) 
             own = item.table.relid == moving.table
             native_moves.move(session, item, last[item.table.relid], moving.inside if own else None)
         session.run("SET CONSTRAINTS ALL IMMEDIATE")
-        _demand(session, natives, before)
+        if not native_moves.alone(session, natives, before):
+            raise _Otherwise
         for item in natives:
             _keep(session, number, item)
 
@@ -135,21 +135,6 @@ def _sound(session: Session, moving: Moving, item: Native) -> Shape:
     if any(column.generated for column in live.columns):
         raise _Otherwise  # what they are computed of is compared row by row
     return live
-
-
-def _demand(session: Session, natives: Sequence[Native], before: accounting.Ledger) -> None:
-    """Raise _Otherwise unless exactly the rows of the chunk were moved, and nothing else was written."""
-    relations, _ = accounting.written(session, before)
-    found = {relation.oid: relation.counts for relation in relations if accounts.is_table(relation)}
-    wanted = {item.table.relid: _wanted(item) for item in natives}
-    if {oid: counts for oid, counts in found.items() if counts != NONE} != wanted:
-        raise _Otherwise
-
-
-def _wanted(item: Native) -> Counts:
-    if item.op == "U":
-        return 0, item.rows, 0
-    return (item.rows, 0, 0) if item.direction == 1 else (0, 0, item.rows)
 
 
 def _keep(session: Session, number: int, item: Native) -> None:

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from okto_change.database import accounting
-from okto_change.database.accounting import NONE, Counts
 from okto_change.database.session import Session
 from okto_change.errors import Conflict, ConnectionLost, DatabaseError
 from okto_change.execution.images import (
-    accounts,
     capture,
     coverage,
     matching,
@@ -120,21 +118,12 @@ def _all(session: Session, captures: Sequence[int], origin: int, name: str, unit
 
 def _demand(session: Session, natives: Sequence[Native], before: accounting.Ledger) -> None:
     """Raise _Otherwise unless exactly the rows of the change were moved, and nothing else was written."""
-    relations, _ = accounting.written(session, before)
-    found = {relation.oid: relation.counts for relation in relations if accounts.is_table(relation)}
-    wanted = {item.table.relid: _wanted(item) for item in natives}
-    if {oid: counts for oid, counts in found.items() if counts != NONE} != wanted:
+    if not native_moves.alone(session, natives, before):
         raise _Otherwise
     for item in natives:
         computed = any(column.generated for column in item.table.columns)
         if computed and item.direction == 1 and native.identical(session, item) != item.rows:
             raise _Otherwise
-
-
-def _wanted(item: Native) -> Counts:
-    if item.op == "U":
-        return 0, item.rows, 0
-    return (item.rows, 0, 0) if (item.op == "D") == (item.direction == 1) else (0, 0, item.rows)
 
 
 def _keep(session: Session, number: int, item: Native) -> None:
