@@ -55,6 +55,8 @@ def closure(session: Session, oids: Iterable[int], *, delete: bool = True, updat
     """
     operations = [name for name, wanted in (("d", delete), ("u", update)) if wanted]
     wanted = sorted(set(oids))
+    if not wanted:
+        return set()
     return set(wanted) | {row[0] for row in session.query("closure", oids=wanted, operations=operations)}
 
 
@@ -66,7 +68,10 @@ def bodies(session: Session, tables: Mapping[str, Table | None], functions: Iter
     """
     called = {name: _reached(session, [], [name.rpartition(".")[2]]) for name in _theirs(session, functions)}
     for name, table in ((name, table) for name, table in tables.items() if table):
+        alone = closure(session, [table.oid]) == {table.oid}
         for verb, events in _EVENTS.items():
+            if alone and not table.triggers:
+                continue  # no change of it can spread, and nothing listens
             spread = closure(session, [table.oid], delete=verb == "delete", update=verb == "update")
             triggers = session.query("trigger_functions", oids=sorted(spread), events=events)
             called[f"{verb} {name}"] = _reached(session, [row[0] for row in triggers], [])

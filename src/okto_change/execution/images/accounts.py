@@ -173,6 +173,11 @@ def may_write_catalogue(relation: Relation) -> bool:
     return is_refreshed(relation) or (is_table(relation) and "AccessExclusiveLock" in relation.modes)
 
 
+def wrote_definitions(relations: Iterable[Relation]) -> bool:
+    """Whether anything was written into the system catalogue but what ANALYZE writes."""
+    return any(one.system and one.name not in HARMLESS and one.counts != NONE for one in relations)
+
+
 def needs_strays(relations: Iterable[Relation]) -> bool:
     """Whether catalogue rows have to be looked at one by one."""
     return any(relation.system and relation.name in EXPLAINED and relation.counts != NONE for relation in relations)

@@ -17,6 +17,7 @@ from okto_change.execution.images.accounts import Accounting, Facts
 from okto_change.execution.images.coverage import Leaf
 from okto_change.execution.images.native import Native
 from okto_change.execution.images.pins import PINNED_PATH, pinned
+from okto_change.execution.images.shape import Shape
 from okto_change.execution.images.unheard import execute, unheard
 from okto_change.model import Timeouts
 
@@ -43,6 +44,8 @@ class Imaged:
     inserts: set[int] = field(default_factory=set)
     natives: dict[int, Native] = field(default_factory=dict)
     """tables whose images are native, not text"""
+    shapes: dict[int, Shape] = field(default_factory=dict)
+    """tables as they were when their rows were last imaged"""
     chunk: Chunk | None = None
     """of a chunk of a batch whose tables of images are shared, what it shares"""
 
@@ -233,7 +236,7 @@ def account(
         capture.mark, unchecked = session.query("image_mark", capture=capture.id)[0]
         if unchecked:
             session.query("unchecked_mark", capture=capture.id, undo=False)
-        opaque = _keep_shapes(session, capture, facts.images.keys() | result.refreshed)
+        opaque = _keep_shapes(session, capture, facts.images.keys() | result.refreshed, facts.relations)
         result = replace(result, refusals=result.refusals + opaque)
         capture.refusals = result.refusals
     return result
@@ -290,10 +293,24 @@ def _declared(session: Session, capture: Capture, touches: Iterable[str]) -> fro
     return found
 
 
-def _keep_shapes(session: Session, capture: Capture, oids: Iterable[int]) -> tuple[str, ...]:
+def known(
+    session: Session, capture: Capture, oids: Iterable[int], relations: Iterable[accounting.Relation]
+) -> dict[int, Shape]:
+    """Return the shapes of tables; those of imaged ones as they were read ahead, where the catalogue was not written since.
+
+    ``relations`` are those that the transaction wrote. What others do shows in no snapshot of it.
+    """
+    wanted = set(oids)
+    before = {} if capture.imaged is None or accounts.wrote_definitions(relations) else capture.imaged.shapes
+    return {oid: before[oid] for oid in wanted & before.keys()} | shape.load(session, wanted - before.keys())
+
+
+def _keep_shapes(
+    session: Session, capture: Capture, oids: Iterable[int], relations: Iterable[accounting.Relation]
+) -> tuple[str, ...]:
     """Keep what reading the images needs later; say which of them could then be read as something else."""
-    shapes = shape.load(session, oids)
-    refusals = list(naming.hidden(session, shapes))
+    shapes = known(session, capture, oids, relations)
+    refusals = list(naming.hidden(shapes.values()))
     for relid, kept in shapes.items():
         named = naming.kept(session, capture.id, kept)
         if named is None:

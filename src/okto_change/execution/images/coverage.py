@@ -72,4 +72,6 @@ def refusals_before(
     all that foreign keys (for ``delete`` and ``update``), partitions, views and rules reach.
     """
     reached = catalog.closure(session, resolve(session, relations).values(), delete=delete, update=update)
+    if not reached:
+        return ()
     return tuple(sorted(row[0] for row in session.query("image_obstacles", oids=sorted(reached))))

@@ -7,7 +7,7 @@ object: the oid of each is kept beside, and rows are put back only while every n
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from okto_change.database.composing import Part, compose, identifier, joined, literal
 from okto_change.database.session import Session
@@ -50,10 +50,9 @@ def is_named(column: ColumnShape) -> bool:
     return column.typid in NAMED or column.typid in ARRAYS
 
 
-def hidden(session: Session, shapes: Mapping[int, Shape]) -> tuple[str, ...]:
-    """Return the tables that hold such values inside domains, rows or ranges, where they cannot be followed."""
-    rows = session.query("image_types", oids=sorted(shapes))
-    tables = {shapes[relid].qualified for relid, typid, inside, _ in rows if inside and typid in NAMED.keys() | ARRAYS}
+def hidden(shapes: Iterable[Shape]) -> tuple[str, ...]:
+    """Say which tables hold such values inside domains, rows or ranges, where they cannot be followed."""
+    tables = {shape.qualified for shape in shapes if shape.inside & (NAMED.keys() | ARRAYS)}
     return tuple(
         f"{table} holds names of objects inside a type of its own; they cannot be kept as oids"
         for table in sorted(tables)

@@ -21,7 +21,7 @@ from okto_change.database.composing import Part, compose, literal
 from okto_change.database.session import Session
 from okto_change.errors import ConnectionLost, DatabaseError
 from okto_change.execution.images import accounts, native, net, shape
-from okto_change.execution.images.capture import Capture, Imaged, quiet, settle
+from okto_change.execution.images.capture import Capture, Imaged, known, quiet, settle
 from okto_change.execution.images.coverage import Leaf
 from okto_change.execution.images.native import Native
 from okto_change.execution.images.pins import pinned, resolving
@@ -160,6 +160,7 @@ def _places(session: Session, capture: Capture, preview: Preview) -> dict[int, l
 
 def _know(session: Session, capture: Capture, oids: Iterable[int]) -> dict[int, Shape]:
     shapes = shape.load(session, oids)
+    _imaged(capture).shapes.update(shapes)
     for relid, table in shapes.items():
         capture.tables[relid] = Leaf(oid=relid, schema=table.schema, name=table.name)
     return shapes
@@ -207,7 +208,7 @@ def prove(session: Session, capture: Capture) -> None:
         _know(session, capture, [r.oid for r in relations if accounts.is_table(r) and r.oid not in capture.tables])
         counts = {relation.oid: relation.counts for relation in relations}
         since = accounting.counters(session)
-        for table in shape.load(session, capture.tables).values():
+        for table in known(session, capture, capture.tables, relations).values():
             _prove_table(session, capture, table, counts.get(table.relid, NONE))
         capture.before = accounting.without(session, capture.before, since)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from okto_change.database.accounting import FIRST_USER_OID
 from okto_change.database.composing import Part, compose, identifier, joined, operator
 from okto_change.database.session import Session
 from okto_change.model.base import type_
@@ -55,6 +57,8 @@ class Shape:
     key: Key | None = None
     unique: tuple[Key, ...] = ()
     types: frozenset[str] = frozenset()
+    inside: frozenset[int] = frozenset()
+    """types that lie inside its user-made ones"""
     hidden: frozenset[str] = frozenset()
     """names of the sensitive columns: what they hold is never told"""
 
@@ -117,17 +121,31 @@ def load(session: Session, oids: Iterable[int]) -> dict[int, Shape]:
     keys: dict[int, list[tuple[Any, bool]]] = {}
     for relid, _, columns, never_null in session.query("image_unique", oids=wanted):
         keys.setdefault(relid, []).append((columns, never_null))
-    types: dict[int, set[str]] = {}
-    for relid, _, _, fact in session.query("image_types", oids=wanted):
-        if fact is not None:
-            types.setdefault(relid, set()).add(fact)
+    rows = session.query("image_shapes", oids=wanted)
+    types, inside = _types(session, [relid for relid, _, _, _, columns in rows if _has_made_types(columns)])
     shapes = {
-        relid: _shape(relid, schema, name, kind, columns, keys.get(relid, []), frozenset(types.get(relid, ())))
-        for relid, schema, name, kind, columns in session.query("image_shapes", oids=wanted)
+        relid: _shape(relid, schema, name, kind, columns, keys.get(relid, []), types[relid], inside[relid])
+        for relid, schema, name, kind, columns in rows
     }
     if not session.veil.asked:
         return shapes
     return {relid: replace(shape, hidden=_hidden(session, shape)) for relid, shape in shapes.items()}
+
+
+def _has_made_types(columns: Any) -> bool:
+    return any(_column(item).typid >= FIRST_USER_OID for item in columns)
+
+
+def _types(session: Session, oids: list[int]) -> tuple[defaultdict[int, set[str]], defaultdict[int, set[int]]]:
+    """Return by table what its user-made types are made of, in words, and the types that lie inside them."""
+    types: defaultdict[int, set[str]] = defaultdict(set)
+    inside: defaultdict[int, set[int]] = defaultdict(set)
+    for relid, typid, within, fact in session.query("image_types", oids=oids) if oids else ():
+        if fact is not None:
+            types[relid].add(fact)
+        elif within:
+            inside[relid].add(typid)
+    return types, inside
 
 
 def _hidden(session: Session, table: Shape) -> frozenset[str]:
@@ -186,7 +204,14 @@ def matches(left: str, right: str, key: Key, *, labels: str = "") -> Part:
 
 
 def _shape(
-    relid: int, schema: str, name: str, kind: str, columns: Any, keys: list[tuple[Any, bool]], types: frozenset[str]
+    relid: int,
+    schema: str,
+    name: str,
+    kind: str,
+    columns: Any,
+    keys: list[tuple[Any, bool]],
+    types: Iterable[str],
+    inside: Iterable[int],
 ) -> Shape:
     by_number = {item[0]: _column(item) for item in columns}
     found = [
@@ -203,7 +228,8 @@ def _shape(
         columns=tuple(by_number.values()),
         key=key,
         unique=tuple(items for items, _ in found if items is not key),
-        types=types,
+        types=frozenset(types),
+        inside=frozenset(inside),
     )
 
 
