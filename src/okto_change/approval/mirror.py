@@ -10,8 +10,8 @@ import fcntl
 import os
 import re
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -27,6 +27,8 @@ from okto_change.errors import NotAuthorised, WorkspaceError
 
 APPROVALS = "refs/heads/okto-approvals"
 HEAD = "refs/okto/head"
+PACKS = 40
+"""files of objects, one a fetch that found something new; git itself puts more than 50 together"""
 SHORT_PATIENCE = 20
 """seconds for a fetch that a command can do without"""
 _CONFIG = b"""\
@@ -75,6 +77,7 @@ class Mirror:
         self.network = SafeGit(folder, network=True)
         self._refs: dict[str, str] | None = None
         self._head: Running | None = None
+        self._tidying: Callable[[], object] = _nothing
 
     @property
     def memory(self) -> Memory:
@@ -113,6 +116,16 @@ class Mirror:
         if self._head is not None:
             self._head.stop()
             self._head = None
+        self._tidy(None)
+
+    def _tidy(self, tidying: Running | None) -> None:
+        """Wait for the process that was tidying, and let another one do it; whether it succeeds matters to nobody.
+
+        It is never stopped half-way: git would find its lock files and never tidy again.
+        """
+        before, self._tidying = self._tidying, weakref.finalize(self, tidying.end) if tidying else _nothing
+        with suppress(GitFailed):
+            before()
 
     def commit(self, ref: str) -> str:
         """Return the commit that a branch (``refs/heads/...``) stood at when fetched. Raises WorkspaceError."""
@@ -260,11 +273,15 @@ class Mirror:
             if self.source.url and old and (new is None or not self.is_ancestor(old, new)):
                 raise self._backwards(ref, old, new)
             moves[_seen(ref)] = new
+        if not moves:
+            return
         self._set(moves)
-        if moves:
-            # With it a scan of one folder's history skips commits that cannot have touched it; without it, it is slow.
-            graph = ("commit-graph", "write", "--reachable", "--changed-paths", "--split", "--no-progress")
-            self.git.attempt(*graph)
+        self._refs = {name: oid for name, oid in (known | moves).items() if oid is not None}
+        # With it a scan of one folder's history skips commits that cannot have touched it; without it, it is slow.
+        graph = ("commit-graph", "write", "--reachable", "--changed-paths", "--split", "--no-progress")
+        self._tidy(self.git.begin(*graph))
+        if len(list((self.folder / "objects/pack").glob("*.pack"))) > PACKS:
+            self._tidy(None)
             self.git.attempt("maintenance", "run", "--auto", "--quiet")
 
     def _backwards(self, ref: str, old: str, new: str | None) -> NotAuthorised:
@@ -273,6 +290,10 @@ class Mirror:
             + ("was deleted" if new is None else f"went backwards: {old[:12]} is not in the past of {new[:12]}"),
             hint="find out who rewrote it; if that was right, compare fingerprints again: okto-change trust init",
         )
+
+
+def _nothing() -> None:
+    """Nothing is being tidied."""
 
 
 def make(folder: Path) -> None:

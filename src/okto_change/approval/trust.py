@@ -113,6 +113,7 @@ def afresh(origin: Source) -> Iterator[Mirror]:
 def accept(mirror: Mirror, policy: Policy) -> None:
     """Put a fresh mirror in the place of the one that was there, with this version of the policy as seen."""
     _remember(mirror, policy, mirror.commit(mirror.protected_ref))
+    mirror.close()
     import shutil
 
     place = mirrors_folder() / f"{mirror.source.key}.git"

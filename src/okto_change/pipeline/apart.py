@@ -29,10 +29,15 @@ COMPILING = (
 """what judging a policy, compiling and analysing import, down to the parsers of YAML and SQL"""
 
 
+_ENDING: list[int] = []
+"""processes that were killed; their memory is given back while we go on, or leave"""
+
+
 class Apart:
     """A process that does what it is asked until it is closed. To be begun before threads are, and before files are opened."""
 
     def __init__(self) -> None:
+        _reap()
         heard, self_asks = os.pipe()
         self_hears, tells = os.pipe()
         self._process = os.fork()
@@ -66,7 +71,7 @@ class Apart:
             self._ask.flush()
 
     def close(self) -> None:
-        """End the process; what is asked from now on is done here."""
+        """End the process, without waiting until it is gone; what is asked from now on is done here."""
         if self._ask.closed:
             return
         for stream in (self._ask, self._hear):
@@ -74,7 +79,16 @@ class Apart:
                 stream.close()
         with suppress(OSError):
             os.kill(self._process, signal.SIGKILL)
-            os.waitpid(self._process, 0)
+        _ENDING.append(self._process)
+
+
+def _reap() -> None:
+    """Take leave of those that are gone by now."""
+    for process in tuple(_ENDING):
+        with suppress(ChildProcessError):
+            if os.waitpid(process, os.WNOHANG) == (0, 0):
+                continue
+        _ENDING.remove(process)
 
 
 def _serve(heard: int, tells: int) -> NoReturn:
