@@ -29,9 +29,12 @@ lint: $(VENV)/.lint
 types: $(VENV)/.lint
 	$(BIN)/mypy
 
-# Every case on every server found; make cases ARGS=--majors fetches PostgreSQL 13 to 18.
+# Every case on every server found, through the engine and through the whole product (make test plays one of each kind of
+# the latter); make cases ARGS=--majors fetches PostgreSQL 13 to 18 for the engine.
 cases: $(VENV)/.test
 	$(BIN)/python -m tests.majors.table $(ARGS)
+	for kind in auto embedded; do \
+	  OKTO_EVERY_CASE=1 $(BIN)/python -m pytest -q tests/integration/test_journey_cases.py --postgres $$kind || exit 1; done
 
 # Random schemas and scripts, a thousand of each (make test plays a dozen): run and undo change nothing.
 property: $(VENV)/.test

@@ -11,6 +11,7 @@ from okto_change.demo import example
 from tests.plugins.server import Cluster
 from tests.plugins.world import Shop
 
+WARM = True
 LIMIT = example.LIMIT
 
 

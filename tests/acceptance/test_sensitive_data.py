@@ -7,6 +7,7 @@ import json
 from tests.plugins.market import write_change
 from tests.plugins.world import Shop
 
+WARM = True
 CARD = "4111 1111 1111 1111"
 
 

@@ -22,6 +22,7 @@ from tests.plugins.market import (
 from tests.plugins.people import make_person
 from tests.plugins.world import Shop
 
+WARM = True
 CHANGE, ENV = "set-limit", ("--env", "production")
 APPLY = ("apply", CHANGE, *ENV)
 FOLDER = f"changes/{CHANGE}"

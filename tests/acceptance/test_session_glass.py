@@ -8,6 +8,7 @@ import pytest
 from tests.plugins.market import document, edited, explained, limit_of, propose, query, write_change
 from tests.plugins.world import Shop
 
+WARM = True
 ENV = ("--env", "production")
 POLICY = ".okto-change/policy/0001.yaml"
 WHY = ("--break-glass", "--incident", "INC-42", "--reason", "payments are down")

@@ -15,6 +15,7 @@ from tests.plugins.market import PLAN, SQL, document, explained, limit_of, propo
 from tests.plugins.server import Cluster
 from tests.plugins.world import Answer, Shop
 
+WARM = True
 ENV, SANDBOX, ELSEWHERE = ("--env", "production"), ("--env", "sandbox"), ("--env", "elsewhere")
 EDIT = """\
 format: 1

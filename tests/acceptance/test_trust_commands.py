@@ -14,6 +14,7 @@ from okto_change.demo import example
 from okto_change.demo.example import RELEASE
 from tests.plugins.world import Shop
 
+WARM = True
 FOLDER = Path(".okto-change/policy")
 
 

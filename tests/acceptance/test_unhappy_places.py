@@ -19,6 +19,7 @@ from tests.plugins.people import make_person
 from tests.plugins.server import Cluster
 from tests.plugins.world import Shop
 
+WARM = True
 CHANGE = "set-limit"
 SANDBOX = ("--env", "sandbox")
 NOBODY = 65534

@@ -9,6 +9,7 @@ import pytest
 from okto_change.demo.example import RELEASE
 from tests.plugins.world import Shop
 
+WARM = True
 LAST = "warning: "
 
 

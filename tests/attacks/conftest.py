@@ -8,6 +8,7 @@ import pytest
 
 from tests.attacks import stage as stages
 from tests.attacks.stage import Stage
+from tests.plugins import warm
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +18,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Stage:
 
 
 @pytest.fixture
-def stage(prepared: Stage, tmp_path: Path) -> Stage:
+def stage(request: pytest.FixtureRequest, prepared: Stage, tmp_path: Path) -> Stage:
     """Return a world of one's own: a change that lacks one approval, and people to attack it."""
-    return stages.copy(prepared, tmp_path)
+    return stages.copy(prepared, tmp_path, warm=warm.wanted(request))

@@ -1,13 +1,14 @@
-"""What an attacker prepares: a repository with an approved change, hands to sign and push anything, and the installed command.
+"""What an attacker prepares: a repository with an approved change, hands to sign and push anything, and the command.
 
-Statements are signed by ``ssh-keygen``, pushed by ``git`` and judged by ``okto-change`` as installed; nothing is imitated
-but FIDO tokens.
+Statements are signed by ``ssh-keygen``, pushed by ``git`` and judged by ``okto-change``, in modules with ``WARM = True`` in a
+fork of a process that has started; nothing is imitated but FIDO tokens.
 """
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from typing import Any
 
 from okto_change import digest
 from okto_change.approval import statement
-from okto_change.demo.stage import installed_command
+from tests.plugins import warm
 from tests.plugins.home import clean_environment
 from tests.plugins.people import Person, make_person
 from tests.plugins.world import Answer
@@ -86,6 +87,8 @@ class Stage:
     folder: Path
     people: Mapping[str, Person]
     variables: dict[str, str] = field(default_factory=dict)
+    warm: bool = False
+    """commands are forks of a process that has started; else they are the installed command"""
 
     @property
     def work(self) -> Path:
@@ -120,18 +123,11 @@ class Stage:
         return self.run("git", *arguments, cwd=cwd).decode().strip()
 
     def okto(self, *arguments: str, person: str = "", cwd: Path | None = None) -> Answer:
-        """Run the installed command, with a person's key."""
+        """Run okto-change, with a person's key."""
         variables = {"OKTO_CHANGE_KEY": str(self.people[person].key)} if person else {}
-        done = subprocess.run(
-            [*installed_command(), *arguments],
-            cwd=cwd or self.work,
-            env=self.environ() | variables,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=100,
-            check=False,
-        )
+        environ = self.environ() | variables
+        run = warm.run if self.warm else warm.installed
+        done = run(arguments, cwd=cwd or self.work, env=environ)
         return Answer(done.returncode, done.stdout, done.stderr)
 
     # ------------------------------------------------------------------------------------------------- what is asked
@@ -272,6 +268,11 @@ class Stage:
         return self.publish(self.signed(person, "approve", role, **fields), environment=environment)[0]
 
 
+def a_later_second() -> None:
+    """Wait until the clock, by which decisions are dated, shows another second."""
+    time.sleep(1.01 - time.time() % 1)
+
+
 def words(text: str) -> str:
     """Return a text on one line, without the lines of tables."""
     return " ".join(text.translate({ord(char): " " for char in "│┃"}).split())
@@ -308,7 +309,7 @@ def _empty_branch(stage: Stage) -> str:
     return f"{stage.git('commit-tree', tree, '-m', 'Begin')}:refs/heads/{BRANCH}"
 
 
-def copy(stage: Stage, folder: Path) -> Stage:
+def copy(stage: Stage, folder: Path, *, warm: bool = False) -> Stage:
     """Return another world just like it, in which nothing was ever fetched."""
     for name in ("origin.git", "work"):
         shutil.copytree(stage.folder / name, folder / name, symlinks=True)
@@ -316,4 +317,4 @@ def copy(stage: Stage, folder: Path) -> Stage:
     shutil.copyfile(stage.folder / "home/.gitconfig", folder / "home/.gitconfig")
     settings = folder / "work/.git/config"
     settings.write_text(settings.read_text().replace(str(stage.folder), str(folder)))
-    return Stage(folder, stage.people)
+    return Stage(folder, stage.people, warm=warm)

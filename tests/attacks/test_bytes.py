@@ -10,6 +10,7 @@ import pytest
 from okto_change import digest
 from tests.attacks.stage import CHANGE, FOLDER, LOCK, PLAN, SQL, Stage, words
 
+WARM = True
 SUBMITTED = "step 5 (submission): nobody who may submit has submitted this version"
 OTHER = "it is for another version of the plan"
 LOCKING = ("lock", CHANGE, "--env", "prod")

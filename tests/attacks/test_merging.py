@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import pytest
 
-from tests.attacks.stage import BRANCH, CHANGE, FOLDER, Stage
+from tests.attacks.stage import BRANCH, CHANGE, FOLDER, Stage, a_later_second
+
+WARM = True
 
 
 def squash(stage: Stage) -> None:
@@ -58,7 +59,7 @@ def proposed(stage: Stage) -> Stage:
 
 def changed_mind(stage: Stage) -> None:
     """Approve as whoever rejected, in a later second: of two decisions of one second the refusal stands."""
-    time.sleep(1.1)
+    a_later_second()
     stage.cleared("approve", CHANGE, "--env", "prod", "--yes", CHANGE, person="carla")
 
 

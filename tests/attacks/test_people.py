@@ -10,6 +10,7 @@ import pytest
 from tests.attacks.stage import CHANGE, FOLDER, POLICY, REPO, Stage
 from tests.plugins.people import make_person
 
+WARM = True
 LACKING = "step 7 (approvals): dba: 1 more (bruno)"
 
 

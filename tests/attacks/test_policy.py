@@ -8,6 +8,7 @@ import pytest
 
 from tests.attacks.stage import CHANGE, POLICY, Stage
 
+WARM = True
 SECOND = ".okto-change/policy/0002.yaml"
 LACKING = "step 7 (approvals): dba: 1 more (bruno)"
 

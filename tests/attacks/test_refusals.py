@@ -9,6 +9,7 @@ import pytest
 from tests.attacks.stage import CHANGE, POLICY, Stage
 from tests.unit.approval.helpers import security_key
 
+WARM = True
 LACKING = "step 7 (approvals): dba: 1 more (bruno)"
 VETO = "step 6 (veto): rejected by davi: because"
 

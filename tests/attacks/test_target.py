@@ -13,6 +13,7 @@ from okto_change import digest
 from tests.attacks.stage import CHANGE, FOLDER, LOCK, POLICY, TABLE, Stage
 from tests.plugins.server import Cluster
 
+WARM = True
 APPLY = ("apply", CHANGE, "--env", "prod", "--yes")
 
 

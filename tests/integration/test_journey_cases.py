@@ -1,7 +1,14 @@
-"""Every case of ``tests/cases/cases.yaml`` through the whole product: lock, rehearse, apply, meanwhile, roll back, apply again."""
+"""Cases of ``tests/cases/cases.yaml`` through the whole product: lock, rehearse, apply, meanwhile, roll back, apply again.
+
+``test_cases.py`` plays every case through the engine; here is one of each kind, and with ``OKTO_EVERY_CASE=1`` every one
+(``make cases`` says so).
+"""
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +25,37 @@ from tests.plugins.journey import Journey
 
 CASES = yaml.safe_load((Path(__file__).parents[1] / "cases" / "cases.yaml").read_text(encoding="utf-8"))["cases"]
 STEP = "  - name: the step\n    target: ledger\n    sql: change.sql\n"
-PLAYED = [case for case in CASES if "role" not in case and "names" not in case]
+THINGS = re.compile(
+    r"\b(CONSTRAINT TRIGGER|EVENT TRIGGER|TRIGGER|RULE|MATERIALIZED VIEW|VIEW|PARTITION BY|INHERITS|POLICY|DOMAIN|ENUM|EXCLUDE"
+    r"|GENERATED ALWAYS AS \(|IDENTITY|SEQUENCE|ON DELETE|ON UPDATE|REFERENCES|UNLOGGED|TEMP|COLLATION|PUBLICATION|DEFERRABLE"
+    r"|NOT VALID|EXTERNAL|UNIQUE|PRIMARY KEY|TYPE|PROCEDURE|EXTENSION|DATABASE|REPLICA)\b",
+    re.IGNORECASE,
+)
+"""What a schema may have that a change may meet."""
+
+
+def kinds(case: dict[str, Any]) -> set[tuple[str, str]]:
+    """Return what a case is an example of: its statements, its schema and its other worker, each with the verdict."""
+    commands = {"COPY" if isinstance(each, dict) else each.split()[0].upper() for each in case["change"]}
+    things = {each.upper() for each in THINGS.findall(case["schema"])}
+    later = {f"then {word}" for word in case.get("between", "").split()[:1]}
+    fields = {name for name in ("needs", "min_version", "once") if name in case}
+    expect = case["expect"]
+    told = {f"sequences {expect.get('sequences')}", f"or {expect.get('accept')}"}
+    return {(kind, expect["verdict"]) for kind in commands | things | later | fields | told}
+
+
+def one_of_each(cases: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Give each case that is the first of some kind."""
+    seen: set[tuple[str, str]] = set()
+    for case in cases:
+        if not kinds(case) <= seen:
+            yield case
+        seen |= kinds(case)
+
+
+WHOLE = [case for case in CASES if "role" not in case and "names" not in case]
+PLAYED = WHOLE if os.environ.get("OKTO_EVERY_CASE") == "1" else [*one_of_each(WHOLE)]
 
 
 def script(case: dict[str, Any]) -> str:

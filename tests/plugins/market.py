@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.plugins import warm
 from tests.plugins.server import Cluster
 from tests.plugins.world import Answer, Shop, opened
 
@@ -48,8 +49,8 @@ def market(
 
     In a module that says ``WARM = True`` its commands are forks of a process that has started.
     """
-    warm = getattr(request.module, "WARM", False)
-    with opened(tmp_path_factory.mktemp("market") / "shop", server, payments_template, warm=warm) as fresh:
+    folder = tmp_path_factory.mktemp("market") / "shop"
+    with opened(folder, server, payments_template, warm=warm.wanted(request)) as fresh:
         yield fresh
 
 

@@ -1,7 +1,8 @@
 """okto-change in a process of its own that was forked from one with everything imported: the command without its start.
 
 Half a second less each time. Environment, folder, arguments, streams, exit code and exit handlers are those of a process.
-The journey, the demo, the attacks, what is interrupted and what is said of processes go on with the command as it is installed.
+A module asks for it with ``WARM = True``. The journey, the demo, attacks by git's settings and on runs under way, what is
+interrupted and what is said of processes go on with the command as it is installed.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import okto_change
 from okto_change.demo.stage import installed_command
+
+if TYPE_CHECKING:  # what is forked shall not hold more than a command does
+    import pytest
 
 ROOT = Path(__file__).parents[2]
 FROM_THE_START = ("PYTHON", "LC_", "LANG")
@@ -34,6 +38,11 @@ FROM_THE_START = ("PYTHON", "LC_", "LANG")
 PATIENCE = 100.0
 """Seconds for one command."""
 _ONE_AT_A_TIME = Lock()
+
+
+def wanted(request: pytest.FixtureRequest) -> bool:
+    """Whether the module of the test says ``WARM = True``: that nothing in it depends on how a process starts."""
+    return bool(getattr(request.module, "WARM", False))
 
 
 def run(

@@ -91,7 +91,7 @@ def opened(folder: Path, server: Cluster, template: str, *, warm: bool = False) 
 
 
 @pytest.fixture
-def shop(tmp_path: Path, server: Cluster, payments_template: str) -> Iterator[Shop]:
+def shop(request: pytest.FixtureRequest, tmp_path: Path, server: Cluster, payments_template: str) -> Iterator[Shop]:
     """Return a repository with the example policy, pushed, on fresh copies of the payments database."""
-    with opened(tmp_path / "shop", server, payments_template) as fresh:
+    with opened(tmp_path / "shop", server, payments_template, warm=warm.wanted(request)) as fresh:
         yield fresh
