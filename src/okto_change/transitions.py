@@ -96,6 +96,7 @@ ENDINGS: Mapping[tuple[State, Result], tuple[State, str]] = {
     (S.UNDOING, R.REFUSED): (S.REFUSED, "the undo was refused before anything ran"),
     (S.UNDOING, R.ROLLED_BACK): (S.ROLLED_BACK, "it failed inside its transaction; the change stands as before"),
     (S.UNDOING, R.STUCK): (S.STUCK, "the undo failed half-way; what stands is known, a person must decide"),
+    (S.UNDO_COMMITTING, R.REFUSED): (S.REFUSED, "the undo was announced, and refused before its COMMIT"),
     (S.UNDO_COMMITTING, R.ROLLED_BACK): (S.ROLLED_BACK, "the undo did not happen; the change stands as before"),
     (S.UNDO_COMMITTING, R.STUCK): (S.STUCK, "nobody could tell yet whether the COMMIT of the undo arrived"),
 }

@@ -14,8 +14,9 @@ import pytest
 from okto_change import pipeline
 from okto_change.database import chunks as chunk_rows
 from okto_change.database.session import connect
-from okto_change.errors import OktoError, Refused, Stuck, UsageError
-from okto_change.model import Event, EventKind, PauseAsked, Result
+from okto_change.errors import JournalBroken, OktoError, Refused, Stuck, UsageError
+from okto_change.journal.store import Journal
+from okto_change.model import Entry, Event, EventKind, PauseAsked, Result
 from okto_change.report.verdict import outcome_code
 from tests.plugins.journey import FIRST, Bank
 from tests.plugins.proxy import OnCommit, Proxy
@@ -126,6 +127,7 @@ def test_an_empty_table_is_done_and_undone_without_a_chunk(bank: Bank) -> None:
 MOMENTS = [
     pytest.param("step started", "after", 1, 0, id="before the first chunk"),
     pytest.param("chunk started", "after", 3, 2, id="inside a chunk"),
+    pytest.param("committing", "before", 3, 2, id="while rows are proven, before the announcement is there"),
     pytest.param("committing", "after", 3, 2, id="between the announcement and COMMIT"),
     pytest.param("committed", "before", 3, 3, id="after COMMIT, before its entry"),
     pytest.param("committed", "after", 3, 3, id="between two chunks"),
@@ -160,6 +162,7 @@ def test_a_killed_batch_goes_on_at_the_first_chunk_that_is_not_done(
 @pytest.mark.parametrize(
     ("kind", "moment", "nth", "stand"),
     [
+        pytest.param("undo committing", "before", 2, 4, id="while rows are moved, before the announcement is there"),
         pytest.param("undo committing", "after", 2, 4, id="between the announcement and COMMIT"),
         pytest.param("undone", "before", 2, 3, id="after COMMIT, before its entry"),
         pytest.param("undone", "after", 2, 3, id="between two chunks"),
@@ -502,6 +505,33 @@ def test_a_broken_commit_of_a_chunk_is_found_out_and_happens_once(
         assert ended.result is Result.PAUSED and "before COMMIT arrived" in ended.summary, ended
         ended = bank.journey.resume(str(ended.run))
     assert ended.result is Result.DONE and released(bank) == 40 and chunks(bank) == [1, 2, 3, 4, 5]
+    assert bank.journey.rollback().result is Result.DONE and as_before(bank)
+
+
+@pytest.mark.parametrize("command", ["apply", "rollback"])
+def test_no_chunk_commits_whose_announcement_cannot_be_written(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """The entry is written while the rows are proven or moved; the COMMIT waits for it, however long that takes."""
+    write(bank)
+    if command == "rollback":
+        assert bank.journey.apply().result is Result.DONE
+    wanted = EventKind.COMMITTING if command == "apply" else EventKind.UNDO_COMMITTING
+    append = Journal.append
+
+    def refuse(journal: Journal, event: Event) -> Entry:
+        if event.kind is wanted and event.data.get("chunk") == 3:
+            time.sleep(0.5)
+            raise JournalBroken("the journal cannot be written: no room")
+        return append(journal, event)
+
+    monkeypatch.setattr(Journal, "append", refuse)
+    try:
+        getattr(bank.journey, command)()
+    except JournalBroken as error:
+        assert "no room" in error.message
+    assert chunks(bank) == ([1, 2] if command == "apply" else [1, 2, 3])
+    monkeypatch.undo()
     assert bank.journey.rollback().result is Result.DONE and as_before(bank)
 
 

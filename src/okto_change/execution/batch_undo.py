@@ -60,17 +60,26 @@ def _chunk(job: Job, unit: SqlUnit, session: Session, way: Way, *, only_clean: b
     transactions.hold(job, session)
     stands = chunks.standing(session, way.origin, str(unit.number))
     place: dict[str, object] = {"unit": unit.number, "target": unit.target}
+    mark = state.backend(session)
     left: Left = ()
+    announced = False
     if stands.count:
         this = units.chunk(unit, stands.latest)
         place |= {"chunk": stands.latest, "of": stands.count + stands.undone}
         yield job.event(EventKind.CHUNK_STARTED, unit.name, undo=True, **place)
-        left = _put_back(job, this, session, way, only_clean=only_clean)
+        if way.native(this):  # its entry is written while its rows are moved
+            yield job.event(EventKind.UNDO_COMMITTING, unit.name, **place, **transactions.marked(mark))
+            announced = _moved(job, this, session, way)
+            if not announced:
+                reason = f"chunk {this.chunk} row by row: its rows cannot be moved at once"
+                yield job.event(EventKind.RETRYING, unit.name, unit=unit.number, reason=reason)
+        if not announced:
+            left = _put_back(job, this, session, way, only_clean=only_clean)
         chunks.record_undone(session, way.origin, str(unit.number), stands.latest, job.run)
     if stands.count <= 1:
         state.record_undone(session, run=way.origin, unit=str(unit.number), undone_by=job.run)
-    mark = state.backend(session)
-    yield job.event(EventKind.UNDO_COMMITTING, unit.name, **place, **transactions.marked(mark))
+    if not announced:
+        yield job.event(EventKind.UNDO_COMMITTING, unit.name, **place, **transactions.marked(mark))
     transactions.commit(job, unit.target, session, mark)
     _see(job, unit, stands.count - 1, stands.undone + 1)
     if stands.count <= 1:
@@ -80,10 +89,12 @@ def _chunk(job: Job, unit: SqlUnit, session: Session, way: Way, *, only_clean: b
     return left
 
 
-def _put_back(job: Job, this: SqlUnit, session: Session, way: Way, *, only_clean: bool) -> Left:
+def _moved(job: Job, this: SqlUnit, session: Session, way: Way) -> bool:
     with interrupts.allowed():
-        if way.move(session, this, undoing.keep_as(job, this, way.origin), back=True):
-            return ()
+        return way.move(session, this, undoing.keep_as(job, this, way.origin), back=True)
+
+
+def _put_back(job: Job, this: SqlUnit, session: Session, way: Way, *, only_clean: bool) -> Left:
     try:
         back = undoing.put_back(job, this, session, way.origin, only_clean=only_clean)
         job.seen.notes += back.notes
@@ -108,20 +119,31 @@ def look(job: Job, unit: SqlUnit, session: Session, origin: str, *, redo: bool =
     with interrupts.allowed():
         way = chunk_moves.find(session, unit, origin)
         numbers = way.numbers(back=not redo)
-        conflicts, notes = way.faults(session, numbers, back=not redo), [_size(unit, len(numbers), redo=redo)]
-        others = way.others(session, numbers)
-        found, shown = [*conflicts], numbers
-        if len(others) > chunk_moves.MOST_TRIED:
-            what = "put back" if redo else "taken back"
-            notes.append(
-                f"{len(others):,} chunks have images as text: their rows are compared when each of them is {what}"
-            )
-        else:
-            found += _try(job, unit, session, way, others, redo=redo)
-            shown = [number for number in numbers if number not in others]  # what was tried has images of its own
+        found, notes, tried = _compare(job, unit, session, way, numbers, redo=redo)
+        shown = [number for number in numbers if number not in tried]  # what was tried has images of its own
         writes = way.writes(session, shown, back=not redo)
         rows = way.sample(session, shown, back=not redo)
-    return Looked(writes=writes, rows=rows, conflicts=tuple(found), notes=tuple(notes))
+    size = _size(unit, len(numbers), redo=redo)
+    return Looked(writes=writes, rows=rows, conflicts=tuple(found), notes=(size, *notes))
+
+
+def conflicts(job: Job, unit: SqlUnit, session: Session, origin: str, *, redo: bool = False) -> list[str]:
+    """Name the rows in the way of taking the chunks back, or putting them back, as ``look`` does."""
+    with interrupts.allowed():
+        way = chunk_moves.find(session, unit, origin)
+        return _compare(job, unit, session, way, way.numbers(back=not redo), redo=redo)[0]
+
+
+def _compare(
+    job: Job, unit: SqlUnit, session: Session, way: Way, numbers: list[int], *, redo: bool
+) -> tuple[list[str], tuple[str, ...], list[int]]:
+    """Return the rows in the way, what is only known later, and the chunks that were moved for a try."""
+    found, others = way.faults(session, numbers, back=not redo), way.others(session, numbers)
+    if len(others) <= chunk_moves.MOST_TRIED:
+        return found + _try(job, unit, session, way, others, redo=redo), (), others
+    what = "put back" if redo else "taken back"
+    later = f"{len(others):,} chunks have images as text: their rows are compared when each of them is {what}"
+    return found, (later,), []
 
 
 def _size(unit: SqlUnit, count: int, *, redo: bool) -> str:

@@ -9,7 +9,7 @@ calls wrong (a check, a bound, rows without image) has everything taken back, as
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
 from okto_change.database import chunks, state
@@ -17,7 +17,7 @@ from okto_change.database.chunks import Opened, Range, Through
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import DatabaseError, Halted, OktoError, Paused, Stuck, TargetHeld, Unaccounted
 from okto_change.execution import checks, choosing, giving_way, images, interrupts, transactions, units, work
-from okto_change.execution.course import Course, added, bounds, demand_most, see, writes_of
+from okto_change.execution.course import Course, added, bounds, counted, demand_most, see, writes_of
 from okto_change.execution.images.pins import pinned
 from okto_change.execution.job import Job
 from okto_change.execution.units import SqlUnit, Unit
@@ -173,17 +173,16 @@ def _chunk(
     this = units.chunk(unit, course.number + 1)
     place = {"unit": unit.number, "target": unit.target, "chunk": course.number + 1, "of": course.opened.chunks}
     yield job.event(EventKind.CHUNK_STARTED, unit.name, **place)
-    capture = yield from perform(job, this, session, go, found)
+    marks: list[state.Backend] = []
+    capture = yield from perform(
+        job, this, session, go, found, lambda: _announce(job, unit, session, course, place, marks)
+    )
     after = added(job, unit, course, found)
-    demand_most(unit, after)
     if capture.triggers:
         images.finish(session, capture)
     _record(job, unit, session, after, found)
-    job.look()
-    mark = state.backend(session)
-    yield job.event(EventKind.COMMITTING, unit.name, **place, total=after.total, **transactions.marked(mark))
     blocked = chunks.blocked(session)
-    transactions.commit(job, unit.target, session, mark)
+    transactions.commit(job, unit.target, session, marks[0])
     job.seen.committed.add(unit.number)
     course.number, course.last, course.rows, course.writes = after.number, after.last, after.rows, after.writes
     see(job, unit, course)
@@ -191,6 +190,18 @@ def _chunk(
     if capture.triggers:
         transactions.tidy(job.targets, unit.target)
     return blocked
+
+
+def _announce(
+    job: Job, unit: SqlUnit, session: Session, course: Course, place: dict[str, object], marks: list[state.Backend]
+) -> Events:
+    """Announce the COMMIT of a chunk whose statements have run; leave in ``marks`` which transaction it is."""
+    after = counted(job, unit, course)
+    demand_most(unit, after)
+    job.look()
+    marks.append(state.backend(session))
+    about = {**place, "total": after.total, **transactions.marked(marks[0])}
+    yield job.event(EventKind.COMMITTING, unit.name, **about)
 
 
 def find(job: Job, unit: SqlUnit, session: Session, course: Course) -> tuple[Through, Range | None]:
@@ -205,25 +216,39 @@ def find(job: Job, unit: SqlUnit, session: Session, course: Course) -> tuple[Thr
 
 
 def perform(
-    job: Job, this: SqlUnit, session: Session, go: Through, found: Range
+    job: Job, this: SqlUnit, session: Session, go: Through, found: Range, ran: Callable[[], Events] | None = None
 ) -> Generator[Event, None, images.Capture]:
-    """Do one chunk in the open transaction and prove that it kept to its keys; of its events only failures are told."""
+    """Do one chunk in the open transaction and prove that it kept to its keys; of its events only failures are told.
+
+    ``ran`` tells more when all of its statements have run: before the proof, which takes a while, or behind its checks.
+    """
     chunks.enter(session, found)
     known = job.chunks.setdefault(this.number, images.Chunks())
     known.table, known.key = go.oid, batch_of(this).key
     known.inside = lambda key: chunks.inside(go, found, key)
-    events = work.perform(job, this, session)
+    early = ran if not this.inside and not this.invariants else None
+    capture = yield from _quietly(work.perform(job, this, session), len(this.statements), early)
+    with interrupts.allowed():
+        _demand_inside(this, session, go, found, capture)
+    if ran is not None and early is None:
+        yield from ran()
+    return capture
+
+
+def _quietly(
+    events: Generator[Event, None, T], statements: int, ran: Callable[[], Events] | None
+) -> Generator[Event, None, T]:
     while True:
         try:
             event = next(events)
         except StopIteration as end:
-            capture: images.Capture = end.value
-            break
+            result: T = end.value
+            return result
         if event.kind is EventKind.CHECK_FAILED:
             yield event
-    with interrupts.allowed():
-        _demand_inside(this, session, go, found, capture)
-    return capture
+        statements -= event.kind is EventKind.STATEMENT_DONE
+        if event.kind is EventKind.STATEMENT_DONE and not statements and ran is not None:
+            yield from ran()
 
 
 def _demand_inside(this: SqlUnit, session: Session, go: Through, found: Range, capture: images.Capture) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from okto_change.database import chunks
-from okto_change.database.chunks import Done, Through
-from okto_change.database.composing import identifier
+from okto_change.database.chunks import Done, Range, Through
+from okto_change.database.composing import Part, compose, identifier
 from okto_change.database.session import READ_COMMITTED, Session
 from okto_change.errors import Refused
 from okto_change.execution.batches import batch_of
@@ -30,10 +30,13 @@ class Way:
     families: Mapping[str, tuple[int, ...]]
     go: Through | None
     known: Known = field(default_factory=Known)
+    texts: frozenset[int] = frozenset()
+    """captures that have images as text"""
 
     def prepare(self, session: Session) -> None:
         """Make the images of single chunks quick to find; in a transaction of its own."""
         captures = self._moved(self.done, back=True)
+        self.texts = series_back.texts(session, captures)
         if not captures:
             return
         try:
@@ -50,6 +53,11 @@ class Way:
     def undo_of(self, number: int) -> str:
         """Return the run whose images tell how a chunk was taken back."""
         return self.done[number].images or ""
+
+    def native(self, this: SqlUnit) -> bool:
+        """Whether all rows of a chunk may go back at once: it has native images, as far as ``prepare`` has seen."""
+        family = self.families.get(this.key, ())
+        return self.go is not None and bool(family) and self.texts.isdisjoint(family)
 
     def move(self, session: Session, this: SqlUnit, name: str, *, back: bool) -> bool:
         """Take a chunk back, or with ``back`` false forth, from native images; False where that does not fit: nothing done."""
@@ -73,10 +81,18 @@ class Way:
         captures = self._moved([number for number in numbers if number not in text], back=back)
         if not captures:
             return []
-        found = series_back.faults(session, captures, matching.NAMED + 1)
+        found = series_back.faults(session, captures, matching.NAMED + 1, self._inside(numbers))
         owner = {found[0]: key.rpartition("/")[2] for key, found in self.families.items()}
         lines = [f"chunk {int(owner.get(source, 0)):,}: {line}" for source, line in found[: matching.NAMED]]
         return [*lines, *(["and more"] if len(found) > matching.NAMED else [])]
+
+    def _inside(self, numbers: Sequence[int]) -> dict[int, Part]:
+        """Return, for the batch's own table, the condition that row ``t`` lies between the first of the chunks and the last."""
+        if self.go is None:
+            return {}
+        ends = [self.done[number].range for number in (min(numbers), max(numbers))]
+        whole = Range(first=ends[0].first, last=ends[1].last)
+        return {self.go.oid: chunks.inside(self.go, whole, compose("t.{key}", key=self.go.key))}
 
     def others(self, session: Session, numbers: Sequence[int]) -> list[int]:
         """Return the chunks among these that have images as text."""

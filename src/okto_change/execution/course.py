@@ -39,15 +39,20 @@ class Course:
         return f"{self.number:,}{of} chunks{rows}"
 
 
-def added(job: Job, unit: SqlUnit, course: Course, found: Range) -> Course:
-    """Return where the batch stands with the chunk that was just performed."""
+def counted(job: Job, unit: SqlUnit, course: Course) -> Course:
+    """Return where the batch stands with the rows of the chunk whose statements have just run."""
     rows = tuple(result.rows for result in job.seen.statements[unit.number])
     known = course.rows or (0,) * len(rows)
+    summed = tuple(None if one is None or two is None else one + two for one, two in zip(known, rows, strict=True))
+    return replace(course, number=course.number + 1, rows=summed)
+
+
+def added(job: Job, unit: SqlUnit, course: Course, found: Range) -> Course:
+    """Return where the batch stands with the chunk that was just performed."""
     writes = dict(course.writes)
     for item in job.seen.writes[unit.number]:
         writes[item.table] = plus(writes.get(item.table), item)
-    summed = tuple(None if one is None or two is None else one + two for one, two in zip(known, rows, strict=True))
-    return replace(course, number=course.number + 1, last=found.last, rows=summed, writes=writes)
+    return replace(counted(job, unit, course), last=found.last, writes=writes)
 
 
 def plus(one: TableWrites | None, two: TableWrites) -> TableWrites:

@@ -69,6 +69,17 @@ class Seen:
         return tuple(result for number in sorted(self.statements) for result in self.statements[number])
 
 
+def _in_the_journal() -> None:
+    """Wait for nothing: whoever consumed the events has written each before it asked for the next."""
+
+
+@dataclass
+class Announced:
+    """What a COMMIT waits for: its own entry, where that is written while the run goes on."""
+
+    wait: Callable[[], None] = _in_the_journal
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """One run of a lock. ``coverage`` holds, a target each, the tables to capture; it grows when accounting finds more."""
@@ -103,6 +114,7 @@ class Job:
     inverses: dict[int, tuple[str, ...]] = field(default_factory=dict)
     """what takes the definitions of each unit back, as found and tried when it ran"""
     seen: Seen = field(default_factory=Seen)
+    announced: Announced = field(default_factory=Announced)
     ledger: Authority | None = None
     """what this run uses up; None for one that needs nothing of that kind: a rehearsal, an undo"""
     look: Callable[[], None] = _nobody_says_no

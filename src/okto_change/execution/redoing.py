@@ -56,7 +56,7 @@ def look(job: Job, units: Sequence[Unit], origin: str, undos: Undos) -> None:
                         )
                         contents[place] = edits.look(job, unit, origin, content, redo=True).content
                     case SqlUnit() if unit.batch is not None:
-                        found += batch_undo.look(job, unit, looking(job, unit), origin, redo=True).conflicts
+                        found += batch_undo.conflicts(job, unit, looking(job, unit), origin, redo=True)
                         break  # the look leaves the batch as it is, and what comes after it may rest on it
                     case SqlUnit():
                         put_forth(job, unit, looking(job, unit), undos[unit.number])

@@ -115,10 +115,12 @@ def hold(job: Job, session: Session) -> None:
 
 
 def commit(job: Job, target: str, session: Session, mark: state.Backend) -> None:
-    """COMMIT; when the answer is lost, ask a fresh connection what became of the transaction.
+    """COMMIT, once it is announced; when the answer is lost, ask a fresh connection what became of the transaction.
 
-    Returns only if it is committed. Raises StepFailed if it is not, Stuck if nobody can tell.
+    Returns only if it is committed. Raises StepFailed if it is not, Stuck if nobody can tell, JournalBroken with nothing
+    sent when the announcement cannot be written.
     """
+    job.announced.wait()
     try:
         session.commit()
     except ConnectionLost as lost:

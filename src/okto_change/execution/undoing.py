@@ -37,14 +37,14 @@ def demand_reversible(unit: Unit) -> None:
 
 def look(job: Job, units: Sequence[Unit], origin: str, *, only_clean: bool) -> None:
     """Try every undo, last first, and roll all of it back; raise Conflict with the rows and keys of all units."""
-    from okto_change.execution.batch_undo import look as look_at_batch  # which puts chunks back by this module
+    from okto_change.execution.batch_undo import conflicts  # which puts chunks back by this module
 
     found: list[str] = []
     contents: dict[tuple[str, str], bytes] = {}
     try:
         for unit in reversed(units):
             if isinstance(unit, SqlUnit) and unit.batch is not None:
-                found += look_at_batch(job, unit, looking(job, unit), origin).conflicts
+                found += conflicts(job, unit, looking(job, unit), origin)
                 break  # what was done before a batch is looked at when it is taken back: the look leaves the batch as it is
             try:
                 match unit:

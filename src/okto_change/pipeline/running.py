@@ -22,6 +22,7 @@ from okto_change.pipeline import continuing, glass, settling, usedup
 from okto_change.pipeline.clearance import Present, clear, facts_now
 from okto_change.pipeline.compiling import analyse_live, demand_sound
 from okto_change.pipeline.connections import open_journal, open_targets
+from okto_change.pipeline.desk import Desk
 from okto_change.pipeline.evidence import find, new_job
 from okto_change.pipeline.glass import Emergency
 from okto_change.pipeline.lookout import Lookout
@@ -214,13 +215,13 @@ def _expect(job: Job, report: Report) -> None:
 
 
 def loop(job: Job, events: runner.Run, journal: Journal, watch: Watch) -> Outcome:
-    """Journal every event before the runner goes on to its effect. A journal that fails closes the runner: nothing commits."""
+    """Journal every event before its effect. A journal that fails closes the runner: nothing commits."""
     told: list[str] = []
-    with interrupts.listening(), closing(events):
+    with interrupts.listening(), Desk(journal, job.announced) as desk, closing(events):
         while True:
             try:
                 event = next(events)
-                journal.append(event)
+                desk.write(event)
                 if event.kind in (EventKind.COMMITTED, EventKind.UNDONE):
                     told.append(f"{event.kind.value} {event.step}")
                 with suppress(OSError):  # progress that nobody reads any more stops nothing

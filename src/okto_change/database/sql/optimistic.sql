@@ -174,6 +174,10 @@ SELECT c.id
    AND (c.run, pg_catalog.split_part(c.unit, '/', 1)) NOT IN (
         SELECT k.run, pg_catalog.split_part(k.unit, '/', 1) FROM okto_change.capture AS k WHERE k.id = ANY (%(captures)s))
 
+-- name: series_writers
+-- The transactions that moved the rows of chunks of one table.
+SELECT DISTINCT n.writer::text FROM okto_change.image_native AS n WHERE n.capture = ANY (%(captures)s) AND n.relid = %(relid)s
+
 -- name: series_family
 -- The captures of chunks of a batch, each with what took it back, what took that back, and so on.
 WITH RECURSIVE family (root, id) AS (
