@@ -179,6 +179,21 @@ def test_two_statements_that_change_two_tables(bank: Bank) -> None:
     assert native(bank)
 
 
+def test_values_that_come_as_foreseen_in_some_chunks_only(bank: Bank) -> None:
+    """There the new values stand beside the old rows; the other chunks have new rows of their own. Both go back and forth."""
+    lies = "CREATE FUNCTION lies(id bigint) RETURNS text LANGUAGE sql STABLE AS $$SELECT CASE WHEN id > 12 THEN random()::text ELSE 'f' END$$"
+    plan(bank, f"{lies}; {TABLE}", fix="UPDATE t SET state = lies(id) WHERE state <> 'left' AND {{ batch }};\n")
+    there_and_back(bank)
+    assert native(bank)
+    kept = bank.sql("SELECT foreseen, sum(rows) > 0 FROM okto_change.image_native GROUP BY foreseen ORDER BY foreseen")
+    assert kept == [(False, True), (True, True)]
+    changed = "chunk {}: public.t (id={}): changed since: state"
+    assert bank.journey.redo().result is Result.DONE
+    bank.sql("UPDATE t SET state = 'mine' WHERE id IN (2, 22)")
+    found = bank.journey.rollback()
+    assert sorted(found.conflicts) == [changed.format(1, 2), changed.format(5, 22)], found
+
+
 # ----------------------------------------------------------------------------------- meanwhile
 
 

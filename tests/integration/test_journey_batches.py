@@ -281,11 +281,13 @@ def test_rows_that_somebody_changed_are_named_before_anything_is_taken_back_and_
     )
     assert found.conflicts == named and [(w.updated, w.imaged) for w in found.writes] == [(40, 40)]
     assert found.rows[0].columns["status"] == ("RELEASED", "PENDING") and "5 chunks" in found.notes[0]
+    assert found.notes[1] == "rows in the way in 2 of 5 chunks, the first of them chunk 1"
     stopped = bank.journey.rollback()
     assert stopped.result is Result.CONFLICT and stopped.conflicts == named, stopped
     assert chunks(bank) == [1, 2, 3, 4, 5] and released(bank) == 39
     again = bank.journey.rollback(only_clean=True)
     assert again.result is Result.CONFLICT and len(again.conflicts) == 2, again
+    assert "what a batch leaves is not taken back later" in str(again.hint)
     assert released(bank) == 1 and bank.sql("SELECT amount FROM settlements WHERE id = 66") == [(0,)]
 
 
@@ -525,13 +527,11 @@ def test_no_chunk_commits_whose_announcement_cannot_be_written(
             raise JournalBroken("the journal cannot be written: no room")
         return append(journal, event)
 
-    monkeypatch.setattr(Journal, "append", refuse)
-    try:
-        getattr(bank.journey, command)()
-    except JournalBroken as error:
-        assert "no room" in error.message
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "append", refuse)
+        with pytest.raises(JournalBroken, match="no room"):
+            getattr(bank.journey, command)()
     assert chunks(bank) == ([1, 2] if command == "apply" else [1, 2, 3])
-    monkeypatch.undo()
     assert bank.journey.rollback().result is Result.DONE and as_before(bank)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from okto_change.database.session import Session
+from okto_change.database.sending import Call
+from okto_change.database.session import Row, Session
 from okto_change.model.base import type_
 
 Counts = tuple[int, int, int]
@@ -79,10 +80,30 @@ class Relation:
         return self.oid < FIRST_USER_OID
 
 
+LEDGER: tuple[Call, ...] = tuple(
+    (name, {}) for name in ("account_tables", "account_counters", "account_world", "account_sequences")
+)
+"""The queries of a ledger, for ``ledger_of``"""
+ACCOUNTS: tuple[Call, ...] = tuple(
+    (name, {}) for name in ("account_counters", "account_locks", "account_world", "account_sequences")
+)
+"""The queries that tell what became of it: for ``counted``, ``locked``, ``world_of`` and ``sequences_of``"""
+
+
 def open_ledger(session: Session) -> Ledger:
     """Read where counters, catalogue and sequences stand now."""
-    tables = frozenset(row[0] for row in session.query("account_tables"))
-    return Ledger(counters=counters(session), world=world(session), sequences=sequences(session), tables=tables)
+    return ledger_of(session.each(*LEDGER))
+
+
+def ledger_of(found: list[list[Row]]) -> Ledger:
+    """Return the ledger that the queries of ``LEDGER`` found."""
+    tables, counts, settings, positions = found
+    return Ledger(
+        counters=counted(counts),
+        world=world_of(settings),
+        sequences=sequences_of(positions),
+        tables=frozenset(row[0] for row in tables),
+    )
 
 
 def without(session: Session, before: Ledger, since: Mapping[int, Counts]) -> Ledger:
@@ -96,7 +117,12 @@ def without(session: Session, before: Ledger, since: Mapping[int, Counts]) -> Le
 
 def counters(session: Session) -> dict[int, Counts]:
     """Return rows written by relation oid: by this transaction, and by earlier ones of the session not yet reported."""
-    return {oid: (inserted, updated, deleted) for oid, inserted, updated, deleted in session.query("account_counters")}
+    return counted(session.query("account_counters"))
+
+
+def counted(rows: list[Row]) -> dict[int, Counts]:
+    """Return the counters as read."""
+    return {oid: (inserted, updated, deleted) for oid, inserted, updated, deleted in rows}
 
 
 def deltas(before: Mapping[int, Counts], after: Mapping[int, Counts]) -> dict[int, Counts]:
@@ -107,12 +133,25 @@ def deltas(before: Mapping[int, Counts], after: Mapping[int, Counts]) -> dict[in
 
 def write_locks(session: Session) -> dict[int, frozenset[str]]:
     """Return, by relation oid, the lock modes of this transaction that allow to write."""
-    return {oid: frozenset(modes) for oid, modes in session.query("account_locks")}
+    return locked(session.query("account_locks"))
+
+
+def locked(rows: list[Row]) -> dict[int, frozenset[str]]:
+    """Return the writing locks as read."""
+    return {oid: frozenset(modes) for oid, modes in rows}
 
 
 def written(session: Session, before: Ledger) -> tuple[tuple[Relation, ...], int]:
     """Return every relation written or locked for writing since ``before``, and how many of the locked ones are gone."""
-    counts, locks = deltas(before.counters, counters(session)), write_locks(session)
+    counts, locks = session.each(("account_counters", {}), ("account_locks", {}))
+    return told(session, before, counted(counts), locked(locks))
+
+
+def told(
+    session: Session, before: Ledger, now: Mapping[int, Counts], locks: Mapping[int, frozenset[str]]
+) -> tuple[tuple[Relation, ...], int]:
+    """Return the same as ``written`` of counters and locks that were read already."""
+    counts = deltas(before.counters, now)
     oids = sorted(counts.keys() | locks.keys())
     rows = session.query("account_relations", oids=oids)
     found = tuple(
@@ -144,13 +183,22 @@ def tops(session: Session, oids: Iterable[int]) -> dict[int, int]:
 
 def world(session: Session) -> World:
     """Return the settings that counters depend on and the permanent relations as this transaction sees them."""
-    setting, source, count, total = session.query("account_world")[0]
+    return world_of(session.query("account_world"))
+
+
+def world_of(rows: list[Row]) -> World:
+    """Return the world as read."""
+    setting, source, count, total = rows[0]
     return World(tracking=(setting, source), relations=(count, total))
 
 
 def sequences(session: Session) -> dict[int, Sequence]:
     """Return where every permanent sequence stands, by oid."""
-    rows = session.query("account_sequences")
+    return sequences_of(session.query("account_sequences"))
+
+
+def sequences_of(rows: list[Row]) -> dict[int, Sequence]:
+    """Return the sequences as read."""
     return {
         oid: Sequence(name=name, last=last, filenode=filenode, ascending=ascending, cycles=cycles)
         for oid, name, last, filenode, ascending, cycles in rows

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from okto_change.database.composing import Part, compose, identifier, literal
-from okto_change.database.session import Session
+from okto_change.database.composing import Composed, Part, compose, identifier, literal
+from okto_change.database.session import Row, Session
 from okto_change.errors import DatabaseError, Refused
 from okto_change.model import Batch
 from okto_change.model.base import type_
@@ -103,28 +103,35 @@ def largest(session: Session, go: Through) -> str | None:
 
 def following(session: Session, go: Through, after: str | None, upper: str) -> Range | None:
     """Return the next ``size`` rows behind key ``after`` (None: from the first) up to ``upper``; None when there are none."""
+    return found_in(session.execute(seeking(go, after, upper)))
+
+
+def found_in(rows: list[Row]) -> Range | None:
+    """Return the range that ``seeking`` found."""
+    first, last = rows[0]
+    return None if first is None else Range(first=first, last=last)
+
+
+def seeking(go: Through, after: str | None, upper: str) -> Composed:
+    """Return the query of the next range, see ``following``. Pinned settings are the caller's."""
     beyond = compose("true")
     if after is not None:
         beyond = compose("t.{key} > {after}::{type}", key=go.key, after=literal(after), type=go.type)
-    rows = session.execute(
-        compose(
-            """SELECT (SELECT t.{key}::text FROM {rows} ORDER BY t.{key} LIMIT 1),
-                      coalesce((SELECT t.{key}::text FROM {rows} ORDER BY t.{key} OFFSET {most} LIMIT 1),
-                               (SELECT t.{key}::text FROM {rows} ORDER BY t.{key} DESC LIMIT 1))""",
+    return compose(
+        """SELECT (SELECT t.{key}::text FROM {rows} ORDER BY t.{key} LIMIT 1),
+                  coalesce((SELECT t.{key}::text FROM {rows} ORDER BY t.{key} OFFSET {most} LIMIT 1),
+                           (SELECT t.{key}::text FROM {rows} ORDER BY t.{key} DESC LIMIT 1))""",
+        key=go.key,
+        rows=compose(
+            "{table} AS t WHERE {beyond} AND t.{key} <= {upper}::{type}",
+            table=go.table,
+            beyond=beyond,
             key=go.key,
-            rows=compose(
-                "{table} AS t WHERE {beyond} AND t.{key} <= {upper}::{type}",
-                table=go.table,
-                beyond=beyond,
-                key=go.key,
-                upper=literal(upper),
-                type=go.type,
-            ),
-            most=literal(go.size - 1),
-        )
+            upper=literal(upper),
+            type=go.type,
+        ),
+        most=literal(go.size - 1),
     )
-    first, last = rows[0]
-    return None if first is None else Range(first=first, last=last)
 
 
 def estimated(session: Session, go: Through) -> int | None:
@@ -146,7 +153,7 @@ def inside(go: Through, found: Range, key: Part) -> Part:
 
 def enter(session: Session, found: Range) -> None:
     """Tell the statements of this transaction which keys are theirs."""
-    session.query("batch_enter", first=found.first, last=found.last)
+    session.later("batch_enter", first=found.first, last=found.last)
 
 
 def beyond(session: Session, go: Through, found: Range, capture: int, tables: Mapping[int, Part]) -> int:

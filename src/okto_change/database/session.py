@@ -11,14 +11,13 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from okto_change.database import queries, veil
+from okto_change.database import queries, sending, veil
 from okto_change.database.failures import connecting, options, translate
+from okto_change.database.sending import MOMENTS, Call, Query, Sent
 from okto_change.errors import ConnectionFailed, Refused
 from okto_change.model import Identity, Timeouts
 
 Row = tuple[Any, ...]
-Query = LiteralString | sql.SQL | sql.Composed
-
 READ_COMMITTED = "READ COMMITTED"
 REPEATABLE_READ = "REPEATABLE READ"
 OLDEST = 130_000
@@ -32,24 +31,6 @@ DEFAULTS = {
     "tcp_user_timeout": "60000",
 }
 """Connection parameters where the conninfo says nothing: a dead network is noticed in a minute, not in two hours."""
-
-MOMENTS = frozenset(
-    {
-        "applied",
-        "clock",
-        "doctor_prepared",
-        "doctor_settings",
-        "journal_next",
-        "journal_page",
-        "pause_asked",
-        "retention_now",
-        "retention_purged_at",
-        "target_holder",
-        "turn_holder",
-    }
-)
-"""Queries of ours that return moments: they are asked for in binary, since the DateStyle of a database shapes their text,
-and the author's SQL must find the one that the database is set to."""
 
 FIXED = {"client_encoding": "UTF8", "application_name": "okto-change"}
 AMBIENT = ("PGOPTIONS", "PGTZ", "PGDATESTYLE", "PGGEQO")
@@ -70,6 +51,7 @@ class Session:
         self.veil = veil.NOTHING
         """the sensitive columns of this target; what they hold is shown nowhere"""
         self._connection = connection
+        self._waiting: list[Sent] = []
         self.identity = self._identify()
 
     # ------------------------------------------------------------------ queries of ours
@@ -80,10 +62,27 @@ class Session:
 
     def execute(self, statement: Query, parameters: Any = None, *, binary: bool | None = None) -> list[Row]:
         """Run a statement composed with ``psycopg.sql``; return its rows, [] when it has none. Raises DatabaseError."""
+        if self._waiting:
+            return self._send(((statement, parameters, binary),))[-1]
         with self._cursor() as cursor:
             cursor.execute(statement, parameters, binary=binary)
             self.affected = cursor.rowcount
             return cursor.fetchall() if cursor.description else []
+
+    def later(self, name: str, /, **parameters: Any) -> None:
+        """Run a query like ``query`` in front of what is sent next, in the same round trip. Its rows are of no interest.
+
+        Its error is raised there. A ROLLBACK before that takes it along.
+        """
+        self._waiting.append((queries.load(name), parameters or None, None))
+
+    def each(self, *calls: Call) -> list[list[Row]]:
+        """Run queries by name with parameters, or composed statements, in one round trip; return the rows of each.
+
+        When one fails, none of those behind it is run.
+        """
+        waiting = len(self._waiting)
+        return self._send(tuple(sending.sent(call) for call in calls))[waiting:]
 
     def together(self, *named: tuple[str, Mapping[str, Any]], begin: bool = False, commit: bool = False) -> list[Row]:
         """Run queries like ``query`` in one round trip, one after the other; return the rows of the last.
@@ -91,6 +90,7 @@ class Session:
         With ``begin`` they begin a READ COMMITTED transaction, with ``commit`` COMMIT follows them. When one fails, none
         of those behind it is run, nor the COMMIT.
         """
+        self._flush()
         with self._cursor() as last:
             with self._at_once():
                 if begin:
@@ -106,6 +106,7 @@ class Session:
 
     def run(self, text: str) -> int | None:
         """Run one statement of the author's, byte for byte; return the rows of its command tag or None."""
+        self._flush()
         with self._cursor(text) as cursor:
             cursor.execute(text.encode())
             self.tag = cursor.statusmessage or ""
@@ -113,6 +114,7 @@ class Session:
 
     def copy_in(self, text: str, data: str) -> int | None:
         """Run ``COPY ... FROM STDIN`` with its inline data; return the rows copied."""
+        self._flush()
         with self._cursor(text) as cursor:
             with cursor.copy(text) as copy:
                 copy.write(data)
@@ -121,13 +123,18 @@ class Session:
     def texts(self, text: str) -> tuple[tuple[str, ...], list[tuple[str | None, ...]]]:
         """Run a query of the author's; return column names and rows as PostgreSQL prints them (NULL is None)."""
         with self._cursor(text) as cursor:
-            cursor.execute(text.encode())
+            waiting, self._waiting = self._waiting, []
+            with self._at_once() if waiting else nullcontext():
+                for statement, parameters, binary in waiting:
+                    self._connection.cursor().execute(statement, parameters, binary=binary)
+                cursor.execute(text.encode())
             if not cursor.description:
                 return (), []
             return tuple(column.name for column in cursor.description), _rows(cursor)
 
     def answer(self, text: str) -> tuple[list[tuple[str | None, ...]], frozenset[int]]:
         """Run a query of the author's; return its rows as texts, and the places of columns that must not be shown."""
+        self._flush()
         with self._cursor(text) as cursor:
             cursor.execute(text.encode())
             result = cursor.pgresult
@@ -172,6 +179,7 @@ class Session:
 
     def rollback(self) -> None:
         """Send ROLLBACK if a transaction is open; a broken connection is rolled back by the server."""
+        self._waiting.clear()
         if not self._connection.closed and self.in_transaction:
             self.run("ROLLBACK")
 
@@ -182,10 +190,11 @@ class Session:
         try:
             yield
         except BaseException:
+            self._waiting.clear()
             if not self._connection.closed:
                 self.run("ROLLBACK TO SAVEPOINT okto_change; RELEASE SAVEPOINT okto_change")
             raise
-        self.run("RELEASE SAVEPOINT okto_change")
+        self._waiting.append(("RELEASE SAVEPOINT okto_change", None, None))
 
     @property
     def in_transaction(self) -> bool:
@@ -213,6 +222,21 @@ class Session:
         self.close()
 
     # ------------------------------------------------------------------ inside
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._send(())
+
+    def _send(self, calls: tuple[Sent, ...]) -> list[list[Row]]:
+        """Send what waits and then ``calls`` at once; return the rows of all of them."""
+        sent, self._waiting = (*self._waiting, *calls), []
+        with self._cursor():
+            with self._at_once():
+                cursors = [self._connection.cursor() for _ in sent]
+                for cursor, (statement, parameters, binary) in zip(cursors, sent, strict=True):
+                    cursor.execute(statement, parameters, binary=binary)
+            self.affected = cursors[-1].rowcount
+            return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
     def _at_once(self) -> AbstractContextManager[object]:
         return self._connection.pipeline() if psycopg.Pipeline.is_supported() else nullcontext()

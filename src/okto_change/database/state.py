@@ -219,24 +219,25 @@ def target_lock(session: Session, run: str, *, wait: float = 0.0) -> None:
         raise ValueError("target_lock needs an open transaction")
     limits = session.limits
     try:
-        session.execute(_taking(run, wait))
+        session.execute(_taking(run, wait, limits))
     except DatabaseError as error:
         if error.sqlstate != "55P03":
             raise
         session.run("ROLLBACK TO SAVEPOINT okto_change")
         raise _held(session) from error
-    session.limit(limits)
 
 
-def _taking(run: str, wait: float) -> sql.Composed:
+def _taking(run: str, wait: float, limits: Timeouts) -> sql.Composed:
     """Several statements in one message: whoever waits for an answer to each holds the target that much longer."""
     return compose(
         "SET LOCAL application_name = {name}; SAVEPOINT okto_change; SET LOCAL statement_timeout = 0;"
         " SET LOCAL lock_timeout = {wait}; LOCK TABLE okto_change.target IN EXCLUSIVE MODE {nowait};"
-        " RELEASE SAVEPOINT okto_change",
+        " RELEASE SAVEPOINT okto_change; SET LOCAL statement_timeout = {statement}; SET LOCAL lock_timeout = {lock}",
         name=sql.Literal(f"okto-change {run}"[:63]),
         wait=sql.Literal(int(wait * 1000)),
         nowait=sql.SQL("" if wait >= 0.001 else "NOWAIT"),
+        statement=sql.Literal(int(limits.statement)),
+        lock=sql.Literal(int(limits.lock)),
     )
 
 

@@ -45,7 +45,7 @@ def redo(job: Job, unit: SqlUnit, origin: str) -> Events:
         for number in way.numbers(back=False):
             job.look()
             yield from batches.held_off(job, unit, partial(_chunk, job, unit, way, number))
-            giving_way.obey(job, job.targets.ready(unit.target))
+            giving_way.heard(job, unit)
         yield from batches.held_off(job, unit, lambda session: _close(job, unit, session, origin, before))
     except (OktoError, KeyboardInterrupt) as error:
         if unit.number in job.seen.committed and batches.came_between(error):

@@ -47,7 +47,7 @@ def undo(job: Job, unit: SqlUnit, origin: str, *, only_clean: bool) -> Generator
             left += taken or ()
             if unit.number in job.seen.undone:
                 return left
-            giving_way.obey(job, job.targets.ready(unit.target))
+            giving_way.heard(job, unit)
     except (OktoError, KeyboardInterrupt) as error:
         if unit.number in job.seen.batches_undone and batches.came_between(error):
             raise Paused(*batches.words(error)) from error
@@ -137,13 +137,25 @@ def conflicts(job: Job, unit: SqlUnit, session: Session, origin: str, *, redo: b
 def _compare(
     job: Job, unit: SqlUnit, session: Session, way: Way, numbers: list[int], *, redo: bool
 ) -> tuple[list[str], tuple[str, ...], list[int]]:
-    """Return the rows in the way, what is only known later, and the chunks that were moved for a try."""
+    """Return the rows in the way, what else there is to know, and the chunks that were moved for a try."""
     found, others = way.faults(session, numbers, back=not redo), way.others(session, numbers)
-    if len(others) <= chunk_moves.MOST_TRIED:
-        return found + _try(job, unit, session, way, others, redo=redo), (), others
-    what = "put back" if redo else "taken back"
-    later = f"{len(others):,} chunks have images as text: their rows are compared when each of them is {what}"
-    return found, (later,), []
+    notes: tuple[str, ...] = ()
+    if len(others) > chunk_moves.MOST_TRIED:
+        what = "put back" if redo else "taken back"
+        notes = (f"{len(others):,} chunks have images as text: their rows are compared when each of them is {what}",)
+        others = []
+    else:
+        found += _try(job, unit, session, way, others, redo=redo)
+    return found, (*_spread(found, len(numbers)), *notes), others
+
+
+def _spread(found: list[str], count: int) -> tuple[str, ...]:
+    """Say in how many chunks there are rows in the way, and which is the first; nothing where there are none."""
+    named = sorted({int(line.split(":")[0].split()[1].replace(",", "")) for line in found if line.startswith("chunk ")})
+    if not named:
+        return ()
+    least = "at least " if found[-1] == chunk_moves.MORE else ""
+    return (f"rows in the way in {least}{len(named):,} of {count:,} chunks, the first of them chunk {named[0]:,}",)
 
 
 def _size(unit: SqlUnit, count: int, *, redo: bool) -> str:

@@ -206,13 +206,17 @@ def _announce(
 
 def find(job: Job, unit: SqlUnit, session: Session, course: Course) -> tuple[Through, Range | None]:
     """Return what is gone through, and the keys of the next chunk, in the open transaction."""
-    same = choosing.hold(job, unit, session)
-    go = course.go if same and course.go is not None else chunks.through(session, batch_of(unit))
-    course.go = go
-    if course.opened.upper is None:
-        return go, None
-    with interrupts.allowed(), pinned(session):
-        return go, chunks.following(session, go, course.last, course.opened.upper)
+    go, upper = course.go, course.opened.upper
+    with interrupts.allowed():
+        if go is not None and upper is not None:
+            found = choosing.hold(job, unit, session, chunks.seeking(go, course.last, upper))
+            if found is not None:
+                return go, chunks.found_in(found[0])
+        go = course.go = chunks.through(session, batch_of(unit))
+        if upper is None:
+            return go, None
+        with pinned(session):
+            return go, chunks.following(session, go, course.last, upper)
 
 
 def perform(

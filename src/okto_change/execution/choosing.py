@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from okto_change.database.session import Session
+from okto_change.database.sending import Call
+from okto_change.database.session import Row, Session
 from okto_change.errors import ConnectionLost, DatabaseError, Refused
 from okto_change.execution import images
 from okto_change.execution.images import series
+from okto_change.execution.images.pins import pinned_for
 from okto_change.execution.job import Job
 from okto_change.execution.units import SqlUnit
 from okto_change.model import AutoUndo, Event, EventKind, Preview, Statement, StatementKind
@@ -82,15 +84,20 @@ def contended(job: Job, unit: SqlUnit, error: DatabaseError, attempts: int) -> s
     return "; locking the tables before reading them from now on"
 
 
-def hold(job: Job, unit: SqlUnit, session: Session) -> bool:
-    """Lock the tables of a batch, before there is a snapshot; return whether what its chunks found out holds for the next."""
+def hold(job: Job, unit: SqlUnit, session: Session, *calls: Call) -> list[list[Row]] | None:
+    """Lock the tables of a batch, before there is a snapshot, and run queries of ours under pinned settings.
+
+    Return their rows, None where there is nothing that chunks found out, or where it does not hold for the next.
+    """
     known = job.chunks.get(unit.number)
     if known is None or known.series is None or unit.number in job.unproven:
-        return False
+        return None
     series.lock(session, known.series.natives.values())
-    if not series.holds(session, known.series):
-        known.series = None
-    return known.series is not None
+    with pinned_for(session, series.sealing(known.series), *calls) as (_, (seal, *found)):
+        if seal[0][0] == known.series.seal:
+            return found
+    known.series = None
+    return None
 
 
 def _go_on(job: Job, unit: SqlUnit, session: Session) -> images.Capture | None:
@@ -110,14 +117,14 @@ def _series(job: Job, unit: SqlUnit, session: Session) -> images.Capture | None:
     if not series.fresh(session):
         return None
     wanted: dict[tuple[str, int], tuple[int, str, tuple[str, ...]]] = {}
-    calls: set[str] = set()
+    previews: dict[tuple[str, int], Preview] = {}
     for statement in writing:
         preview, relid = _preview(job, statement), _target(session, statement)
         if preview is None or relid is None:
             return None
         wanted[statement.step, statement.index] = (relid, OPS[statement.kind], preview.sets)
-        calls |= set(preview.calls)
-    return series.begin(session, job.run, unit.key, wanted, known, calls=sorted(calls), touches=unit.touches)
+        previews[statement.step, statement.index] = preview
+    return series.begin(session, job.run, unit.key, wanted, known, previews=previews, touches=unit.touches)
 
 
 def _named(capture: images.Capture) -> str:

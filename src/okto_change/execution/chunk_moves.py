@@ -16,6 +16,8 @@ from okto_change.execution.images.series_back import Known, Moving
 from okto_change.execution.units import SqlUnit
 from okto_change.model import RowChange, TableWrites
 
+MORE = "and more"
+"""the last of the rows named where there are others"""
 MOST_TRIED = 50
 """chunks with images as text that a look takes back for a try: each locks its tables until the look ends"""
 
@@ -84,7 +86,7 @@ class Way:
         found = series_back.faults(session, captures, matching.NAMED + 1, self._inside(numbers))
         owner = {found[0]: key.rpartition("/")[2] for key, found in self.families.items()}
         lines = [f"chunk {int(owner.get(source, 0)):,}: {line}" for source, line in found[: matching.NAMED]]
-        return [*lines, *(["and more"] if len(found) > matching.NAMED else [])]
+        return [*lines, *([MORE] if len(found) > matching.NAMED else [])]
 
     def _inside(self, numbers: Sequence[int]) -> dict[int, Part]:
         """Return, for the batch's own table, the condition that row ``t`` lies between the first of the chunks and the last."""

@@ -8,7 +8,7 @@ from datetime import UTC
 
 from okto_change.database import chunks
 from okto_change.database.session import Session
-from okto_change.errors import Paused, Refused
+from okto_change.errors import ConnectionLost, Paused, Refused
 from okto_change.execution import interrupts
 from okto_change.execution.job import Job
 from okto_change.execution.units import SqlUnit
@@ -36,8 +36,7 @@ class Rest:
 
 def between(job: Job, unit: SqlUnit, batch: Batch, rest: Rest) -> Generator[Event, None, None]:
     """Wait as the plan and the last chunk ask for, each wait told. Raises Paused when somebody asked for that."""
-    session = job.targets.ready(unit.target)
-    obey(job, session)
+    session = heard(job, unit)
     _sleep(batch.pause / 1000)
     if rest.blocked:
         seconds = min(rest.took, MOST_BLOCKED)
@@ -47,6 +46,17 @@ def between(job: Job, unit: SqlUnit, batch: Batch, rest: Rest) -> Generator[Even
         _sleep(seconds)
     if batch.max_lag is not None:
         yield from _replicas(job, unit, batch.max_lag, session)
+
+
+def heard(job: Job, unit: SqlUnit) -> Session:
+    """Return the target's session, which answers; raise Paused when somebody asked this run to stop."""
+    session = job.targets.session(unit.target)
+    try:
+        obey(job, session)
+    except ConnectionLost:
+        session = job.targets.ready(unit.target)
+        obey(job, session)
+    return session
 
 
 def obey(job: Job, session: Session) -> None:

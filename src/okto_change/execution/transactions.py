@@ -117,8 +117,8 @@ def hold(job: Job, session: Session) -> None:
 def commit(job: Job, target: str, session: Session, mark: state.Backend) -> None:
     """COMMIT, once it is announced; when the answer is lost, ask a fresh connection what became of the transaction.
 
-    Returns only if it is committed. Raises StepFailed if it is not, Stuck if nobody can tell, JournalBroken with nothing
-    sent when the announcement cannot be written.
+    Returns only if it is committed. Raises StepFailed if it is not, Stuck if nobody can tell; what waiting for the
+    announcement raises, with nothing sent.
     """
     job.announced.wait()
     try:

@@ -84,8 +84,9 @@ def perform(job: Job, unit: SqlUnit, session: Session) -> Generator[Event, None,
     for step in unit.steps:
         yield job.event(EventKind.STEP_STARTED, step.name, target=unit.target, unit=unit.number)
         yield from _run_step(job, unit, step, session, capture)
-    with interrupts.allowed():
-        session.run("SET CONSTRAINTS ALL IMMEDIATE")
+    if unit.chunk is None or unit.inside or invariants:  # else the accounts are next, and have what is deferred fire
+        with interrupts.allowed():
+            session.run("SET CONSTRAINTS ALL IMMEDIATE")
     for check in unit.inside:
         yield from verdict(job, unit, check, checks.judge(check, *ask(session, check)))
     for check, (rows, _) in invariants:
@@ -134,7 +135,9 @@ def ask(session: Session, check: Check) -> checks.Found:
 
 def _run_step(job: Job, unit: SqlUnit, step: SqlStep, session: Session, capture: images.Capture) -> Events:
     job.look()
-    session.limit(step.timeouts)
+    if unit.chunk is None or unit.invariants or session.limits != step.timeouts:
+        # else a chunk, which begins with its limits, and nothing ran before
+        session.limit(step.timeouts)
     statements = unit.of(step)
     for statement, bound in zip(statements, bounds(step, statements), strict=True):
         yield job.event(EventKind.STATEMENT_STARTED, step.name, index=statement.index, at=str(statement.where))

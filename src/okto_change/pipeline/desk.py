@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from okto_change.errors import JournalBroken
 from okto_change.execution.job import Announced
 from okto_change.journal.store import Journal
 from okto_change.model import Entry, Event, EventKind
@@ -28,8 +29,16 @@ HANDED_OVER = frozenset(
 """What is written by the side, where it is about a chunk"""
 
 
+class Unwritten(BaseException):
+    """Raised where a COMMIT would come next: nothing of the run may answer it, as nothing may when ``write`` fails."""
+
+    def __init__(self, error: JournalBroken) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
 class Desk:
-    """One writer beside the run. What it could not write, the next event or COMMIT raises as JournalBroken."""
+    """One writer beside the run. What it could not write, the next event raises as JournalBroken, a COMMIT as Unwritten."""
 
     def __init__(self, journal: Journal, announced: Announced) -> None:
         self._journal = journal
@@ -50,6 +59,12 @@ class Desk:
         while self._under_way:
             self._under_way.pop(0).result()
 
+    def _demand(self) -> None:
+        try:
+            self.wait()
+        except JournalBroken as error:
+            raise Unwritten(error) from error
+
     def _hand_over(self, event: Event) -> None:
         if self._writer is None:
             from concurrent.futures import ThreadPoolExecutor  # 15 ms that most runs need not spend
@@ -58,7 +73,7 @@ class Desk:
         while self._under_way and self._under_way[0].done():
             self._under_way.pop(0).result()
         self._under_way.append(self._writer.submit(self._journal.append, event))
-        self._announced.wait = self.wait
+        self._announced.wait = self._demand
 
     def __enter__(self) -> Desk:
         return self

@@ -22,7 +22,7 @@ from okto_change.pipeline import continuing, glass, settling, usedup
 from okto_change.pipeline.clearance import Present, clear, facts_now
 from okto_change.pipeline.compiling import analyse_live, demand_sound
 from okto_change.pipeline.connections import open_journal, open_targets
-from okto_change.pipeline.desk import Desk
+from okto_change.pipeline.desk import Desk, Unwritten
 from okto_change.pipeline.evidence import find, new_job
 from okto_change.pipeline.glass import Emergency
 from okto_change.pipeline.lookout import Lookout
@@ -229,6 +229,8 @@ def loop(job: Job, events: runner.Run, journal: Journal, watch: Watch) -> Outcom
             except StopIteration as end:
                 outcome: Outcome = end.value
                 return outcome
+            except Unwritten as unwritten:
+                raise _untold(job, unwritten.error, told) from unwritten
             except JournalBroken as error:
                 raise _untold(job, error, told) from error
             except KeyboardInterrupt as again:

@@ -147,8 +147,8 @@ SELECT pg_catalog.md5(coalesce(pg_catalog.string_agg(f.fact, ' ' ORDER BY f.fact
 -- A chunk's images and the shape that they have, with the file of its table. The row of the capture was written by the
 -- (sub)transaction that wrote the rows.
 WITH images AS (
-    INSERT INTO okto_change.image_native (capture, relid, source, sign, op, rows, columns, writer, home)
-    SELECT c.id, %(relid)s, %(source)s, %(sign)s, %(op)s, %(rows)s, %(columns)s::smallint[], c.xmin, %(home)s
+    INSERT INTO okto_change.image_native (capture, relid, source, sign, op, rows, columns, writer, home, foreseen)
+    SELECT c.id, %(relid)s, %(source)s, %(sign)s, %(op)s, %(rows)s, %(columns)s::smallint[], c.xmin, %(home)s, %(foreseen)s
       FROM okto_change.capture AS c WHERE c.id = %(capture)s
 )
 INSERT INTO okto_change.captured_table (capture, relid, shape)

@@ -11,11 +11,11 @@ n1, n2, …; the proof then compares instead of writing, and there is no table o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from okto_change.database.composing import Composed, Part, compose, identifier, joined, literal
-from okto_change.database.session import Session
+from okto_change.database.session import Row, Session
 from okto_change.execution.images import naming, shape
 from okto_change.execution.images.shape import ColumnShape, Shape
 from okto_change.execution.images.unheard import execute
@@ -129,13 +129,20 @@ def fits(session: Session, relid: int, op: str, sets: Sequence[str]) -> bool:
     return op != "U" or not any(column.identity == "a" and column.name in sets for column in table.columns)
 
 
-def make_shared(session: Session, capture: int, relid: int, op: str, sets: Sequence[str]) -> Native:
-    """Return the images of an UPDATE or DELETE that every chunk of a batch runs; the tables for all of them are there."""
+def make_shared(
+    session: Session, capture: int, relid: int, op: str, sets: Sequence[str], *, foreseen: bool = False
+) -> Native:
+    """Return the images of an UPDATE or DELETE that every chunk of a batch runs; the tables for all of them are there.
+
+    That of new rows also where values are foreseen: a chunk whose values come otherwise needs it.
+    """
     table = shape.load(session, [relid])[relid]
-    native = Native(table=table, source=capture, op=op, changed=_changed(table, op, sets), home=capture)
-    for name, columns in ((native.old_name, table.columns), (native.new_name, native.after)):
-        if name == native.old_name or op == "U":
-            execute(session, _empty(table, name, columns, shared=True))
+    changed = _changed(table, op, sets)
+    foreseen = foreseen and not any(column.generated for column in changed)
+    native = Native(table=table, source=capture, op=op, changed=changed, home=capture, foreseen=foreseen)
+    execute(session, _empty(table, native.old_name, table.columns, shared=True, beside=changed if foreseen else ()))
+    if op == "U":
+        execute(session, _empty(table, native.new_name, native.after, shared=True))
     private(session)
     return native
 
@@ -282,8 +289,11 @@ def keep_new(session: Session, native: Native, written: Part | None = None) -> i
     return inserted(session, native.new_name)
 
 
-def as_foreseen(session: Session, native: Native) -> int:
-    """Return how many imaged keys have a row of this transaction that is as foreseen: new values, and all else as it was."""
+def as_foreseen(session: Session, native: Native, written: Part | None = None) -> int:
+    """Return how many imaged keys have a row of this transaction that is as foreseen: new values, and all else as it was.
+
+    ``written`` as for ``keep_new``.
+    """
     found: int = session.execute(
         compose(
             "SELECT pg_catalog.count(*) FROM {old} AS o JOIN ONLY {table} AS t ON {key} AND {kept} AND {new} WHERE {own}",
@@ -292,7 +302,7 @@ def as_foreseen(session: Session, native: Native) -> int:
             key=keyed(native, "t", "o", "o"),
             kept=same("t", False, "o", native.kept),
             new=same("t", False, "o", native.changed, foreseen=True),
-            own=own(session),
+            own=own(session) if written is None else written,
         )
     )[0][0]
     return found
@@ -335,7 +345,11 @@ def identical(session: Session, native: Native) -> int:
 def load(session: Session, captures: Sequence[int], shapes: dict[int, Shape] | None = None) -> list[Native]:
     """Return the native images of which something stands; tables that are gone are left out."""
     rows = session.query("native_standing", captures=list(captures))
-    known = shapes if shapes is not None else shape.load(session, [row[0] for row in rows])
+    return of(rows, shapes if shapes is not None else shape.load(session, [row[0] for row in rows]))
+
+
+def of(rows: Sequence[Row], known: Mapping[int, Shape]) -> list[Native]:
+    """Return the native images that rows of ``native_standing`` tell of; tables that are not known are left out."""
     return [
         Native(
             table=known[relid],

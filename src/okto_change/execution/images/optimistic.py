@@ -61,13 +61,13 @@ def begin(session: Session, run: str, unit: str, large: Iterable[tuple[int, str,
             # Rows that this transaction wrote before would look like rows of the statement.
             sets = preview.sets if preview else ()
             if relid not in written and native.fits(session, relid, op, sets):
-                foreseen = _may_foresee(session, preview)
+                foreseen = may_foresee(session, preview)
                 _imaged(capture).natives[relid] = native.make(session, number, relid, op, sets, foreseen=foreseen)
         capture.before = accounting.open_ledger(session)
     return capture
 
 
-def _may_foresee(session: Session, preview: Preview | None) -> bool:
+def may_foresee(session: Session, preview: Preview | None) -> bool:
     """Whether the values assigned can be asked for beforehand and are the same then."""
     if preview is None or not preview.values:
         return False
@@ -112,15 +112,21 @@ def _copy(session: Session, capture: Capture, preview: Preview, images: Native) 
     """Copy the rows, as the author's expressions find them under the author's settings."""
     alias = preview.alias
     once = f"DISTINCT ON ({alias}.tableoid, {alias}.ctid) " if preview.joined else ""
-    assigned = dict(zip(preview.sets, preview.values, strict=images.foreseen))
-    fields = ", ".join([f"{alias}.*", *(assigned[c.name] for c in images.changed if images.foreseen)])
     try:
-        session.run(f"INSERT INTO {native.OUR}.{images.old_name} {preview.prefix}SELECT {once}{fields} {preview.rows}")
+        session.run(
+            f"INSERT INTO {native.OUR}.{images.old_name} {preview.prefix}SELECT {once}{fields(preview, images)} {preview.rows}"
+        )
     except DatabaseError as error:
         raise _unreadable(capture, error) from error
     with pinned(session):
         _know(session, capture, [images.table.relid])
         _imaged(capture).counts[images.table.relid, images.op] = native.inserted(session, images.old_name)
+
+
+def fields(preview: Preview, images: Native) -> str:
+    """Return what is copied of each row: all of it, and beside it the values foreseen, in the author's own words."""
+    assigned = dict(zip(preview.sets, preview.values, strict=images.foreseen))
+    return ", ".join([f"{preview.alias}.*", *(assigned[c.name] for c in images.changed if images.foreseen)])
 
 
 def read_ahead(session: Session, capture: Capture, text: str) -> Rows:

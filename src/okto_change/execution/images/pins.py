@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from okto_change.database.session import Session
+from okto_change.database.sending import Call
+from okto_change.database.session import Row, Session
 from okto_change.errors import DatabaseError
 
 PINNED_PATH = "pg_catalog, pg_temp"
@@ -13,19 +14,26 @@ PINNED_PATH = "pg_catalog, pg_temp"
 
 @contextmanager
 def pinned(session: Session) -> Iterator[dict[str, str]]:
-    """Pin the settings inside the open transaction for the body; yield what they were. They come back also after an error."""
-    former = {name: value for name, value, _ in session.query("image_pin")}
-    try:
+    """Pin the settings inside the open transaction for the body; yield what they were. They come back also after an error.
+
+    They come back in front of whatever is sent next.
+    """
+    with pinned_for(session) as (former, _):
         yield former
+
+
+@contextmanager
+def pinned_for(session: Session, *calls: Call) -> Iterator[tuple[dict[str, str], list[list[Row]]]]:
+    """Pin the settings like ``pinned`` and run queries under them in the same round trip; yield the rows of each, too."""
+    pins, *found = session.each(("image_pin", {}), *calls)
+    former: dict[str, str] = {name: value for name, value, _ in pins}
+    try:
+        yield former, found
     except BaseException:
         with suppress(DatabaseError):  # a failed transaction takes the settings back by itself
-            _put_back(session, former)
+            session.query("image_unpin", names=list(former), values=list(former.values()))
         raise
-    _put_back(session, former)
-
-
-def _put_back(session: Session, former: dict[str, str]) -> None:
-    session.query("image_unpin", names=list(former), values=list(former.values()))
+    session.later("image_unpin", names=list(former), values=list(former.values()))
 
 
 @contextmanager

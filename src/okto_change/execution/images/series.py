@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from okto_change.database import accounting
-from okto_change.database.accounting import NONE, Counts, Relation
+from okto_change.database.accounting import NONE, Counts, Ledger, Relation
 from okto_change.database.composing import Part, compose, identifier, joined, literal
+from okto_change.database.sending import Call
 from okto_change.database.session import Session
 from okto_change.execution.images import accounts, capture, coverage, native, optimistic
 from okto_change.execution.images.accounts import Accounting, Facts
@@ -21,7 +22,7 @@ from okto_change.execution.images.capture import Capture, Imaged
 from okto_change.execution.images.coverage import Leaf
 from okto_change.execution.images.native import OUR, Native
 from okto_change.execution.images.optimistic import Unproven
-from okto_change.execution.images.pins import pinned
+from okto_change.execution.images.pins import pinned, pinned_for
 from okto_change.execution.images.unheard import execute
 from okto_change.model import Preview, Statement
 from okto_change.model.base import type_
@@ -69,9 +70,9 @@ def lock(session: Session, natives: Iterable[Native]) -> None:
     session.execute(compose("LOCK TABLE {tables} IN ROW EXCLUSIVE MODE", tables=tables))
 
 
-def holds(session: Session, known: Series) -> bool:
-    """Whether the tables are those of the series, defined as they were; ask it behind ``lock``."""
-    return seal(session, known.natives.values(), known.calls) == known.seal
+def sealing(known: Series) -> Call:
+    """Return the query that answers with ``Series.seal`` while the tables are defined as they were; ask it behind ``lock``."""
+    return _sealing(known.natives.values(), known.calls)
 
 
 def fresh(session: Session) -> bool:
@@ -81,12 +82,15 @@ def fresh(session: Session) -> bool:
 
 def seal(session: Session, natives: Iterable[Native], calls: Sequence[str]) -> str:
     """Return a digest of what defines these tables now, and of the functions called."""
+    found: str = session.each(_sealing(natives, calls))[0][0][0]
+    return found
+
+
+def _sealing(natives: Iterable[Native], calls: Sequence[str]) -> Call:
     items = tuple(natives)
     names = [name for item in items for name in _tables(item)]
     functions = [call.rpartition(".")[2] for call in calls]
-    oids = [item.table.relid for item in items]
-    found: str = session.query("series_seal", oids=oids, names=names, functions=functions)[0][0]
-    return found
+    return "series_seal", {"oids": [item.table.relid for item in items], "names": names, "functions": functions}
 
 
 def _tables(item: Native) -> tuple[str, ...]:
@@ -103,53 +107,59 @@ def begin(
     wanted: Mapping[tuple[str, int], tuple[int, str, Sequence[str]]],
     chunks: Chunks,
     *,
-    calls: Iterable[str],
+    previews: Mapping[tuple[str, int], Preview],
     touches: Iterable[str] | None,
 ) -> Capture | None:
     """Begin a chunk and the series with it; None where the tables do not allow it, and nothing is done then.
 
-    ``wanted`` tells, by place of the statement, the table, 'U' or 'D', and the columns assigned.
+    ``wanted`` tells, by place of the statement, the table, 'U' or 'D', and the columns assigned; ``previews`` are the
+    statements' own.
     """
+    calls = sorted({call for preview in previews.values() for call in (*preview.calls, *preview.value_calls)})
     declared = None if touches is None else frozenset(coverage.resolve(session, touches).values())
     with pinned(session) as former:
         relids = [relid for relid, _, _ in wanted.values()]
         if len(set(relids)) < len(relids) or not all(native.fits(session, *each) for each in wanted.values()):
             return None
         number, xid = session.query("image_begin", run=run, unit=unit, undoes=None)[0]
-        natives = {each[0]: native.make_shared(session, number, *each) for each in wanted.values()}
+        natives = {
+            each[0]: native.make_shared(
+                session, number, *each, foreseen=optimistic.may_foresee(session, previews.get(place))
+            )
+            for place, each in wanted.items()
+        }
         if session.identity.server_version < TID_RANGES:
             index(session, natives.values())
         series = Series(
             natives=natives,
             targets={place: each[0] for place, each in wanted.items()},
-            seal=seal(session, natives.values(), tuple(calls)),
+            seal=seal(session, natives.values(), calls),
             calls=tuple(calls),
             declared=declared,
             names=accounting.names(session, relids),
         )
         chunks.series = series
-        return _opened(
-            session, Capture(id=number, run=run, unit=unit, tables={}, search_path=former["search_path"]), chunks, xid
-        )
+        capture = Capture(id=number, run=run, unit=unit, tables={}, search_path=former["search_path"])
+        return _opened(capture, chunks, xid, accounting.open_ledger(session))
 
 
 def go_on(session: Session, run: str, unit: str, chunks: Chunks) -> Capture:
     """Begin another chunk of a series that holds."""
-    with pinned(session) as former:
-        number, xid = session.query("image_begin", run=run, unit=unit, undoes=None)[0]
-        return _opened(
-            session, Capture(id=number, run=run, unit=unit, tables={}, search_path=former["search_path"]), chunks, xid
-        )
+    begin: Call = ("image_begin", {"run": run, "unit": unit, "undoes": None})
+    with pinned_for(session, begin, *accounting.LEDGER) as (former, (begun, *ledger)):
+        number, xid = begun[0]
+        capture = Capture(id=number, run=run, unit=unit, tables={}, search_path=former["search_path"])
+        return _opened(capture, chunks, xid, accounting.ledger_of(ledger))
 
 
-def _opened(session: Session, begun: Capture, chunks: Chunks, xid: int) -> Capture:
+def _opened(begun: Capture, chunks: Chunks, xid: int, ledger: Ledger) -> Capture:
     if chunks.series is None:
         raise ValueError("a series is known here")
     tables = {relid: item.table for relid, item in chunks.series.natives.items()}
     begun.tables = {relid: Leaf(oid=relid, schema=table.schema, name=table.name) for relid, table in tables.items()}
     natives = {relid: replace(item, source=begun.id) for relid, item in chunks.series.natives.items()}
     begun.imaged = Imaged(natives=natives, chunk=Chunk(series=chunks.series, chunks=chunks, xid=xid % 2**32))
-    begun.before = accounting.open_ledger(session)
+    begun.before = ledger
     return begun
 
 
@@ -177,7 +187,8 @@ def copy(session: Session, begun: Capture, chunk: Chunk, preview: Preview, state
     ends = "pg_catalog.min(ctid), pg_catalog.max(ctid)"
     if session.identity.server_version < TID_RANGES:
         ends = "NULL, NULL"
-    taken = f"INSERT INTO {OUR}.{item.old_name} {preview.prefix}SELECT {once}{begun.id}, {alias}.* {preview.rows}"
+    fields = f"{once}{begun.id}, {optimistic.fields(preview, item)}"
+    taken = f"INSERT INTO {OUR}.{item.old_name} {preview.prefix}SELECT {fields} {preview.rows}"
     rows = optimistic.read_ahead(session, begun, COPIED.format(taken=taken, ends=ends))
     count, first, last = rows[0]
     imaged.counts[item.table.relid, item.op] = int(count or 0)
@@ -200,10 +211,13 @@ def account(session: Session, begun: Capture, chunk: Chunk) -> Accounting:
     Raises Unproven with the reason, DatabaseError when a deferred constraint fails.
     """
     capture.settle(session)
-    with pinned(session) as former:
-        former |= {name: value for name, value, _ in session.query("series_settings", kilobytes=native.MEMORY)}
-        relations, vanished = accounting.written(session, begun.before)
-        world = accounting.world(session)
+    room: Call = ("series_settings", {"kilobytes": native.MEMORY})
+    with pinned_for(session, *accounting.ACCOUNTS, room) as (former, (counters, locks, settings, positions, roomy)):
+        former |= {name: value for name, value, _ in roomy}
+        relations, vanished = accounting.told(
+            session, begun.before, accounting.counted(counters), accounting.locked(locks)
+        )
+        world = accounting.world_of(settings)
         optimistic.demand_known(begun, relations, world)
         counts = {relation.oid: relation.counts for relation in relations}
         ours = {relation.name: relation for relation in relations if relation.schema == OUR}
@@ -219,7 +233,7 @@ def account(session: Session, begun: Capture, chunk: Chunk) -> Accounting:
             images={relid: {op: rows} for (relid, op), rows in _imaged(begun).counts.items()},
             before=begun.before,
             world=world,
-            sequences=accounting.sequences(session),
+            sequences=accounting.sequences_of(positions),
             restarted=frozenset(),
             strays=(),
             names=chunk.series.names,
@@ -251,8 +265,8 @@ def _prove(session: Session, begun: Capture, chunk: Chunk, item: Native, counts:
         raise Unproven(begun.unit, f"{item.table.qualified}: {what}")
     if not rows:
         return
-    _prove_rows(session, begun, chunk, item, rows)
-    session.query(
+    foreseen = _prove_rows(session, begun, chunk, item, rows)
+    session.later(
         "series_keep",
         capture=begun.id,
         relid=item.table.relid,
@@ -262,29 +276,36 @@ def _prove(session: Session, begun: Capture, chunk: Chunk, item: Native, counts:
         rows=rows,
         columns=[column.number for column in item.changed],
         home=item.home,
+        foreseen=foreseen,
         shape=item.table.content(),
     )
 
 
-def _prove_rows(session: Session, begun: Capture, chunk: Chunk, item: Native, rows: int) -> None:
+def _prove_rows(session: Session, begun: Capture, chunk: Chunk, item: Native, rows: int) -> bool:
+    """Prove the rows of one table; return whether the values foreseen are its new ones. Raises Unproven."""
     here = item.table.relid == chunk.chunks.table
-    found = _deleted(session, chunk, item, here=here) if item.op == "D" else _updated(session, chunk, item, here=here)
+    written = _written(chunk, item, here=here)
+    if item.op == "U" and item.foreseen and native.as_foreseen(session, item, written) == rows:
+        return True
+    foreless = replace(item, foreseen=False)
+    found = _deleted(session, chunk, item, here=here) if item.op == "D" else native.keep_new(session, foreless, written)
     if found != rows:
         beyond = " inside the range of the key" if here else ""
         what = "rows imaged were not changed, or not only as the statement says"
         if item.op == "D":
             what = "a deleted key is there again, or rows were deleted"
         raise Unproven(begun.unit, f"{item.table.qualified}: {rows} rows, {found} proven{beyond}: {what}")
+    return False
 
 
-def _updated(session: Session, chunk: Chunk, item: Native, *, here: bool) -> int:
-    """Keep the new rows of an UPDATE that are proven, in the range where it is the batch's own table; return how many."""
+def _written(chunk: Chunk, item: Native, *, here: bool) -> Part:
+    """Return the condition that row ``t`` was written by this transaction, in the range where it is the batch's own table."""
     conditions: list[Part] = [compose("t.xmin OPERATOR(pg_catalog.=) {xid}::xid", xid=literal(str(chunk.xid)))]
     if here and chunk.chunks.inside is not None:
         conditions.append(chunk.chunks.inside(identifier("t", chunk.chunks.key)))
         if any(column.name == chunk.chunks.key for column in item.changed):
             conditions.append(chunk.chunks.inside(_old_key(chunk, item)))
-    return native.keep_new(session, item, joined(conditions, " AND "))
+    return joined(conditions, " AND ")
 
 
 def _deleted(session: Session, chunk: Chunk, item: Native, *, here: bool) -> int:

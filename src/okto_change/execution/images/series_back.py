@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from okto_change.database import accounting
+from okto_change.database.accounting import Counts
 from okto_change.database.composing import Part, compose, identifier, literal
-from okto_change.database.session import Session
+from okto_change.database.session import Row, Session
 from okto_change.errors import Conflict, ConnectionLost, DatabaseError
 from okto_change.execution.images import matching, native, native_moves, native_text, series, shape, writers
 from okto_change.execution.images.native import Native
-from okto_change.execution.images.pins import pinned
+from okto_change.execution.images.pins import pinned, pinned_for
 from okto_change.execution.images.shape import Shape
 from okto_change.model.base import type_
 
@@ -80,35 +81,45 @@ def move(session: Session, known: Known, moving: Moving, name: str, unit: str) -
 
 
 def _move(session: Session, known: Known, moving: Moving, name: str, unit: str) -> None:
-    with pinned(session) as former:
-        if session.query("native_text", captures=list(moving.captures))[0][0]:
+    captures = {"captures": list(moving.captures)}
+    with pinned_for(session, ("native_text", captures), ("native_standing", captures)) as (former, (text, standing)):
+        if text[0][0]:
             raise _Otherwise
-        natives = _standing(session, known, moving)
+        natives = _standing(session, known, moving, standing)
         last = {item.table.relid: writers.of_chunks(session, moving.captures, item.table.relid) for item in natives}
-        number, _ = session.query("image_begin", run=name, unit=unit, undoes=moving.origin)[0]
-        before = replace(accounting.EMPTY, counters=accounting.counters(session))
-        former |= {key: value for key, value, _ in session.query("series_settings", kilobytes=native.MEMORY)}
-        session.run("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
-        session.query("image_resolve")
+        number, counters, room = _begin(session, moving, name, unit)
+        former |= room
         for item in natives:
             own = item.table.relid == moving.table
             native_moves.move(session, item, last[item.table.relid], moving.inside if own else None)
         session.run("SET CONSTRAINTS ALL IMMEDIATE")
-        if not native_moves.alone(session, natives, before):
+        if not native_moves.alone(session, natives, replace(accounting.EMPTY, counters=counters)):
             raise _Otherwise
         for item in natives:
             _keep(session, number, item)
 
 
-def _standing(session: Session, known: Known, moving: Moving) -> tuple[Native, ...]:
+def _begin(session: Session, moving: Moving, name: str, unit: str) -> tuple[int, dict[int, Counts], dict[str, str]]:
+    """Return the number of the capture, the counters before anything is moved, and what settings were set."""
+    begun, counters, room, *_ = session.each(
+        ("image_begin", {"run": name, "unit": unit, "undoes": moving.origin}),
+        ("account_counters", {}),
+        ("series_settings", {"kilobytes": native.MEMORY}),
+        compose("SET CONSTRAINTS ALL IMMEDIATE"),
+        compose("SET CONSTRAINTS ALL DEFERRED"),
+        ("image_resolve", {}),
+    )
+    return begun[0][0], accounting.counted(counters), {key: value for key, value, _ in room}
+
+
+def _standing(session: Session, known: Known, moving: Moving, rows: list[Row]) -> tuple[Native, ...]:
     """Return what stands, its tables locked as their UPDATE locks them, and found to be those that the images were taken of."""
-    rows = session.query("native_standing", captures=list(moving.captures))
     if any(row[6] is None for row in rows):
         raise _Otherwise
     unknown = [row[0] for row in rows if row[0] not in known.shapes]
     if unknown:
         known.shapes |= shape.load(session, unknown)
-    natives = native.load(session, moving.captures, known.shapes)
+    natives = native.of(rows, known.shapes)
     if len(natives) < len(rows) or sum(item.rows for item in natives) != moving.rows:
         raise _Otherwise  # a table is gone, images were purged, or an undo left some rows
     for item in natives:
@@ -138,7 +149,7 @@ def _sound(session: Session, moving: Moving, item: Native) -> Shape:
 
 
 def _keep(session: Session, number: int, item: Native) -> None:
-    session.query(
+    session.later(
         "series_keep",
         capture=number,
         relid=item.table.relid,
@@ -148,6 +159,7 @@ def _keep(session: Session, number: int, item: Native) -> None:
         rows=item.rows,
         columns=[column.number for column in item.changed],
         home=item.home,
+        foreseen=item.foreseen,
         shape=item.table.content(),
     )
 
@@ -172,9 +184,9 @@ def faults(
         relids = {row[0] for row in session.query("native_standing", captures=list(captures))}
         shapes = _unchanged(session, captures, relids)
         former |= {key: value for key, value, _ in session.query("series_settings", kilobytes=native.MEMORY)}
-        groups: dict[tuple[int | None, int, int], list[Native]] = {}
+        groups: dict[tuple[int | None, int, int, bool], list[Native]] = {}
         for item in native.load(session, captures, shapes):
-            groups.setdefault((item.home, item.table.relid, item.direction), []).append(item)
+            groups.setdefault((item.home, item.table.relid, item.direction, item.foreseen), []).append(item)
         last = {relid: writers.of_chunks(session, captures, relid) for relid in relids}
         doubted = [
             items

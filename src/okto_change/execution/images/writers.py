@@ -18,22 +18,24 @@ def trusted(session: Session, captures: Sequence[int], relids: Sequence[int]) ->
     if not captures:
         return {}
     rows = session.query("image_trusted", captures=list(captures), relids=list(relids), first=min(captures))
-    return _queries(session, captures, relids, dict(rows))
-
-
-def of_chunks(session: Session, captures: Sequence[int], relid: int) -> Part:
-    """Return the same for chunks of a batch and its own table, of which no two chunks hold the same row."""
-    rows = session.query("series_trusted", captures=list(captures), relid=relid, first=min(captures))
-    return _queries(session, captures, [relid], {relid: [row[0] for row in rows]})[relid]
-
-
-def _queries(
-    session: Session, captures: Sequence[int], relids: Sequence[int], found: Mapping[int, Sequence[int]]
-) -> Mapping[int, Part]:
+    found: Mapping[int, Sequence[int]] = dict(rows)
     rewritten = {row[0] for row in session.query("image_rewritten", captures=list(captures), relids=list(relids))}
     by_hand = [row[0] for row in session.query("image_undone_by_script", first=min(captures))]
     queries = {relid: _query(relid, sorted({*captures, *found.get(relid, ())}), by_hand) for relid in relids}
     return {relid: _anybody(session, relid) if relid in rewritten else query for relid, query in queries.items()}
+
+
+def of_chunks(session: Session, captures: Sequence[int], relid: int) -> Part:
+    """Return the same for chunks of a batch and its own table, of which no two chunks hold the same row."""
+    first = min(captures)
+    trusted, rewritten, by_script = session.each(
+        ("series_trusted", {"captures": list(captures), "relid": relid, "first": first}),
+        ("image_rewritten", {"captures": list(captures), "relids": [relid]}),
+        ("image_undone_by_script", {"first": first}),
+    )
+    if rewritten:
+        return _anybody(session, relid)
+    return _query(relid, sorted({*captures, *(row[0] for row in trusted)}), [row[0] for row in by_script])
 
 
 def _anybody(session: Session, relid: int) -> Part:
