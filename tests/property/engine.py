@@ -47,6 +47,19 @@ MARKS = {
 }
 """what else must be as it was"""
 
+KEYS = """
+    SELECT f.conname, f.conrelid::regclass::text,
+           string_agg(format('n.%I IS NOT NULL', c.attname), ' AND ') || format(' AND NOT EXISTS (SELECT FROM %s AS r WHERE ', f.confrelid::regclass)
+             || string_agg(format('r.%I = n.%I', p.attname, c.attname), ' AND ') || ')'
+      FROM pg_constraint AS f CROSS JOIN LATERAL unnest(f.confkey, f.conkey) AS k (parent, child)
+      JOIN pg_attribute AS p ON p.attrelid = f.confrelid AND p.attnum = k.parent
+      JOIN pg_attribute AS c ON c.attrelid = f.conrelid AND c.attnum = k.child
+      JOIN pg_class AS r ON r.oid = f.conrelid AND r.relkind = 'r'
+     WHERE f.contype = 'f' AND f.connamespace = 'app'::regnamespace
+       AND NOT EXISTS (SELECT FROM pg_constraint AS g WHERE g.oid = f.conparentid AND g.conrelid = f.conrelid)
+     GROUP BY f.oid, f.conname, f.conrelid, f.confrelid"""
+"""foreign keys: name, table, and the condition that its row ``n`` refers to nothing"""
+
 
 def dump(connection: psycopg.Connection) -> Rows:
     """Return every row of every table as text under pinned settings, and the state of what rows depend on."""
@@ -251,11 +264,17 @@ class Playground:
             redo, _ = self.roll_back(back)
             if left := difference(dump(self.plain), after):
                 return Told("silent", f"redo: {left}")
-            self.roll_back(redo)
+            again, _ = self.roll_back(redo)
+            if left := difference(dump(self.plain), before):
+                return Told("silent", f"undo of redo: {left}")
+            twice, _ = self.roll_back(again)
+            if left := difference(dump(self.plain), after):
+                return Told("silent", f"second redo: {left}")
+            self.roll_back(twice)
         except (Conflict, NotReversible, Unaccounted) as error:
             return Told("late redo", "; ".join((error.message, *error.faults)))
         if left := difference(dump(self.plain), before):
-            return Told("silent", f"undo of redo: {left}")
+            return Told("silent", f"undo of the second redo: {left}")
         return Told("net zero" if before == after else "reversible")
 
     def meanwhile(
@@ -281,6 +300,40 @@ class Playground:
             return Told("incomparable")
         left = difference(dump(self.plain), wanted)
         return Told("silent", left) if left else Told("kept")
+
+    def redone(self, items: Sequence[Item], names: Sequence[str], work: Sequence[str]) -> Told:
+        """Apply, take back, have others work, redo: a conflict that changes nothing, or the very effect of the change again."""
+        before = dump(self.plain)
+        try:
+            run = self.apply(items, names)
+            applied, broken = dump(self.plain), self.broken()
+            back, _ = self.roll_back(run)
+        except OktoError as error:
+            return Told("failed", error.message)
+        for text in work:
+            self.attempt(self.spelled(text))
+        now, before_redo = dump(self.plain), self.broken()
+        try:
+            self.roll_back(back)
+        except (Conflict, NotReversible) as error:
+            left = difference(dump(self.plain), now)
+            left = left or ("" if error.faults or error.message else "nothing is named")
+            return Told("silent", f"a conflict that changed: {left}") if left else Told("conflict")
+        done = dump(self.plain)
+        added, removed = _effect(before, applied)
+        if (found := _effect(now, done)) != (added, removed):
+            return Told("silent", f"the redo did {found}, the change {(added, removed)}")
+        if fresh := self.broken() - broken - before_redo:
+            return Told("silent", f"rows that refer to nothing now: {fresh}")
+        return Told("kept")
+
+    def broken(self) -> Counter[tuple[str, str]]:
+        """Return the rows that refer to nothing, by foreign key."""
+        found: Counter[tuple[str, str]] = Counter()
+        for name, child, query in self.plain.execute(KEYS).fetchall():
+            rows = self.plain.execute(f"SELECT (n.*)::text FROM ONLY {child} AS n WHERE {query}".encode())
+            found.update((name, row[0]) for row in rows)
+        return found
 
 
 def _effect(before: Rows, after: Rows) -> tuple[Rows, Rows]:

@@ -98,6 +98,7 @@ def schemas(draw: DrawFn, major: int, *, calm: bool = False) -> Schema:
     for table in schema.tables:
         _seeds(draw, schema, table)
         _behaviour(draw, schema, table, calm=calm)
+    _functions(draw, schema)
     return schema
 
 
@@ -162,6 +163,8 @@ def _views(draw: DrawFn, schema: Schema, name: str) -> tuple[str, ...]:
     schema.later.append(
         f"CREATE VIEW {stem(name)}_view AS SELECT id, p, a, b, n FROM {name} WHERE a IS DISTINCT FROM 9"
     )
+    if draw(st.integers(0, 3)) == 0:
+        schema.later += [text.format(view=f"{stem(name)}_view", self=name) for text in INSTEAD]
     return (f"{stem(name)}_view",)
 
 
@@ -180,6 +183,43 @@ def _foreign_keys(draw: DrawFn, schema: Schema, *, calm: bool) -> None:
             f"ALTER TABLE {table.name} ADD FOREIGN KEY (p) REFERENCES {target.name} (id)"
             f" ON DELETE {on_delete} ON UPDATE {on_update} {deferring}"
         )
+        if not calm:
+            _more_keys(draw, schema, table)
+
+
+def _more_keys(draw: DrawFn, schema: Schema, table: Table) -> None:
+    """Perhaps refer to two columns, or by a second key."""
+    pairs = [other.name for other in schema.tables if other.key == "pk2"]
+    ones = [other.name for other in schema.tables if other.key in REFERABLE]
+    on_delete, on_update = draw(st.sampled_from((*ACTIONS, "SET NULL (p)"))), draw(st.sampled_from(ACTIONS))
+    actions = f"ON DELETE {on_delete} ON UPDATE {on_update} {draw(st.sampled_from(DEFERRING))}"
+    match draw(st.integers(0, 5)):
+        case 0 if pairs:
+            how = draw(st.sampled_from(("", "MATCH FULL")))
+            other = draw(st.sampled_from(pairs))
+            schema.later.append(
+                f"ALTER TABLE {table.name} ADD FOREIGN KEY (p, a) REFERENCES {other} (id, a) {how} {actions}"
+            )
+        case 1 if ones:
+            other = draw(st.sampled_from(ones))
+            actions = actions.replace("(p)", "")
+            schema.later.append(f"ALTER TABLE {table.name} ADD FOREIGN KEY (a) REFERENCES {other} (id) {actions}")
+        case _:
+            return
+    schema.cascades = True
+
+
+def _functions(draw: DrawFn, schema: Schema) -> None:
+    """A function and a procedure that write, for statements that call them."""
+    first, second = (draw(st.sampled_from(schema.tables)).name for _ in range(2))
+    schema.later.append(
+        f"CREATE FUNCTION repair(k int) RETURNS int LANGUAGE plpgsql AS $body$BEGIN UPDATE {first} SET a = a + k WHERE id > k;"
+        f" DELETE FROM {second} WHERE id = k; RETURN k; END$body$"
+    )
+    schema.later.append(
+        f"CREATE PROCEDURE mend(k int) LANGUAGE sql AS $body$ UPDATE {second} SET b = 'mended' WHERE id <= k;"
+        f" INSERT INTO {first} (id, p, a, b, n) OVERRIDING SYSTEM VALUE VALUES (k + 90, 1, k, 'mend', k + 90) $body$"
+    )
 
 
 def row(draw: DrawFn, table: Table, *, small: bool = True) -> dict[str, str]:
@@ -237,6 +277,13 @@ BODIES = {
     "truncated": ("BEFORE TRUNCATE", "INSERT INTO {log} SELECT 'gone', count(*), 0 FROM {self}; RETURN NULL;"),
     "summed": ("AFTER UPDATE", "INSERT INTO {log} SELECT 'sum', count(*), sum(a) FROM {self}; RETURN NULL;"),
 }
+INSTEAD = (
+    """CREATE FUNCTION {view}_does() RETURNS trigger LANGUAGE plpgsql AS $body$BEGIN
+           IF TG_OP = 'DELETE' THEN UPDATE {self} SET b = 'hidden' WHERE id = OLD.id; RETURN OLD; END IF;
+           IF TG_OP = 'UPDATE' THEN UPDATE {self} SET a = NEW.a, b = NEW.b WHERE id = OLD.id; RETURN NEW; END IF;
+           INSERT INTO {self} (id, a, b) OVERRIDING SYSTEM VALUE VALUES (NEW.id, NEW.a, 'instead'); RETURN NEW; END$body$""",
+    "CREATE TRIGGER does INSTEAD OF INSERT OR UPDATE OR DELETE ON {view} FOR EACH ROW EXECUTE FUNCTION {view}_does()",
+)
 CALM = ("stamp", "swallow", "redirect", "log")
 PER_STATEMENT = {"truncated", "summed"}
 RULES = (

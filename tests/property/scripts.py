@@ -92,6 +92,8 @@ def special(draw: DrawFn, table: Table, schema: Schema) -> str:
     """Draw a statement that is not one of the plain three."""
     name, other = table.name, draw(st.sampled_from(schema.tables)).name
     k, low = draw(values.SMALL), draw(values.SMALL)
+    views = [view for one in schema.tables for view in one.views] or [name]
+    view = draw(st.sampled_from(views))
     forms = (
         f"UPDATE {name} SET id = id + 100",
         f"UPDATE {name} SET id = CASE id WHEN 1 THEN 2 WHEN 2 THEN 1 ELSE id END",
@@ -124,6 +126,38 @@ def special(draw: DrawFn, table: Table, schema: Schema) -> str:
         f"COPY {name} (id, a, b) FROM STDIN\0{k + 20}\t1\tcopied\n{k + 40}\t\\N\t\\N\n",
         f"DELETE FROM {name} USING {other} WHERE {name}.id = {other}.p",
         f"UPDATE {name} SET a = (SELECT count(*) FROM {other})",
+        f"UPDATE {name} SET (a, b) = (SELECT max(a), 'agg' FROM {other}) WHERE id > {k}",
+        f"UPDATE {name} AS x SET n = y.n, p = y.id FROM {other} AS y WHERE y.a = x.a AND y.id < {k}",
+        f"INSERT INTO {view} (id, p, a, b, n) OVERRIDING SYSTEM VALUE VALUES ({k + 30}, {low}, {k}, 'view', {k})",
+        f"UPDATE {view} SET a = a + {low}, b = b || 'v' WHERE id <> {k}",
+        f"DELETE FROM {view} WHERE a < {k}",
+        f"INSERT INTO {name} AS x (id, p, a, b, n) OVERRIDING SYSTEM VALUE SELECT id, p, a + {low}, 'c', n FROM {other}"
+        f" ON CONFLICT (id) DO UPDATE SET a = excluded.a, b = x.b || excluded.b WHERE x.a < {k}",
+        f"WITH i AS (INSERT INTO {name} (id, p, a, b, n) OVERRIDING SYSTEM VALUE VALUES ({k}, 1, {low}, 'w', {k}) ON CONFLICT DO NOTHING"
+        f" RETURNING id, a) UPDATE {other} SET b = 'i' WHERE id IN (SELECT i.id FROM i)",
+        f"WITH u AS (UPDATE {name} SET a = a * 2 WHERE id >= {k} RETURNING id, a), d AS (DELETE FROM {other} WHERE id = {low})"
+        f" INSERT INTO log SELECT 'u', id, a FROM u",
+        f"WITH RECURSIVE r (id) AS (SELECT {low} UNION SELECT x.p FROM {name} AS x JOIN r ON x.id = r.id)"
+        f" UPDATE {name} SET b = 'r' WHERE id IN (SELECT id FROM r)",
+        f"MERGE INTO {name} AS x USING (SELECT id + 1 AS id, a FROM {other}) AS y ON x.id = y.id WHEN MATCHED AND x.a > {k} THEN DO NOTHING"
+        f" WHEN MATCHED AND x.id = {low} THEN DELETE WHEN MATCHED THEN UPDATE SET a = y.a, p = y.id"
+        f" WHEN NOT MATCHED THEN INSERT (id, p, a, b, n) OVERRIDING SYSTEM VALUE VALUES (y.id + 60, 1, y.a, 'mm', y.id + 60)",
+        f"MERGE INTO {name} AS x USING {other} AS y ON x.id = y.id WHEN MATCHED THEN UPDATE SET b = 'both'"
+        f" WHEN NOT MATCHED BY SOURCE AND x.id > {k} THEN DELETE WHEN NOT MATCHED BY SOURCE THEN UPDATE SET a = {low}",
+        f"MERGE INTO {view} AS x USING (VALUES ({k})) AS y (id) ON x.id = y.id WHEN MATCHED THEN UPDATE SET b = 'mv'"
+        f" WHEN NOT MATCHED THEN INSERT (id, a) OVERRIDING SYSTEM VALUE VALUES (y.id, {low})",
+        f"DO $do$DECLARE c CURSOR FOR SELECT id FROM {name} WHERE a >= {low} FOR UPDATE; BEGIN FOR r IN c LOOP IF r.id = {k} THEN"
+        f" DELETE FROM {name} WHERE CURRENT OF c; ELSE UPDATE {name} SET a = a + 1 WHERE CURRENT OF c; END IF; END LOOP; END$do$",
+        f"CREATE TEMP TABLE fix{k} ON COMMIT DROP AS SELECT id, a FROM {other} WHERE id > {low};"
+        f" UPDATE {name} AS x SET a = f.a + 1 FROM fix{k} AS f WHERE f.id = x.id; DELETE FROM {other} WHERE id IN (SELECT id FROM fix{k} WHERE a = {k})",
+        f"SELECT repair({k})",
+        f"CALL mend({k})",
+        f'COPY {name} (id, p, a, b, n) FROM STDIN CSV\0{k + 70},{low},3,"copied, too",{k + 70}\n',
+        f"COPY {view} (id, a, b) FROM STDIN\0{k + 80}\t1\tview\n",
+        f"TRUNCATE {name}, {other} CASCADE",
+        f"UPDATE {name} SET id = id + 1 WHERE id = (SELECT max(id) FROM {name})",
+        f"UPDATE {name} SET p = {low}",
+        f"DELETE FROM {name} WHERE ctid IN (SELECT ctid FROM {name} ORDER BY random() LIMIT {low} FOR UPDATE SKIP LOCKED)",
     )
     return draw(st.sampled_from(forms))
 

@@ -104,3 +104,24 @@ def test_what_others_did_meanwhile_survives(playgrounds: tuple[Playground, Playg
     ends = play(run)
     print(f"PostgreSQL {major}: {dict(ends)}")
     assert ends["kept"] + ends["conflict"] >= EXAMPLES // 4, ends
+
+
+@pytest.mark.timeout(0)
+def test_a_redo_destroys_nothing_that_others_did_since(playgrounds: tuple[Playground, Playground]) -> None:
+    """A conflict that changes nothing, or exactly what the change did, and no reference is broken that it had not broken."""
+    here, _ = playgrounds
+    major = here.plain.info.server_version // 10_000
+
+    def run(data: st.DataObject) -> Told | None:
+        schema = data.draw(schemas(major))
+        items = [] if here.make(schema) else here.possible(data.draw(scripts(schema, most=4)))
+        if not items:
+            return None
+        work = data.draw(others(schema))
+        told = here.redone(items, [table.name for table in schema.tables], work)
+        assert told.verdict not in WRONG, f"{told}\n{script(schema, items, work)}"
+        return told
+
+    ends = play(run)
+    print(f"PostgreSQL {major}: {dict(ends)}")
+    assert ends["kept"] + ends["conflict"] >= EXAMPLES // 4, ends
