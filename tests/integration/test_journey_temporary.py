@@ -6,9 +6,10 @@ import pytest
 
 from okto_change.errors import Refused
 from okto_change.model import Result
-from tests.plugins.journey import Bank
+from tests.plugins.journey import PAY, Bank
 
 STEP = "  - {name: pay, target: ledger, sql: pay.sql, touches: [accounts]}\n"
+DROP = "  - {name: drop, target: ledger, sql: book.sql}\n"
 GATHERED = "UPDATE accounts AS a SET balance = w.amount FROM w WHERE w.id = a.id;\n"
 FIXES = {
     "created and filled": "CREATE TEMP TABLE w (id integer PRIMARY KEY, amount numeric);\n"
@@ -75,3 +76,43 @@ def test_definitions_of_real_tables_beside_rows_are_refused_as_ever(bank: Bank, 
     """What is not temporary for sure is DDL, and does not go with rows in one step."""
     with pytest.raises(Refused, match="cannot be locked"):
         bank.plan(STEP, pay=real)
+
+
+@pytest.mark.parametrize(
+    ("fix", "steps"),
+    [("created and filled", DROP + STEP), ("a view and a sequence", DROP + STEP), ("as a query", STEP + DROP)],
+)
+def test_a_table_is_put_aside_beside_such_a_fix(bank: Bank, fix: str, steps: str) -> None:
+    """In a database where nothing was put aside before: the rehearsal makes the place for it, and takes it back with all else."""
+    assert bank.sql("SELECT to_regnamespace('okto_trash')") == [(None,)]
+    bank.sql("CREATE TABLE extra (id serial PRIMARY KEY, account integer REFERENCES accounts, note text DEFAULT 'x')")
+    bank.sql("INSERT INTO extra (account) SELECT id FROM accounts; CREATE VIEW extras AS SELECT note FROM extra")
+    bank.plan(steps, pay=FIXES[fix], book="DROP TABLE extra CASCADE;\n")
+    demand_there_and_back(bank)
+    assert bank.sql("SELECT count(*) FROM extras") == bank.sql("SELECT count(*) FROM accounts")
+
+
+@pytest.mark.parametrize("fix", ["created and filled", "indexed, altered, dropped"])
+def test_a_comment_before_such_a_fix_is_no_obstacle(bank: Bank, fix: str) -> None:
+    """The rehearsal is one transaction, in which COMMENT keeps its lock on a catalogue."""
+    bank.plan(DROP + STEP, pay=FIXES[fix], book="COMMENT ON TABLE accounts IS 'what people own';\n")
+    demand_there_and_back(bank)
+
+
+def test_a_comment_before_a_plain_fix_is_no_obstacle(bank: Bank) -> None:
+    """Whatever takes the images."""
+    bank.plan(DROP + STEP, pay=PAY, book="COMMENT ON TABLE accounts IS 'what people own';\n")
+    demand_there_and_back(bank)
+
+
+def demand_there_and_back(bank: Bank) -> None:
+    """Rehearse, apply and take back a plan in a database without the trash."""
+    found = bank.journey.dry_run().rehearsal
+    assert found is not None and found.failure is None, found
+    assert found.undo.proven, found.undo
+    assert bank.sql("SELECT to_regnamespace('okto_trash')") == [(None,)]
+    bank.journey.git.commit("Rehearsed")
+    done = bank.journey.apply()
+    assert done.result is Result.DONE and not bank.unchanged(), done
+    back = bank.journey.rollback()
+    assert back.result is Result.DONE and bank.unchanged(), back

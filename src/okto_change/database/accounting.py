@@ -31,10 +31,14 @@ class Sequence:
 
 @type_
 class World:
-    """Where counters and catalogue stood: ``tracking`` is track_counts and its source, ``relations`` count and sum of oids."""
+    """Where counters and catalogue stood: ``tracking`` is track_counts and its source, ``relations`` count and sum of oids.
+
+    ``held`` are the catalogues that this transaction had locked for writing.
+    """
 
     tracking: tuple[str, str]
     relations: tuple[int, str]
+    held: frozenset[int] = frozenset()
 
 
 @type_
@@ -112,7 +116,7 @@ def without(session: Session, before: Ledger, since: Mapping[int, Counts]) -> Le
     counts = {
         oid: _plus(before.counters.get(oid, NONE), ours.get(oid, NONE)) for oid in before.counters.keys() | ours.keys()
     }
-    return replace(before, counters=counts, world=world(session))
+    return replace(before, counters=counts, world=replace(world(session), held=before.world.held))
 
 
 def counters(session: Session) -> dict[int, Counts]:
@@ -188,8 +192,8 @@ def world(session: Session) -> World:
 
 def world_of(rows: list[Row]) -> World:
     """Return the world as read."""
-    setting, source, count, total = rows[0]
-    return World(tracking=(setting, source), relations=(count, total))
+    setting, source, count, total, held = rows[0]
+    return World(tracking=(setting, source), relations=(count, total), held=frozenset(held))
 
 
 def sequences(session: Session) -> dict[int, Sequence]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from okto_change.database.accounting import NONE, Counts, Ledger, Relation, Sequence, World
 from okto_change.execution.images.accounts import Accounting, Facts, doubted, judge
@@ -49,6 +50,7 @@ def verdict(
     after: Mapping[int, Sequence] | None = None,
     ddl: bool = False,
     declared: frozenset[int] | None = None,
+    held: tuple[int, ...] = (),
 ) -> Accounting:
     """Judge these facts."""
     facts = Facts(
@@ -57,7 +59,9 @@ def verdict(
         covered=frozenset(covered),
         touched=frozenset(touched),
         images=images or {},
-        before=Ledger(counters={}, world=WORLD, sequences=before or {}, tables=frozenset()),
+        before=Ledger(
+            counters={}, world=replace(WORLD, held=frozenset(held)), sequences=before or {}, tables=frozenset()
+        ),
         world=world,
         sequences=after or {},
         restarted=frozenset(),
@@ -120,6 +124,15 @@ def test_a_catalogue_write_is_refused_unless_the_unit_has_ddl() -> None:
     assert verdict(direct).refusals == ("the system catalogue pg_description was written",)
     assert verdict(direct, ddl=True).refusals == ()
     assert verdict(analysed).refusals == ()
+
+
+def test_a_lock_on_a_catalogue_from_before_is_no_write() -> None:
+    """COMMENT in a unit before keeps one in a rehearsal; rows count all the same, and where they may be explained the lock does."""
+    kept = relation("pg_description", oid=2609, schema="pg_catalog")
+    assert verdict(kept).refusals and not verdict(kept, held=(2609,)).refusals
+    written = relation("pg_description", oid=2609, schema="pg_catalog", counts=(0, 1, 0))
+    explained = relation("pg_class", oid=1259, schema="pg_catalog")
+    assert len(verdict(written, explained, held=(2609, 1259)).refusals) == 2
 
 
 def test_what_came_or_went_is_refused() -> None:

@@ -463,9 +463,13 @@ SELECT c.oid, n.nspname::text || '.' || c.relname::text
 SELECT c.oid, coalesce(pg_catalog.pg_partition_root(c.oid), c.oid)::oid FROM pg_catalog.pg_class AS c WHERE c.oid = ANY (%(oids)s)
 
 -- name: account_world
--- The settings that counters depend on, and the permanent relations there are: none may come or go in a data fix.
+-- The settings that counters depend on, the permanent relations there are: none may come or go in a data fix. And the catalogues
+-- that this transaction has locked for writing: some DDL keeps such locks (COMMENT that of pg_description).
 SELECT s.setting, s.source, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class AS c WHERE c.relpersistence <> 't'),
-       (SELECT pg_catalog.sum(c.oid::bigint) FROM pg_catalog.pg_class AS c WHERE c.relpersistence <> 't')::text
+       (SELECT pg_catalog.sum(c.oid::bigint) FROM pg_catalog.pg_class AS c WHERE c.relpersistence <> 't')::text,
+       ARRAY(SELECT l.relation::bigint FROM pg_catalog.pg_locks AS l
+              WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation < 16384
+                AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
   FROM pg_catalog.pg_settings AS s
  WHERE s.name = 'track_counts'
 

@@ -278,7 +278,7 @@ def _catalogue(facts: Facts) -> Iterable[str]:
         if not relation.system or relation.kind != "r" or relation.name.startswith("pg_largeobject"):
             continue
         _, _, deleted = relation.counts
-        if relation.modes or (relation.counts != NONE and relation.name not in EXPLAINED | HARMLESS):
+        if _is_locked(relation, facts) or (relation.counts != NONE and relation.name not in EXPLAINED | HARMLESS):
             yield f"the system catalogue {relation.name} was written"
         elif deleted and not explained and relation.name not in HARMLESS:
             yield f"rows of the system catalogue {relation.name} were deleted: something was dropped or altered"
@@ -288,6 +288,12 @@ def _catalogue(facts: Facts) -> Iterable[str]:
         yield "tables, indexes, views or sequences were created or dropped"
     if facts.vanished and not explained:
         yield "relations that the change had locked are gone: something was dropped"
+
+
+def _is_locked(relation: Relation, facts: Facts) -> bool:
+    """Whether a catalogue was locked as writing by hand locks it; a lock of earlier says nothing where rows are counted."""
+    counted = relation.name not in EXPLAINED | HARMLESS
+    return bool(relation.modes) and not (counted and relation.oid in facts.before.world.held)
 
 
 def _foreign_to_inverse(facts: Facts) -> Iterable[str]:
