@@ -72,7 +72,7 @@ def _writes(statement: Statement, tokens: Sequence[Token], facts: Facts | None) 
         return anatomy.truncated(tokens)
     if facts is not None and facts.altered + facts.writes:
         return facts.altered + facts.writes
-    if statement.kind is StatementKind.DDL:
+    if statement.kind in (StatementKind.DDL, StatementKind.REFRESH):
         return tuple(_altered(tokens))
     return tuple(dict.fromkeys(_targets(statement, tokens)))
 

@@ -62,6 +62,8 @@ def _of_statements(readings: Sequence[Reading]) -> Iterator[tuple[Risk, str]]:
     kinds = {reading.kind for reading in readings if not reading.script and not reading.temporary}
     if StatementKind.DDL in kinds:
         yield Risk.MEDIUM, "definitions are changed"
+    if StatementKind.REFRESH in kinds:
+        yield Risk.MEDIUM, "a materialized view is computed anew"
     if StatementKind.DELETE in kinds:
         yield Risk.MEDIUM, "rows are deleted"
     permanent = [reading for reading in readings if reading.kind is not StatementKind.TEMPORARY]

@@ -29,7 +29,7 @@ _KINDS = {
     "REVOKE": StatementKind.DDL,
     "REINDEX": StatementKind.DDL,
     "CLUSTER": StatementKind.DDL,
-    "REFRESH": StatementKind.DDL,
+    "REFRESH": StatementKind.REFRESH,
     "SECURITY": StatementKind.DDL,
     "IMPORT": StatementKind.DDL,
     "REASSIGN": StatementKind.DDL,

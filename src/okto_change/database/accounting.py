@@ -12,6 +12,9 @@ from okto_change.model.base import type_
 Counts = tuple[int, int, int]
 """rows inserted, updated, deleted"""
 NONE: Counts = (0, 0, 0)
+Stray = tuple[str, str]
+"""a catalogue and the oid of what its row is about"""
+PG_ATTRIBUTE = 1249
 FIRST_USER_OID = 16_384
 
 
@@ -33,7 +36,7 @@ class Sequence:
 class World:
     """Where counters and catalogue stood: ``tracking`` is track_counts and its source, ``relations`` count and sum of oids.
 
-    ``held`` are the catalogues that this transaction had locked for writing.
+    ``held`` are the catalogues that this transaction had locked for writing, and what it had locked and dropped.
     """
 
     tracking: tuple[str, str]
@@ -172,7 +175,7 @@ def told(
         )
         for oid, schema, name, kind, temporary, above in rows
     )
-    return found, len(locks.keys() - {relation.oid for relation in found})
+    return found, len(locks.keys() - before.world.held - {relation.oid for relation in found})
 
 
 def names(session: Session, oids: Iterable[int]) -> dict[int, str]:
@@ -215,8 +218,8 @@ def definitions(session: Session, oids: Iterable[int]) -> str:
     return digest
 
 
-def strays(session: Session, capture: int, *, allowed: Iterable[int], covered: Iterable[int]) -> tuple[str, ...]:
-    """Return catalogues with rows that this transaction wrote for no reason that is allowed. REPEATABLE READ only.
+def strays(session: Session, capture: int, *, allowed: Iterable[int], covered: Iterable[int]) -> frozenset[Stray]:
+    """Return rows of the catalogue that this transaction wrote for no reason that is allowed. REPEATABLE READ only.
 
     Truncating or refreshing ``allowed`` relations, capture triggers on ``covered`` ones and temporary tables are reasons;
     what else was done to ``covered`` ones, ``definitions`` tells. ``capture`` is the number of the capture.
@@ -227,7 +230,7 @@ def strays(session: Session, capture: int, *, allowed: Iterable[int], covered: I
     rows = session.query(
         "account_strays", allowed=sorted(allowed), covered=sorted(covered), first=first, span=(latest - first) % 2**32
     )
-    return tuple(sorted({catalogue for catalogue, _ in rows}))
+    return frozenset((catalogue, object_) for catalogue, object_ in rows)
 
 
 def locks_taken(session: Session) -> tuple[tuple[str, str], ...]:

@@ -100,14 +100,14 @@ def _reached(session: Session, oids: list[int], names: list[str]) -> dict[str, s
 
 
 def _split(names: list[str], session: Session) -> dict[str, list[Any]]:
-    """Name, schema and relation as three columns; a name with dots is tried as one quoted name too, the schema wins."""
+    """Name, schema and relation as three columns; any dot may part them or be part of one, and one with a schema wins."""
     rows: list[tuple[str, str, str]] = []
     here = f"{session.identity.database}."
     for name in names:
         rows.append((name, "", name))
-        schema, dot, relation = (name.removeprefix(here) if name.count(".") > 1 else name).partition(".")
-        if dot:
-            rows.append((name, schema, relation))
+        written = name.removeprefix(here) if name.count(".") > 1 else name
+        dots = (at for at, letter in enumerate(written) if letter == "." and at)
+        rows.extend((name, written[:at], written[at + 1 :]) for at in dots)
     columns = zip(*rows, strict=True) if rows else ((), (), ())
     return dict(zip(("names", "schemas", "relations"), map(list, columns), strict=True))
 

@@ -14,8 +14,8 @@ from okto_change.model import StatementKind, UndoProof
 
 NAMED = 10
 """differences that a reason names"""
-UNSEEN = frozenset({StatementKind.DDL, StatementKind.OTHER})
-"""Statements that may change definitions, which images of rows do not show."""
+UNSEEN = frozenset({StatementKind.DDL, StatementKind.REFRESH, StatementKind.OTHER})
+"""Statements that may change definitions or materialized views, which images of rows do not show."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,14 @@ def demand_compared(session: Session, target: str, before: Before, *, scripts: b
     moved = (_altered if scripts else _rewritten)(before.places, facts.places(session))
     if tables := frozenset(moved - before.contents.keys()):
         raise NotCompared(target, tables)
+
+
+def demand_views_compared(session: Session, target: str, before: Before, captures: Iterable[Capture]) -> None:
+    """Raise NotCompared for materialized views that were refreshed, and were not read before: they may have been out of date."""
+    kept = session.query("image_kept_shapes", captures=[capture.id for capture in captures])
+    views = {f"{shape['schema']}.{shape['name']}" for _, shape in kept if shape["kind"] == "m"}
+    if unread := frozenset((views & before.places.keys()) - before.contents.keys()):
+        raise NotCompared(target, unread)
 
 
 def _altered(before: Mapping[str, Place], now: Mapping[str, Place]) -> set[str]:

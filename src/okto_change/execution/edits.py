@@ -147,10 +147,9 @@ def _keep(job: Job, unit: EditUnit, before: bytes, after: bytes) -> None:
 
 def _demand_reviewed(job: Job, unit: EditUnit, found: str) -> None:
     expected = job.expected.get((unit.target, unit.step.file))
-    earlier = [
-        u for u in job.units if isinstance(u, EditUnit) and u.number < unit.number and u.step.file == unit.step.file
-    ]
-    if expected is not None and not earlier and found != expected:
+    before = [u for u in job.units if isinstance(u, EditUnit) and u.number < unit.number and u.target == unit.target]
+    again = any(earlier.step.file == unit.step.file for earlier in before)
+    if expected is not None and not again and found != expected:
         raise EditError(
             "the file is not the one that was reviewed: somebody changed it since the dry run",
             where=unit.step.file,

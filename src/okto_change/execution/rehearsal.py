@@ -78,8 +78,12 @@ def _once(job: Job, opened: Opened) -> Generator[Event, None, Rehearsal]:
                     yield from _perform(job, unit, opened)
         rows = _rows(job, opened)
         for target, before in opened.definitions.items():
+            session = job.targets.session(target)
             scripts = any(unit.target == target and unit.scripts for unit in job.units if isinstance(unit, SqlUnit))
-            catalogue.demand_compared(job.targets.session(target), target, before, scripts=scripts)
+            catalogue.demand_compared(session, target, before, scripts=scripts)
+            parts = [part for performed in opened.performed.values() for part in performed]
+            captures = [capture for unit, capture in parts if unit.target == target]
+            catalogue.demand_views_compared(session, target, before, captures)
         proof = _prove(job, opened)
     except OktoError as error:
         failure = error.message if error.where is None else f"{error.where}: {error.message}"

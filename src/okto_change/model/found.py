@@ -23,6 +23,8 @@ class StatementKind(StrEnum):
     DDL = "ddl"
     TEMPORARY = "temporary"
     """makes, alters or drops temporary objects, which nobody else sees and which need no undo"""
+    REFRESH = "refresh"
+    """computes a materialized view anew; the undo does so again, when the rows below are back"""
     SET = "set"
     TRANSACTION = "transaction"
     OTHER = "other"

@@ -39,7 +39,7 @@ from okto_change.pipeline.connections import open_targets
 from okto_change.pipeline.repository import Repository
 from okto_change.pipeline.stored import facts_sha256, to_file
 
-ROWLESS = frozenset({StatementKind.DDL, StatementKind.TEMPORARY, StatementKind.SET})
+ROWLESS = frozenset({StatementKind.DDL, StatementKind.TEMPORARY, StatementKind.REFRESH, StatementKind.SET})
 """kinds that leave no images of rows; what functions and triggers write all the same, the rehearsal shows"""
 ASIDE = "until a later change drops it for good; `okto-change trash` lists it"
 LOOK = Timeouts(lock=1_000, statement=10_000)

@@ -1,7 +1,7 @@
 -- Capturing, accounting for and restoring rows. unnest with several arrays is grammar: it takes no schema.
 
 -- name: image_names
--- Relations by name as the search_path shows them, or as schema.name; names are folded already, a dot may be part of one.
+-- Relations by name as the search_path shows them, or as schema.name; names are folded already, dots may be part of either.
 SELECT w.name, c.oid
   FROM pg_catalog.unnest(%(names)s::text[]) AS w (name)
   JOIN pg_catalog.pg_class AS c
@@ -10,11 +10,10 @@ SELECT w.name, c.oid
 UNION
 SELECT w.name, c.oid
   FROM pg_catalog.unnest(%(names)s::text[]) AS w (name)
- CROSS JOIN LATERAL pg_catalog.strpos(w.name, '.') AS dot
-  JOIN pg_catalog.pg_namespace AS n ON n.nspname = pg_catalog.left(w.name, dot - 1)
+  JOIN pg_catalog.pg_namespace AS n ON pg_catalog.starts_with(w.name, n.nspname || '.')
   JOIN pg_catalog.pg_class AS c
-    ON c.relnamespace = n.oid AND c.relname = pg_catalog.substr(w.name, dot + 1)
- WHERE dot > 1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    ON c.relnamespace = n.oid AND c.relname = pg_catalog.substr(w.name, pg_catalog.length(n.nspname::text) + 2)
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
 
 -- name: image_leaves
 -- The tables among these that hold rows of their own and can be captured.
@@ -464,11 +463,13 @@ SELECT c.oid, coalesce(pg_catalog.pg_partition_root(c.oid), c.oid)::oid FROM pg_
 
 -- name: account_world
 -- The settings that counters depend on, the permanent relations there are: none may come or go in a data fix. And the catalogues
--- that this transaction has locked for writing: some DDL keeps such locks (COMMENT that of pg_description).
+-- that this transaction has locked for writing, and what is gone that it had locked: some DDL keeps such locks (COMMENT
+-- that of pg_description; what rewrites a table that of its new file).
 SELECT s.setting, s.source, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class AS c WHERE c.relpersistence <> 't'),
        (SELECT pg_catalog.sum(c.oid::bigint) FROM pg_catalog.pg_class AS c WHERE c.relpersistence <> 't')::text,
        ARRAY(SELECT l.relation::bigint FROM pg_catalog.pg_locks AS l
-              WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted AND l.relation < 16384
+              WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted
+                AND (l.relation < 16384 OR NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = l.relation))
                 AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
   FROM pg_catalog.pg_settings AS s
  WHERE s.name = 'track_counts'
@@ -555,7 +556,6 @@ SELECT 'pg_sequence', s.seqrelid::text FROM pg_catalog.pg_sequence AS s
 UNION ALL
 SELECT 'pg_namespace', n.oid::text FROM pg_catalog.pg_namespace AS n
  WHERE (n.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND n.nspname !~ '^pg_(toast_)?temp_'
-LIMIT 20
 
 -- name: account_statement_locks
 -- Locks of this transaction on relations that people know, for showing which statement took them.

@@ -64,6 +64,8 @@ class Capture:
     search_path: str = ""
     definitions: str = ""
     """what the catalogue said of the tables when capture began"""
+    strays: frozenset[accounting.Stray] = frozenset()
+    """catalogue rows that earlier steps wrote in this transaction: a rehearsal runs them all in one"""
     mark: int | None = None
     imaged: Imaged | None = None
     """what was imaged ahead of the statements; None when triggers write the images"""
@@ -150,6 +152,8 @@ def begin(
         capture.triggers = _trigger_rows(session, capture)
         capture.definitions = accounting.definitions(session, capture.tables)
         capture.before = accounting.open_ledger(session)
+        if undoes is None and accounting.PG_ATTRIBUTE in capture.before.counters:
+            capture.strays = accounting.strays(session, number, allowed=(), covered=capture.tables)
     return capture
 
 
@@ -260,7 +264,8 @@ def _facts(session: Session, capture: Capture, *, ddl: bool) -> Facts:
         allowed = {relid for relid, events in images.items() if "t" in events}
         uncovered = (relation for relation in relations if relation.oid not in capture.tables)
         allowed |= {relation.oid for relation in uncovered if accounts.may_write_catalogue(relation)}
-        strays = accounting.strays(session, capture.id, allowed=allowed, covered=capture.tables)
+        found = accounting.strays(session, capture.id, allowed=allowed, covered=capture.tables) - capture.strays
+        strays = tuple(sorted({catalogue for catalogue, _ in found}))
         if accounting.definitions(session, capture.tables) != capture.definitions:
             strays += ("pg_class",)
     roots = {relation.above[-1] for relation in relations}

@@ -14,6 +14,8 @@ from okto_change.execution.images.unheard import execute
 
 MODES = {"O": "ENABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}
 """former mode of a trigger or rule -> how to say it"""
+COMPARED = 500
+"""columns compared at once: a join holds those of both sides, and the server's rows have 1664 at most"""
 CLASHES = frozenset({"23505", "23P01"})
 """a unique or exclusion constraint that is checked row by row: the rows rotate among themselves"""
 
@@ -88,9 +90,12 @@ def _as_two(session: Session, work: Work, changes: dict[int, tuple[ColumnShape, 
 
 def _changed_columns(session: Session, work: Work) -> tuple[ColumnShape, ...]:
     """Return the columns in which any row of a pair differs from its partner: only those are updated."""
-    columns = tuple(column for column in work.table.writable)
-    if not columns:
-        return ()
+    columns = work.table.writable
+    parts = (columns[at : at + COMPARED] for at in range(0, len(columns), COMPARED))
+    return tuple(column for part in parts for column in _differing(session, work, part))
+
+
+def _differing(session: Session, work: Work, columns: tuple[ColumnShape, ...]) -> Iterator[ColumnShape]:
     tests = joined(
         compose(
             'coalesce(pg_catalog.bool_or(ROW(o.{c})::text COLLATE "C" <> ROW(p.{c})::text COLLATE "C"), false)',
@@ -106,7 +111,7 @@ def _changed_columns(session: Session, work: Work) -> tuple[ColumnShape, ...]:
             rows=work.rows,
         )
     )[0]
-    return tuple(column for column, differs in zip(columns, row, strict=True) if differs)
+    return (column for column, differs in zip(columns, row, strict=True) if differs)
 
 
 # -------------------------------------------------------------------- the statement
