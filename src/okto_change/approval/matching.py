@@ -7,7 +7,7 @@ import re
 from functools import cache
 
 from okto_change.approval.rulebook import Environment, Execute, FilesTarget, Policy, Rule
-from okto_change.model import ANYTHING, EditStep, Lock, Risk, RowBound, SqlStep, Statement, StatementKind
+from okto_change.model import ANYTHING, EditStep, Lock, Risk, RowBound, ScriptUndo, SqlStep, Statement, StatementKind
 
 HARMLESS = frozenset({StatementKind.SET, StatementKind.TRANSACTION})
 """kinds of statements that write no rows, whatever they say"""
@@ -79,8 +79,10 @@ def _matches(rule: Rule, environment: Environment, lock: Lock, risk: Risk) -> bo
 
 
 def _kinds(lock: Lock) -> set[str]:
+    """Every kind of statement counts where one was not understood, or where the lock does not list them: in an undo script."""
     kinds = {statement.kind for statement in lock.statements}
-    if StatementKind.OTHER in kinds:
+    scripts = any(isinstance(step, SqlStep) and isinstance(step.undo, ScriptUndo) for step in lock.steps)
+    if scripts or StatementKind.OTHER in kinds:
         kinds = set(StatementKind)
     return {"sql" if isinstance(step, SqlStep) else "edit" for step in lock.steps} | {kind.value for kind in kinds}
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from okto_change.masking import HIDDEN
 from okto_change.model import Check, CheckResult, Expectation, ExpectCompare, ExpectEmpty, ExpectRows, Phase
@@ -22,6 +23,8 @@ COMPARISONS: dict[str, Callable[[Decimal, Decimal], bool]] = {
     "!=": operator.ne,
 }
 SHOWN_ROWS = 5
+NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[-+]?[0-9]+)?|-?Infinity|NaN", re.ASCII | re.IGNORECASE)
+"""a number as PostgreSQL prints one: ``007`` and ``1_000`` are texts, which Decimal would read"""
 BOOLEANS = {"true": "t", "false": "f"}
 
 
@@ -99,10 +102,7 @@ def _equal(found: str | None, wanted: str | None) -> bool:
 
 
 def _number(text: str | None) -> Decimal | None:
-    try:
-        return None if text is None else Decimal(text)
-    except InvalidOperation:
-        return None
+    return Decimal(text) if text is not None and NUMBER.fullmatch(text) else None
 
 
 def _sortable(row: Sequence[str | None]) -> tuple[tuple[bool, str], ...]:

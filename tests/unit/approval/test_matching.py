@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from okto_change.model import (
     Lock,
     Risk,
     RowBound,
+    ScriptUndo,
     SqlStep,
     Statement,
     StatementKind,
@@ -39,6 +41,11 @@ def sql(touches: tuple[str, ...] | None = None, *, rows: tuple[RowBound, ...] | 
         timeouts=Timeouts(),
         where=HERE,
     )
+
+
+def scripted() -> SqlStep:
+    """Return a SQL step whose undo is a script of the author's."""
+    return replace(sql(), undo=ScriptUndo(source="fix.undo.sql", sql="DROP TABLE payments"))
 
 
 def edit(file: str) -> EditStep:
@@ -97,12 +104,13 @@ def test_a_rule_matches_what_it_names(when: str, fields: dict[str, Any], expecte
         ('{objects: ["ledger.*"]}', {"objects": ('"ledger".entries',)}),
         ('{objects: ["ledger.*"]}', {"statements": (statement(StatementKind.OTHER),)}),
         ("{kind: [ddl]}", {"statements": (statement(StatementKind.OTHER),)}),
+        ("{kind: [ddl]}", {"steps": (scripted(),), "statements": (statement(StatementKind.UPDATE),)}),
         ('{paths: ["acquirers.yaml"]}', {"steps": (edit("./acquirers.yaml"),)}),
         ('{paths: ["/srv/routing/acquirers.yaml"]}', {"steps": (edit("x/../acquirers.yaml"),)}),
     ],
 )
 def test_nobody_slips_past_a_rule_by_spelling(when: str, fields: dict[str, Any]) -> None:
-    """A name without its schema, quotes, detours in a path, statements that nobody understood: the rule matches."""
+    """A name without its schema, quotes, detours in a path, statements that nobody understood or that stand in an undo script."""
     assert matches(when, make_lock(**fields))
 
 
