@@ -15,7 +15,8 @@ def purge(face: Face, environment: str, dry_run: bool, yes: bool) -> int:
     """Take images away that policy keeps no longer; their digests stay.
 
     Images are the rows and files that runs found and left. `images: {keep: 90d}` of an environment says how long they
-    are kept. Without them a run cannot be rolled back; the journal keeps how many they were and their digests.
+    are kept. Without them a run cannot be rolled back; the journal keeps how many they were and their digests. Tables and
+    columns that DROP put aside stay: `okto-change trash` lists them, and a change of its own drops them.
     """
     from okto_change import pipeline
     from okto_change.report import data, text

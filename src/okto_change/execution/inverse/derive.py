@@ -12,6 +12,7 @@ from okto_change.database.inverse import Catalogue, Fingerprint, Line, Record, r
 from okto_change.database.session import Session
 from okto_change.errors import DatabaseError, NotReversible
 from okto_change.execution import catalogue
+from okto_change.execution.inverse import making
 from okto_change.execution.inverse.candidates import Guard, guards, stages
 from okto_change.execution.inverse.differences import Difference, difference
 from okto_change.execution.inverse.facets import Texts
@@ -110,7 +111,34 @@ def _out_of_the_way(session: Session, left: Difference) -> list[str]:
                 above = [text for text in above if text not in taken]
             if done:
                 return done
+    return _keys_away(session, left)
+
+
+def _keys_away(session: Session, left: Difference) -> list[str]:
+    """Drop the foreign keys that rest on a key which the change made; those of before are made again on the key of before."""
+    for record in left.created:
+        found = _resting(session, record) if record.kind == "constraint" else []
+        if done := [text for text in found if _first(session, (text,), [])]:
+            return done
     return []
+
+
+def _resting(session: Session, key: Record) -> list[str]:
+    """Return what drops each foreign key that rests on ``key``; [] where more than foreign keys would go with it."""
+    before = read(session)
+    session.run("SAVEPOINT okto_change_resting")
+    try:
+        session.run(f"{making.dropping(key)[0]} CASCADE")
+        gone = [before[name] for name in before.keys() - read(session).keys() if before[name].id != key.id]
+    except DatabaseError as error:
+        if error.sqlstate is None or error.sqlstate in PASSING:
+            raise
+        return []
+    finally:
+        session.run("ROLLBACK TO SAVEPOINT okto_change_resting; RELEASE SAVEPOINT okto_change_resting")
+    if any(record.kind not in ("constraint", "index") for record in gone):
+        return []
+    return [making.dropping(record)[0] for record in gone if record.kind == "constraint"]
 
 
 def _above(session: Session, view: Record) -> list[str]:
