@@ -97,7 +97,6 @@ def stuck(job: Job, error: Stuck) -> Outcome:
 
 def paused(job: Job, error: OktoError) -> Outcome:
     """A batch stopped between two chunks; what is committed stands."""
-    far = "; ".join(f"{unit.name!r}: {job.seen.batches[unit.number]}" for unit in _batches(job))
     others = [unit for unit in job.units if unit.number in job.seen.committed and unit.number not in job.seen.batches]
     before = f"{_names(others)} is committed; " if others else ""
     return Outcome(
@@ -105,7 +104,7 @@ def paused(job: Job, error: OktoError) -> Outcome:
         run=job.run,
         summary=_with_place(error),
         writes=job.seen.all_writes(),
-        state=f"{before}committed and standing so far, {far}; the chunk under way was rolled back",
+        state=f"{before}committed and standing so far, {_far(job)}; the chunk under way was rolled back",
         hint=error.hint
         or f"go on with: okto-change resume {job.run}; or take it back with: okto-change rollback {_place(job)}",
         checks=job.seen.all_checks(),
@@ -115,29 +114,41 @@ def paused(job: Job, error: OktoError) -> Outcome:
 
 def undo_paused(job: Job, origin: str, error: OktoError) -> Outcome:
     """The undo of a batch stopped between two chunks."""
-    far = "; ".join(f"{unit.name!r}: {job.seen.batches[unit.number]}" for unit in _batches(job))
-    return Outcome(
-        result=Result.PAUSED,
-        run=job.run,
-        summary=f"the undo of run {origin} stopped: {_with_place(error)}",
-        state=f"{_back(job)}still standing, {far}",
-        conflicts=error.faults,
+    return _stopped(
+        job,
+        error,
+        summary=f"the undo of run {origin}",
+        state=f"{_back(job)}still standing, {_far(job)}",
         hint=f"go on with: okto-change rollback {_place(job)}",
     )
 
 
 def redo_paused(job: Job, origin: str, error: OktoError) -> Outcome:
     """The redo of a batch stopped between two chunks."""
-    far = "; ".join(f"{unit.name!r}: {job.seen.batches[unit.number]}" for unit in _batches(job))
+    further = f"go on with: okto-change redo {_place(job)}; or take it back with: okto-change rollback {_place(job)}"
+    return _stopped(
+        job,
+        error,
+        summary=f"the redo of run {origin}",
+        state=f"put back and standing so far, {_far(job)}; the chunk under way was rolled back",
+        hint=error.hint or further,
+    )
+
+
+def _stopped(job: Job, error: OktoError, *, summary: str, state: str, hint: str) -> Outcome:
     return Outcome(
         result=Result.PAUSED,
         run=job.run,
-        summary=f"the redo of run {origin} stopped: {_with_place(error)}",
-        state=f"put back and standing so far, {far}; the chunk under way was rolled back",
+        summary=f"{summary} stopped: {_with_place(error)}",
+        state=state,
         conflicts=error.faults,
-        hint=error.hint
-        or f"go on with: okto-change redo {_place(job)}; or take it back with: okto-change rollback {_place(job)}",
+        hint=hint,
     )
+
+
+def _far(job: Job) -> str:
+    """Say how far the batches came."""
+    return "; ".join(f"{unit.name!r}: {job.seen.batches[unit.number]}" for unit in _batches(job))
 
 
 def _batches(job: Job) -> list[Unit]:
