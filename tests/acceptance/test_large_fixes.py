@@ -57,7 +57,7 @@ def test_a_large_fix_is_paused_interrupted_resumed_and_taken_back(bank: Bank, mo
         run = str(bank.journey.status().run)
         assert "okto-change pause" in okto(here, "status", "--env", "sandbox", code=0)
         asked = json.loads(okto(here, "pause", run, "--json", code=0))
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 6 and "PAUSED  paused as ana asked at" in out, out + err
     assert (asked["run"], asked["target"], asked["progress"]["step"]) == (run, "ledger", "release")
     assert f"okto-change resume {run}" in out and "chunk 1 of about 40" in err
@@ -69,7 +69,7 @@ def test_a_large_fix_is_paused_interrupted_resumed_and_taken_back(bank: Bank, mo
     ) as process:
         wait_for(lambda: chunks(bank) > stand)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 6 and "interrupted by SIGINT" in out, out + err
     okto(here, "resume", run, code=0)
     assert bank.sql("SELECT DISTINCT status FROM settlements") == [("PENDINGRELEASED",)]

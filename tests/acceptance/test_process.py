@@ -35,7 +35,7 @@ def on_a_terminal(
         command, stdin=outer, stdout=outer, stderr=outer, cwd=ROOT, env=environment(COLUMNS=str(columns), **variables)
     )
     os.close(outer)
-    shown, deadline = "", time.monotonic() + 20
+    shown, deadline = "", time.monotonic() + 60
     while time.monotonic() < deadline:
         if select.select([inner], [], [], 0.1)[0]:
             try:

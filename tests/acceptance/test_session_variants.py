@@ -168,7 +168,7 @@ def test_two_terminals_apply_once_and_the_second_is_told_who_works(market: Shop)
 def wait_for(shop: Shop, word: str) -> None:
     """Wait until a statement with ``word`` runs in the sandbox."""
     running = f"SELECT 1 FROM pg_stat_activity WHERE query LIKE '%UPDATE%{word}%' AND pid <> pg_backend_pid()"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not query(shop, running, "sandbox"):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -48,9 +48,9 @@ def test_a_session_knows_where_it_is(session: Session, server: Cluster) -> None:
 
 def test_a_server_that_is_down_is_said_to_be_down() -> None:
     """Nobody listens on the port."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    error = failure(f"host=127.0.0.1 port={port} user=okto password={SECRET}")
+    with socket.socket() as bound:  # nobody else gets the port, and nobody listens on it
+        bound.bind(("127.0.0.1", 0))
+        error = failure(f"host=127.0.0.1 port={bound.getsockname()[1]} user=okto password={SECRET}")
     assert "connection refused" in error.message
     assert "is the server up" in str(error.hint)
 

@@ -247,7 +247,7 @@ def test_who_waited_sees_what_the_run_before_committed(open_session: Open) -> No
 
     def wait() -> None:
         second.begin(isolation=REPEATABLE_READ)
-        state.target_lock(second, "r-2", wait=20)
+        state.target_lock(second, "r-2", wait=60)
         seen.extend(standing(second))
         second.rollback()
 
@@ -255,7 +255,7 @@ def test_who_waited_sees_what_the_run_before_committed(open_session: Open) -> No
     thread.start()
     time.sleep(0.3)
     first.commit()
-    thread.join(20)
+    thread.join(60)
     assert seen == ["r-1"]
 
 
@@ -314,7 +314,7 @@ def test_a_commit_still_on_its_way_is_waited_for(runner: Session, session: Sessi
     driver.finish()
     assert standing(session) == []
     assert state.settle(session, mark, "r-1", wait=0.2) == "in progress"
-    assert state.settle(session, mark, "r-1", wait=20) == "committed"
+    assert state.settle(session, mark, "r-1", wait=60) == "committed"
     assert standing(session) == ["r-1"]
 
 

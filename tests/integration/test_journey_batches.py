@@ -602,13 +602,13 @@ def test_a_batch_gives_way_to_sessions_that_waited_for_its_last_chunk(bank: Bank
             _until(bank, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", 1)
 
         outcome = bank.journey.apply(at(bank, EventKind.COMMITTING, 1, block))
-        waiting[0].result(10)
+        waiting[0].result(60)
     assert outcome.result is Result.DONE and released(bank) == 40
     assert len(waits(bank)) == 1 and waits(bank)[0].startswith("1 session waited for a lock of the last chunk")
 
 
 def _until(bank: Bank, question: str, answer: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while bank.sql(question) != [(answer,)]:
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -153,7 +153,7 @@ def _crash(event: Event) -> None:
 
 
 def _when_back(command: Callable[[], Outcome]) -> Outcome:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         try:
             return command()

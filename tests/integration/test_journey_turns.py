@@ -52,7 +52,7 @@ def holding(bank: Bank, *statements: str) -> Iterator[psycopg.Connection[tuple[o
 
 def wait_for_a_waiter(bank: Bank) -> None:
     """Wait until somebody in the ledger waits for a lock."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     waiter = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     while not bank.sql(waiter):
         assert time.monotonic() < deadline, "nobody waits"

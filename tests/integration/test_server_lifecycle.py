@@ -28,7 +28,7 @@ time.sleep(60)
 """
 
 
-def gone(path: Path, seconds: float = 15.0) -> bool:
+def gone(path: Path, seconds: float = 60.0) -> bool:
     """Whether ``path`` vanishes within ``seconds``."""
     deadline = time.monotonic() + seconds
     while path.exists() and time.monotonic() < deadline:
