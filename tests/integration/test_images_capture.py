@@ -158,11 +158,14 @@ def test_captures_of_one_transaction_follow_each_other(session: Session) -> None
         ("DELETE FROM t WHERE id = 1; INSERT INTO t VALUES (9, 9); UPDATE t SET a = -a WHERE id IN (2, 3)", 6),
     ],
 )
-def test_the_proof_counts_a_row_put_back_and_a_row_taken_away(session: Session, script: str, rows: int) -> None:
+@pytest.mark.parametrize("fixed", [True, False], ids=["by statement", "by row"])
+def test_the_proof_counts_a_row_put_back_and_a_row_taken_away(
+    session: Session, script: str, rows: int, fixed: bool
+) -> None:
     """Both, where a table lost one and gained another; a rewritten row once, however often it was rewritten."""
     session.run("INSERT INTO log VALUES (1, 'old')")
     session.begin()
-    capture = images.start(session, "r1", "1", {"t", "log"})
+    capture = images.start(session, "r1", "1", {"t", "log"}, fixed=fixed)
     session.run(script)
     images.account(session, capture)
     images.restore(session, "r1", unit="1")

@@ -133,7 +133,7 @@ SELECT o.relid, o.image, o.n
 SELECT o.relid, pg_catalog.sum(-o.n) FILTER (WHERE o.n < 0), pg_catalog.sum(o.n) FILTER (WHERE o.n > 0),
        pg_catalog.sum(o.rewritten)
   FROM (SELECT e.relid, e.image, pg_catalog.sum(e.n)::integer AS n, pg_catalog.sum(e.rewritten) AS rewritten
-          FROM (SELECT i.relid, i.before COLLATE "C" AS image, 1 AS n, (i.after IS NOT NULL)::integer AS rewritten
+          FROM (SELECT i.relid, i.before COLLATE "C" AS image, 1 AS n, (i.op = 'U')::integer AS rewritten
                   FROM okto_change.image AS i
                  WHERE i.capture = ANY (%(captures)s) AND i.before IS NOT NULL AND i.ordinal <= %(mark)s
                 UNION ALL
