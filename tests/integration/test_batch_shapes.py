@@ -257,6 +257,34 @@ def test_rows_that_come_round_again_are_seen_by_the_proof(bank: Bank) -> None:
     assert bank.journey.rollback().result is Result.DONE and rows(bank) == before
 
 
+@pytest.mark.parametrize(
+    "sly",
+    [
+        pytest.param("DEALLOCATE ALL", id="dropped"),
+        pytest.param("PREPARE _pg3_900 AS SELECT 1", id="beside ours"),
+        pytest.param("DEALLOCATE ALL; " + "; ".join(f"PREPARE _pg3_{n} AS SELECT 0" for n in range(20)), id="replaced"),
+    ],
+)
+def test_a_function_that_meddles_with_prepared_statements_is_believed_nothing(bank: Bank, sly: str) -> None:
+    """What the accounts ask is planned once for all chunks; where others could answer in their place, triggers capture."""
+    ddl = f"""
+        CREATE FUNCTION sly(state text) RETURNS text LANGUAGE plpgsql AS $$
+        BEGIN
+            IF (SELECT count(*) FROM pg_prepared_statements WHERE from_sql) = 0 THEN
+                EXECUTE {"; EXECUTE ".join(f"'{one}'" for one in sly.split("; "))};
+            END IF;
+            RETURN state || '!';
+        END$$"""
+    fix = "UPDATE t SET state = sly(state) WHERE state <> 'left' AND {{ batch }};\n"
+    plan(bank, f"{TABLE}; {ddl}", fix=fix)
+    before = rows(bank)
+    done = bank.journey.apply()
+    assert done.result is Result.DONE, done
+    told = [str(event.data.get("reason")) for event in bank.journey.events if event.kind is EventKind.RETRYING]
+    assert any("meddles with prepared statements" in reason for reason in told), told
+    assert bank.journey.rollback().result is Result.DONE and rows(bank) == before
+
+
 def test_writers_hammer_the_table_while_a_batch_goes_there_and_back(bank: Bank) -> None:
     """Rows that others insert and change keep what they wrote; all others are back as they were."""
     plan(

@@ -91,6 +91,10 @@ LEDGER: tuple[Call, ...] = tuple(
     (name, {}) for name in ("account_tables", "account_counters", "account_world", "account_sequences")
 )
 """The queries of a ledger, for ``ledger_of``"""
+LATER: tuple[Call, ...] = tuple(
+    (name, {}) for name in ("account_tables", "account_counters", "account_there", "account_sequences")
+)
+"""The same where the settings that counters depend on are known, since nobody but us used the session since"""
 ACCOUNTS: tuple[Call, ...] = tuple(
     (name, {}) for name in ("account_counters", "account_locks", "account_world", "account_sequences")
 )
@@ -102,12 +106,12 @@ def open_ledger(session: Session) -> Ledger:
     return ledger_of(session.each(*LEDGER))
 
 
-def ledger_of(found: list[list[Row]]) -> Ledger:
-    """Return the ledger that the queries of ``LEDGER`` found."""
+def ledger_of(found: list[list[Row]], tracking: tuple[str, str] | None = None) -> Ledger:
+    """Return the ledger that the queries of ``LEDGER`` found, or with ``tracking`` those of ``LATER``."""
     tables, counts, settings, positions = found
     return Ledger(
         counters=counted(counts),
-        world=world_of(settings),
+        world=world_of(settings) if tracking is None else World(tracking=tracking, relations=(*settings[0],)),
         sequences=sequences_of(positions),
         tables=frozenset(row[0] for row in tables),
     )
@@ -155,12 +159,23 @@ def written(session: Session, before: Ledger) -> tuple[tuple[Relation, ...], int
 
 
 def told(
-    session: Session, before: Ledger, now: Mapping[int, Counts], locks: Mapping[int, frozenset[str]]
+    session: Session,
+    before: Ledger,
+    now: Mapping[int, Counts],
+    locks: Mapping[int, frozenset[str]],
+    known: dict[tuple[int, ...], list[Row]] | None = None,
 ) -> tuple[tuple[Relation, ...], int]:
-    """Return the same as ``written`` of counters and locks that were read already."""
+    """Return the same as ``written`` of counters and locks that were read already.
+
+    ``known`` keeps what relations were called from one time to the next.
+    """
     counts = deltas(before.counters, now)
     oids = sorted(counts.keys() | locks.keys())
-    rows = session.query("account_relations", oids=oids)
+    cached = {} if known is None else known
+    place = tuple(oids)
+    if place not in cached:
+        cached[place] = session.query("account_relations", oids=oids)
+    rows = cached[place]
     found = tuple(
         Relation(
             oid=oid,

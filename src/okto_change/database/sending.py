@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, LiteralString
 
+import psycopg
 from psycopg import sql
 
 from okto_change.database import queries
+from okto_change.errors import DatabaseError
+from okto_change.model import Timeouts
 
 Query = LiteralString | sql.SQL | sql.Composed
 Call = tuple[str, Mapping[str, Any]] | sql.Composed
@@ -34,9 +37,37 @@ MOMENTS = frozenset(
 and the author's SQL must find the one that the database is set to."""
 
 
+FAKES: Call = sql.SQL(
+    "SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_statements AS p"
+    " WHERE p.from_sql AND pg_catalog.starts_with(p.name, '_pg3_')"
+).format()
+"""How many prepared statements have a name as the driver gives them to ours, and were made by SQL: a function of others
+could put its own in the place of one of ours. It is never prepared itself."""
+
+
+GONE = "26000"
+"""sqlstate: a prepared statement is not there, or is not ours"""
+
+
+def demand_ours(fakes: psycopg.Cursor[tuple[Any, ...]], target: str) -> None:
+    """Raise DatabaseError when ``FAKES``, which this cursor has asked, found any, whatever else went wrong behind it."""
+    found = fakes.pgresult
+    if found is not None and found.ntuples and found.get_value(0, 0) != b"0":
+        raise DatabaseError("the change prepares statements under names of the driver", sqlstate=GONE, where=target)
+
+
 def sent(call: Call) -> Sent:
     """Return a call as it is sent."""
     if isinstance(call, sql.Composed):
         return call, None, None
     name, parameters = call
     return queries.load(name), parameters or None, name in MOMENTS
+
+
+def limiting(timeouts: Timeouts) -> str:
+    """Return the statements that set the limits of a transaction."""
+    return (
+        f"SET LOCAL lock_timeout = {int(timeouts.lock)}; SET LOCAL statement_timeout = {int(timeouts.statement)};"
+        f" SET LOCAL idle_in_transaction_session_timeout = {max(int(timeouts.statement) * 2, 60_000)};"
+        " SET LOCAL standard_conforming_strings = on"
+    )

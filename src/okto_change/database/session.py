@@ -13,7 +13,7 @@ from psycopg.conninfo import make_conninfo
 
 from okto_change.database import queries, sending, veil
 from okto_change.database.failures import connecting, options, translate
-from okto_change.database.sending import MOMENTS, Call, Query, Sent
+from okto_change.database.sending import FAKES, MOMENTS, Call, Query, Sent
 from okto_change.errors import ConnectionFailed, Refused
 from okto_change.model import Identity, Timeouts
 
@@ -32,6 +32,8 @@ DEFAULTS = {
 }
 """Connection parameters where the conninfo says nothing: a dead network is noticed in a minute, not in two hours."""
 
+NEVER = 2**31 - 1
+"""times after which the driver would prepare a statement of its own accord"""
 FIXED = {"client_encoding": "UTF8", "application_name": "okto-change"}
 AMBIENT = ("PGOPTIONS", "PGTZ", "PGDATESTYLE", "PGGEQO")
 """Variables from which libpq would take settings: whoever runs it would decide what names and dates in approved SQL mean."""
@@ -48,6 +50,8 @@ class Session:
         """those of the open transaction"""
         self.affected = 0
         """rows that our own last statement changed, as its command tag says"""
+        self.started: str | None = None
+        """when its server process began, as ``state.backend`` found it"""
         self.veil = veil.NOTHING
         """the sensitive columns of this target; what they hold is shown nowhere"""
         self._connection = connection
@@ -76,13 +80,21 @@ class Session:
         """
         self._waiting.append((queries.load(name), parameters or None, None))
 
-    def each(self, *calls: Call) -> list[list[Row]]:
+    def each(self, *calls: Call, again: bool = False) -> list[list[Row]]:
         """Run queries by name with parameters, or composed statements, in one round trip; return the rows of each.
 
-        When one fails, none of those behind it is run.
+        When one fails, none of those behind it is run. Those by name that come ``again`` and again are parsed and planned
+        once. Raises DatabaseError with sqlstate ``GONE`` where somebody else's statements answer in their place, or none.
         """
         waiting = len(self._waiting)
-        return self._send(tuple(sending.sent(call) for call in calls))[waiting:]
+        sent = [sending.sent(call) for call in calls]
+        if not again:
+            return self._send(sent)[waiting:]
+        first = next((at for at, call in enumerate(calls) if isinstance(call, tuple)), len(calls))
+        sent.insert(first, sending.sent(FAKES))
+        found = self._send(sent, planned=waiting + first + 1)[waiting:]
+        del found[first]
+        return found
 
     def together(self, *named: tuple[str, Mapping[str, Any]], begin: bool = False, commit: bool = False) -> list[Row]:
         """Run queries like ``query`` in one round trip, one after the other; return the rows of the last.
@@ -163,7 +175,7 @@ class Session:
         """Start a transaction with lock, statement and idle limits set by ``SET LOCAL``."""
         self.limits = timeouts or Timeouts()
         begin = f"BEGIN ISOLATION LEVEL {isolation} {'READ ONLY' if read_only else 'READ WRITE'}"
-        self.run(f"{begin}; {_limiting(self.limits)}")
+        self.run(f"{begin}; {sending.limiting(self.limits)}")
 
     def limit(self, timeouts: Timeouts) -> None:
         """Set the limits of the open transaction from here on; idle time is limited to a minute or more.
@@ -171,7 +183,7 @@ class Session:
         Backslashes are plain in ordinary strings, whatever server or role say: the text was split and read so.
         """
         self.limits = timeouts
-        self.run(_limiting(timeouts))
+        self.run(sending.limiting(timeouts))
 
     def commit(self) -> None:
         """Send COMMIT. ConnectionLost means: whether it arrived must be found out (``state.settle``)."""
@@ -227,14 +239,22 @@ class Session:
         if self._waiting:
             self._send(())
 
-    def _send(self, calls: tuple[Sent, ...]) -> list[list[Row]]:
-        """Send what waits and then ``calls`` at once; return the rows of all of them."""
+    def _send(self, calls: Sequence[Sent], planned: int | None = None) -> list[list[Row]]:
+        """Send what waits and then ``calls`` at once; return the rows of all of them.
+
+        From ``planned`` on those by name are prepared; what stands before that one is ``FAKES``.
+        """
         sent, self._waiting = (*self._waiting, *calls), []
+        cursors = [self._connection.cursor() for _ in sent]
         with self._cursor():
-            with self._at_once():
-                cursors = [self._connection.cursor() for _ in sent]
-                for cursor, (statement, parameters, binary) in zip(cursors, sent, strict=True):
-                    cursor.execute(statement, parameters, binary=binary)
+            try:
+                with self._at_once():
+                    for at, (cursor, (statement, parameters, binary)) in enumerate(zip(cursors, sent, strict=True)):
+                        named = planned is not None and at >= planned and isinstance(statement, str)
+                        cursor.execute(statement, parameters, binary=binary, prepare=named)
+            finally:
+                if planned is not None:
+                    sending.demand_ours(cursors[planned - 1], self.target)
             self.affected = cursors[-1].rowcount
             return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 
@@ -273,14 +293,6 @@ class Session:
         )
 
 
-def _limiting(timeouts: Timeouts) -> str:
-    return (
-        f"SET LOCAL lock_timeout = {int(timeouts.lock)}; SET LOCAL statement_timeout = {int(timeouts.statement)};"
-        f" SET LOCAL idle_in_transaction_session_timeout = {max(int(timeouts.statement) * 2, 60_000)};"
-        " SET LOCAL standard_conforming_strings = on"
-    )
-
-
 def conninfo(target: str, *, service: str | None = None, dsn_env: str | None = None, environ: Mapping[str, str]) -> str:
     """Return the connection string of a target that names a libpq service or the environment variable holding its DSN.
 
@@ -313,7 +325,7 @@ def connect(target: str, conninfo: str, *, timeout: int | None = None) -> Sessio
         given["connect_timeout"] = str(timeout)
     with connecting(target), _without_ambient():
         connection = psycopg.connect(
-            make_conninfo(**{**DEFAULTS, **given, **FIXED}), autocommit=True, prepare_threshold=None
+            make_conninfo(**{**DEFAULTS, **given, **FIXED}), autocommit=True, prepare_threshold=NEVER
         )
     try:
         return Session(target, connection)

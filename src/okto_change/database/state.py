@@ -264,10 +264,15 @@ def _held(session: Session) -> TargetHeld:
 # ---------------------------------------------------------------------- what became of a COMMIT
 
 
-def backend(session: Session) -> Backend:
-    """Return the identity of the open transaction, assigning its id, to be journalled before any effect."""
-    xid, pid, started = session.query("backend")[0]
-    return Backend(xid=xid, pid=pid, started=started)
+def backend(session: Session, xid: int | None = None) -> Backend:
+    """Return the identity of the open transaction, assigning its id, to be journalled before any effect.
+
+    With its ``xid`` known, the server is asked only once who it is: a connection has one process.
+    """
+    if xid is not None and session.started is not None:
+        return Backend(xid=xid, pid=session.backend_pid, started=session.started)
+    xid, pid, session.started = session.query("backend")[0]
+    return Backend(xid=xid, pid=pid, started=session.started)
 
 
 def settle(session: Session, lost: Backend, run: str, *, wait: float = 30.0) -> Fate:

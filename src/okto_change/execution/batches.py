@@ -199,7 +199,8 @@ def _announce(
     after = counted(job, unit, course)
     demand_most(unit, after)
     job.look()
-    marks.append(state.backend(session))
+    known = job.chunks.get(unit.number)
+    marks.append(state.backend(session, known.xid if known else None))
     about = {**place, "total": after.total, **transactions.marked(marks[0])}
     yield job.event(EventKind.COMMITTING, unit.name, **about)
 
@@ -228,7 +229,7 @@ def perform(
     """
     chunks.enter(session, found)
     known = job.chunks.setdefault(this.number, images.Chunks())
-    known.table, known.key = go.oid, batch_of(this).key
+    known.table, known.key, known.xid = go.oid, batch_of(this).key, None
     known.inside = lambda key: chunks.inside(go, found, key)
     early = ran if not this.inside and not this.invariants else None
     capture = yield from _quietly(work.perform(job, this, session), len(this.statements), early)

@@ -93,7 +93,7 @@ def hold(job: Job, unit: SqlUnit, session: Session, *calls: Call) -> list[list[R
     if known is None or known.series is None or unit.number in job.unproven:
         return None
     series.lock(session, known.series.natives.values())
-    with pinned_for(session, series.sealing(known.series), *calls) as (_, (seal, *found)):
+    with pinned_for(session, series.sealing(known.series), *calls, again=True) as (_, (seal, *found)):
         if seal[0][0] == known.series.seal:
             return found
     known.series = None

@@ -474,6 +474,10 @@ SELECT s.setting, s.source, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class
   FROM pg_catalog.pg_settings AS s
  WHERE s.name = 'track_counts'
 
+-- name: account_there
+-- The permanent relations there are, as account_world tells them.
+SELECT pg_catalog.count(*), pg_catalog.sum(c.oid::bigint)::text FROM pg_catalog.pg_class AS c WHERE c.relpersistence <> 't'
+
 -- name: account_tables
 -- Everything that holds rows. Whether a table is new cannot be told from its age: transaction ids come round again.
 SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, LiteralString
 from okto_change.database import accounting
 from okto_change.database.accounting import Ledger
 from okto_change.database.composing import Composed, Part, compose, identifier, joined, literal
+from okto_change.database.sending import Call
 from okto_change.database.session import READ_COMMITTED, Session
 from okto_change.errors import DatabaseError
 from okto_change.execution.images import accounts, coverage, naming, shape
@@ -246,10 +247,19 @@ def account(
     return result
 
 
+SETTLING: tuple[Call, ...] = (
+    # A cursor WITH HOLD would run on, and could write, at COMMIT; the change may have left another role than our tables allow.
+    compose("CLOSE ALL"),
+    compose("SET CONSTRAINTS ALL IMMEDIATE"),
+    compose("RESET SESSION AUTHORIZATION"),
+    compose("RESET ROLE"),
+)
+"""What ``settle`` does, to go with other queries"""
+
+
 def settle(session: Session) -> None:
     """Let nothing of the change run on: cursors, deferred triggers, another role. Raises DatabaseError where one fails."""
-    # A cursor WITH HOLD would run on, and could write, at COMMIT; the change may have left another role than our tables allow.
-    session.run("CLOSE ALL; SET CONSTRAINTS ALL IMMEDIATE; RESET SESSION AUTHORIZATION; RESET ROLE")
+    session.each(*SETTLING)
 
 
 def _facts(session: Session, capture: Capture, *, ddl: bool) -> Facts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from okto_change.database.sending import Call
@@ -23,9 +23,14 @@ def pinned(session: Session) -> Iterator[dict[str, str]]:
 
 
 @contextmanager
-def pinned_for(session: Session, *calls: Call) -> Iterator[tuple[dict[str, str], list[list[Row]]]]:
-    """Pin the settings like ``pinned`` and run queries under them in the same round trip; yield the rows of each, too."""
-    pins, *found = session.each(("image_pin", {}), *calls)
+def pinned_for(
+    session: Session, *calls: Call, ahead: Sequence[Call] = (), again: bool = False
+) -> Iterator[tuple[dict[str, str], list[list[Row]]]]:
+    """Pin the settings like ``pinned`` and run queries under them in the same round trip; yield the rows of each, too.
+
+    What is to run ``ahead`` of the pins goes with them. ``again`` as for ``Session.each``.
+    """
+    pins, *found = session.each(*ahead, ("image_pin", {}), *calls, again=again)[len(ahead) :]
     former: dict[str, str] = {name: value for name, value, _ in pins}
     try:
         yield former, found

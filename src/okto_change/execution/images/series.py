@@ -9,13 +9,14 @@ tables are locked as their UPDATE locks them before the seal is looked at, so th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from okto_change.database import accounting
 from okto_change.database.accounting import NONE, Counts, Ledger, Relation
 from okto_change.database.composing import Part, compose, identifier, joined, literal
-from okto_change.database.sending import Call
-from okto_change.database.session import Session
+from okto_change.database.sending import GONE, Call
+from okto_change.database.session import Row, Session
+from okto_change.errors import DatabaseError
 from okto_change.execution.images import accounts, capture, coverage, native, optimistic
 from okto_change.execution.images.accounts import Accounting, Facts
 from okto_change.execution.images.capture import Capture, Imaged
@@ -53,6 +54,12 @@ class Chunks:
     key: str = ""
     inside: Callable[[Part], Part] | None = None
     """the condition that a key lies in the range"""
+    xid: int | None = None
+    """the transaction of the one in hand, once its images are begun"""
+    tracking: tuple[str, str] | None = None
+    """the settings of counters, as the last chunk left them"""
+    relations: dict[tuple[int, ...], list[Row]] = field(default_factory=dict)
+    """what those are called that chunks write or lock; the tables themselves are sealed"""
 
 
 @type_
@@ -146,10 +153,11 @@ def begin(
 def go_on(session: Session, run: str, unit: str, chunks: Chunks) -> Capture:
     """Begin another chunk of a series that holds."""
     begin: Call = ("image_begin", {"run": run, "unit": unit, "undoes": None})
-    with pinned_for(session, begin, *accounting.LEDGER) as (former, (begun, *ledger)):
+    asked = accounting.LEDGER if chunks.tracking is None else accounting.LATER
+    with pinned_for(session, begin, *asked, again=True) as (former, (begun, *ledger)):
         number, xid = begun[0]
         capture = Capture(id=number, run=run, unit=unit, tables={}, search_path=former["search_path"])
-        return _opened(capture, chunks, xid, accounting.ledger_of(ledger))
+        return _opened(capture, chunks, xid, accounting.ledger_of(ledger, chunks.tracking))
 
 
 def _opened(begun: Capture, chunks: Chunks, xid: int, ledger: Ledger) -> Capture:
@@ -160,6 +168,7 @@ def _opened(begun: Capture, chunks: Chunks, xid: int, ledger: Ledger) -> Capture
     natives = {relid: replace(item, source=begun.id) for relid, item in chunks.series.natives.items()}
     begun.imaged = Imaged(natives=natives, chunk=Chunk(series=chunks.series, chunks=chunks, xid=xid % 2**32))
     begun.before = ledger
+    chunks.xid = xid
     return begun
 
 
@@ -210,13 +219,21 @@ def account(session: Session, begun: Capture, chunk: Chunk) -> Accounting:
 
     Raises Unproven with the reason, DatabaseError when a deferred constraint fails.
     """
-    capture.settle(session)
-    room: Call = ("series_settings", {"kilobytes": native.MEMORY})
-    with pinned_for(session, *accounting.ACCOUNTS, room) as (former, (counters, locks, settings, positions, roomy)):
-        former |= {name: value for name, value, _ in roomy}
-        relations, vanished = accounting.told(
-            session, begun.before, accounting.counted(counters), accounting.locked(locks)
-        )
+    try:
+        return _account(session, begun, chunk)
+    except DatabaseError as error:
+        if error.sqlstate != GONE:
+            raise
+        raise Unproven(begun.unit, "the change meddles with prepared statements that are not its own") from error
+
+
+def _account(session: Session, begun: Capture, chunk: Chunk) -> Accounting:
+    asked: tuple[Call, ...] = (*accounting.ACCOUNTS, ("series_settings", {"kilobytes": native.MEMORY}))
+    with pinned_for(session, *asked, ahead=capture.SETTLING, again=True) as (former, answers):
+        counters, locks, settings, positions, room = answers
+        former |= {name: value for name, value, _ in room}
+        now, held = accounting.counted(counters), accounting.locked(locks)
+        relations, vanished = accounting.told(session, begun.before, now, held, chunk.chunks.relations)
         world = accounting.world_of(settings)
         optimistic.demand_known(begun, relations, world)
         counts = {relation.oid: relation.counts for relation in relations}
@@ -241,6 +258,7 @@ def account(session: Session, begun: Capture, chunk: Chunk) -> Accounting:
         )
         result = accounts.judge(facts, ddl=False, declared=chunk.series.declared)
     begun.mark, begun.refusals = 0, result.refusals
+    chunk.chunks.tracking = world.tracking
     return result
 
 
