@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from okto_change.database.session import READ_COMMITTED, Session, connect
+from okto_change.database.session import READ_COMMITTED, REPEATABLE_READ, Session, connect
 from okto_change.database.state import ensure_schema
 from okto_change.errors import Conflict
 from okto_change.execution import images
@@ -193,6 +193,21 @@ def test_a_role_that_may_not_be_a_replica_has_its_references_checked(bench: Benc
     )
     with connect("ledger", make_conninfo(bench.conninfo, options=f"-c role={humble}")) as bench.session:
         assert bench.conflicts() == ("public.p (id=1): 1 rows of public.c that others wrote refer to it",)
+
+
+def test_what_was_done_as_a_replica_before_concerns_that_capture_alone(bench: Bench) -> None:
+    """A rehearsal has the units of a plan in one transaction."""
+    bench.other.execute(PARENT_AND_CHILD.format(actions=""))
+    bench.session.begin(isolation=REPEATABLE_READ)
+    for number, role in enumerate(("replica", "origin")):
+        capture = images.start(bench.session, "run", str(number), ("p",))
+        bench.session.run(f"SET LOCAL session_replication_role = {role}; UPDATE p SET a = a + 1")
+        images.account(bench.session, capture)
+    marked = bench.session.texts(
+        "SELECT k.unit FROM okto_change.unchecked AS u JOIN okto_change.capture AS k ON k.id = u.capture"
+    )
+    assert marked[1] == [("0",)]
+    bench.session.rollback()
 
 
 # ------------------------------------------------------------------------------ what foreign keys set off
