@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
@@ -51,6 +52,7 @@ COLON = re.compile(r"[ \t]*:")
 _HEADER = re.compile(r"[|>]([0-9+-]*)")
 
 
+@lru_cache(maxsize=4)  # an edit, the check of it and its undo read the same text again
 def parse(text: str, file: str) -> Node:
     """Return the tree of the one document in ``text``; raise EditError with the line of the first fault."""
     return _Builder(text, file).document()
