@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from okto_change.pipeline import Emergency, Repository
     from okto_change.report.look import Look
 
-PAGE = ("okto_change.report.text", "rich.console", "rich.padding", "rich.table", "rich.text")
+PAGE = (
+    "okto_change.report.pages",
+    "okto_change.report.text",
+    "rich.console",
+    "rich.padding",
+    "rich.table",
+    "rich.text",
+)
 """what the page of an outcome is made with"""
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask, even on a terminal.")
@@ -157,10 +164,15 @@ def resume(face: Face, run: str) -> int:
 
 def _end(face: Face, outcome: Outcome, *, undo: bool = False, repository: Repository | None = None) -> int:
     """Show how a run ended; the page is laid out by the process beside, where ``repository`` has one."""
-    from okto_change.report import data, text, verdict
+    from okto_change.report import pages, verdict
 
     def page(result: Outcome, look: Look) -> str:
-        return text.outcome(result, look) if repository is None else repository.apart(text.outcome, result, look)
+        return pages.outcome(result, look) if repository is None else repository.apart(pages.outcome, result, look)
 
-    face.emit(outcome, page, data.outcome)
+    def record(result: Outcome) -> dict[str, Any]:
+        from okto_change.report import data
+
+        return data.outcome(result)
+
+    face.emit(outcome, page, record)
     return verdict.outcome_code(outcome, undo=undo)

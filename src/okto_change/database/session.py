@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from threading import Lock
 from typing import Any, LiteralString
 
 import psycopg
@@ -37,6 +38,10 @@ NEVER = 2**31 - 1
 FIXED = {"client_encoding": "UTF8", "application_name": "okto-change"}
 AMBIENT = ("PGOPTIONS", "PGTZ", "PGDATESTYLE", "PGGEQO")
 """Variables from which libpq would take settings: whoever runs it would decide what names and dates in approved SQL mean."""
+
+_AMBIENT_LOCK = Lock()
+_ambient: dict[str, str] = {}
+_connecting = 0
 
 
 class Session:
@@ -336,11 +341,19 @@ def connect(target: str, conninfo: str, *, timeout: int | None = None) -> Sessio
 
 @contextmanager
 def _without_ambient() -> Iterator[None]:
-    kept = {name: os.environ.pop(name) for name in AMBIENT if name in os.environ}
+    """Take those variables away; while several threads connect, they come back with the last of them."""
+    global _connecting
+    with _AMBIENT_LOCK:
+        _connecting += 1
+        _ambient.update({name: os.environ.pop(name) for name in AMBIENT if name in os.environ})
     try:
         yield
     finally:
-        os.environ.update(kept)
+        with _AMBIENT_LOCK:
+            _connecting -= 1
+            if not _connecting:
+                os.environ.update(_ambient)
+                _ambient.clear()
 
 
 def demand(session: Session, *, database: str | None = None, system_identifier: str | None = None) -> None:

@@ -20,9 +20,11 @@ def apply(
     Raises NotAuthorised with the reasons, Refused, ConnectionFailed, JournalBroken.
     """
     with repo.fetching("apply"):
-        from okto_change.pipeline import sources
-    source = sources.read_source(repo, repo.resolve(change), environment)
-    actor = sources.who(repo, source.compiled.environment)
-    from okto_change.pipeline import running
+        from okto_change.pipeline import approach, sources
+    change = repo.resolve(change)
+    with approach.Approach(repo.policy.environment(environment), repo.environ) as near:
+        source = sources.read_source(repo, change, environment)
+        actor = sources.who(repo, source.compiled.environment)
+        from okto_change.pipeline import running
 
-    return running.apply(repo, source, actor, watch=watch, emergency=emergency)
+        return running.apply(repo, source, actor, near=near, watch=watch, emergency=emergency)

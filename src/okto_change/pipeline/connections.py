@@ -18,19 +18,27 @@ from okto_change.journal.store import Journal
 
 if TYPE_CHECKING:
     from okto_change.config.store import FileStore
+    from okto_change.pipeline.approach import Approach
 
 DENIED = "42501"
 """insufficient_privilege"""
 
 
-def open_targets(environment: Environment, environ: Mapping[str, str], *, install: bool = True) -> Targets:
-    """Return the targets of an environment, connected when first used; ``install`` creates schema okto_change where missing."""
+def open_targets(
+    environment: Environment, environ: Mapping[str, str], *, install: bool = True, near: Approach | None = None
+) -> Targets:
+    """Return the targets of an environment, connected when first used; ``install`` creates schema okto_change where missing.
+
+    ``near`` are connections that were begun before.
+    """
     openers: dict[str, Callable[[], Session]] = {}
     stores: dict[str, FileStore] = {}
     for name, target in environment.targets.items():
         match target:
             case PostgresTarget():
-                openers[name] = partial(connect, target, environ, install=install, environment=environment.name)
+                openers[name] = partial(
+                    connect, target, environ, install=install, environment=environment.name, near=near
+                )
             case FilesTarget():
                 from okto_change.config.store import FileStore
 
@@ -39,30 +47,49 @@ def open_targets(environment: Environment, environ: Mapping[str, str], *, instal
 
 
 def connect(
-    target: PostgresTarget, environ: Mapping[str, str], *, install: bool, environment: str | None = None
+    target: PostgresTarget,
+    environ: Mapping[str, str],
+    *,
+    install: bool,
+    environment: str | None = None,
+    near: Approach | None = None,
 ) -> Session:
     """Connect and demand the database that the policy names. Raises ConnectionFailed, Refused.
 
     Where ``environment`` is going to write (``install``) and the policy does not name the database, one that was first
     changed as another environment is refused: a variable that leads to production makes no sandbox of it.
     """
-    conninfo = database.conninfo(target.name, service=target.service, dsn_env=target.dsn_env, environ=environ)
-    session = database.connect(target.name, conninfo)
-    try:
-        database.demand(session, database=target.database, system_identifier=target.system_identifier)
-        if target.sensitive:
-            session.draw_veil(target.sensitive)
-        if install:
+    session = (near.take(target.name) if near else None) or reach(target, environ)
+    if install:
+        with _whole(session):
             state.ensure_schema(session)
             if environment is not None:
                 demand_own(session, target, environment)
+    return session
+
+
+def reach(target: PostgresTarget, environ: Mapping[str, str]) -> Session:
+    """Connect and demand the database that the policy names; nothing is written. Raises ConnectionFailed, Refused."""
+    conninfo = database.conninfo(target.name, service=target.service, dsn_env=target.dsn_env, environ=environ)
+    session = database.connect(target.name, conninfo)
+    with _whole(session):
+        database.demand(session, database=target.database, system_identifier=target.system_identifier)
+        if target.sensitive:
+            session.draw_veil(target.sensitive)
+    return session
+
+
+@contextmanager
+def _whole(session: Session) -> Iterator[None]:
+    """Close the session where the body fails."""
+    try:
+        yield
     except OktoError as error:
         session.close()
         if isinstance(error, DatabaseError) and error.sqlstate == DENIED:
             # Nothing ran: the exit code is not that of a run that was rolled back.
             raise ConnectionFailed(error.message, where=error.where, hint=error.hint, faults=error.faults) from error
         raise
-    return session
 
 
 def demand_own(session: Session, target: PostgresTarget, environment: str) -> None:
@@ -112,6 +139,7 @@ def open_journal(
     actor: str = "",
     install: bool = True,
     turn: str | None = None,
+    near: Approach | None = None,
 ) -> Iterator[Journal]:
     """Give the environment's journal on a connection of its own, which holds the turn of change ``turn`` as long as it lives.
 
@@ -123,7 +151,7 @@ def open_journal(
             f"journal {environment.journal!r} of {environment.name} is no PostgreSQL target",
             hint="set `journal:` of the environment to one of its postgres targets",
         )
-    with connect(target, environ, install=install, environment=environment.name) as session:
+    with connect(target, environ, install=install, environment=environment.name, near=near) as session:
         if turn is not None:
             turns.take(session, turn, environment.name)
         yield Journal(session, actor=actor)

@@ -19,6 +19,7 @@ from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
 from okto_change.model import Event, EventKind, Outcome, Result
 from okto_change.pipeline import continuing, glass, settling, usedup
+from okto_change.pipeline.approach import Approach
 from okto_change.pipeline.clearance import Present, clear, facts_now
 from okto_change.pipeline.compiling import analyse_live, demand_sound
 from okto_change.pipeline.connections import open_journal, open_targets
@@ -35,12 +36,18 @@ UNDOING = frozenset({lifecycle.State.UNDOING, lifecycle.State.UNDO_COMMITTING})
 
 
 def apply(
-    repo: Repository, source: Source, actor: Actor, *, watch: Watch, emergency: Emergency | None = None
+    repo: Repository,
+    source: Source,
+    actor: Actor,
+    *,
+    near: Approach,
+    watch: Watch,
+    emergency: Emergency | None = None,
 ) -> Outcome:
-    """Run the change, like ``applying.apply``, which has fetched, read and compiled it."""
+    """Run the change, like ``applying.apply``, which has fetched, read and compiled it, and begun to connect (``near``)."""
     change, entry = source.lock.change, source.compiled.environment
     used = {step.target for step in source.lock.steps}
-    with opened(repo, entry, actor, change, used) as (targets, journal):
+    with opened(repo, entry, actor, change, used, near) as (targets, journal):
         found = settling.settle(journal, targets, change, entry.name)
         if found.standing is not None:
             return _stands(found, entry.name)
@@ -191,15 +198,20 @@ def _taken(repo: Repository, entry: Environment, started: Event) -> Authority:
 
 @contextmanager
 def opened(
-    repo: Repository, entry: Environment, actor: Actor, change: str, used: Iterable[str] = ()
+    repo: Repository,
+    entry: Environment,
+    actor: Actor,
+    change: str,
+    used: Iterable[str] = (),
+    near: Approach | None = None,
 ) -> Iterator[tuple[Targets, Journal]]:
     """Give an environment's targets and its journal; the journal holds the change's turn as long as the block lasts.
 
     Those that are known to be ``used`` are connected at the same time.
     """
-    with open_targets(entry, repo.environ) as targets:
+    with open_targets(entry, repo.environ, near=near) as targets:
         targets.begin(used)
-        with open_journal(entry, repo.environ, actor=actor.name, turn=change) as journal:
+        with open_journal(entry, repo.environ, actor=actor.name, turn=change, near=near) as journal:
             yield targets, journal
 
 
