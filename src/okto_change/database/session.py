@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from threading import Lock
 from typing import Any, LiteralString
 
 import psycopg
@@ -13,6 +11,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from okto_change.database import queries, sending, veil
+from okto_change.database.ambient import without_ambient
 from okto_change.database.failures import connecting, options, translate
 from okto_change.database.sending import FAKES, MOMENTS, Call, Query, Sent
 from okto_change.errors import ConnectionFailed, Refused
@@ -36,12 +35,6 @@ DEFAULTS = {
 NEVER = 2**31 - 1
 """times after which the driver would prepare a statement of its own accord"""
 FIXED = {"client_encoding": "UTF8", "application_name": "okto-change"}
-AMBIENT = ("PGOPTIONS", "PGTZ", "PGDATESTYLE", "PGGEQO")
-"""Variables from which libpq would take settings: whoever runs it would decide what names and dates in approved SQL mean."""
-
-_AMBIENT_LOCK = Lock()
-_ambient: dict[str, str] = {}
-_connecting = 0
 
 
 class Session:
@@ -328,7 +321,7 @@ def connect(target: str, conninfo: str, *, timeout: int | None = None) -> Sessio
     given = options(target, conninfo)
     if timeout is not None:
         given["connect_timeout"] = str(timeout)
-    with connecting(target), _without_ambient():
+    with connecting(target), without_ambient():
         connection = psycopg.connect(
             make_conninfo(**{**DEFAULTS, **given, **FIXED}), autocommit=True, prepare_threshold=NEVER
         )
@@ -337,23 +330,6 @@ def connect(target: str, conninfo: str, *, timeout: int | None = None) -> Sessio
     except BaseException:
         connection.close()
         raise
-
-
-@contextmanager
-def _without_ambient() -> Iterator[None]:
-    """Take those variables away; while several threads connect, they come back with the last of them."""
-    global _connecting
-    with _AMBIENT_LOCK:
-        _connecting += 1
-        _ambient.update({name: os.environ.pop(name) for name in AMBIENT if name in os.environ})
-    try:
-        yield
-    finally:
-        with _AMBIENT_LOCK:
-            _connecting -= 1
-            if not _connecting:
-                os.environ.update(_ambient)
-                _ambient.clear()
 
 
 def demand(session: Session, *, database: str | None = None, system_identifier: str | None = None) -> None:
