@@ -7,6 +7,7 @@ import pytest
 
 from okto_change.database.session import READ_COMMITTED, connect
 from okto_change.database.state import ensure_schema
+from okto_change.errors import Conflict
 from okto_change.execution import images
 from okto_change.model import EventKind, Preview, Result
 from tests.plugins.journey import Journey
@@ -281,6 +282,7 @@ ASSIGNED = {
     "values that are known beforehand": ("UPDATE t SET a = a + 1, b = upper(b) WHERE id <= 20000;", True),
     "values that differ at every call": ("UPDATE t SET a = 0, b = random()::text WHERE id <= 20000;", False),
     "values of a function that lies about it": ("UPDATE t SET a = 0, b = lies() WHERE id <= 20000;", False),
+    "values that every row gets": ("UPDATE t SET b = 'x', d = now(), a = NULL WHERE id <= 20000;", True),
     "values of other rows": ("UPDATE t SET b = (SELECT max(o.b) FROM t AS o), a = 0 WHERE id <= 20000;", False),
     "values that the column rounds": ("UPDATE t SET c = c + 0.12345678901234567890, b = 5 WHERE id <= 20000;", True),
 }
@@ -297,8 +299,12 @@ def test_new_values_stand_beside_the_old_rows_where_they_come_as_foreseen(
     apply(journey, text)
     changed = content(database)
     assert execute(database, "SELECT foreseen FROM okto_change.image_native") == [(foreseen,)]
-    news = "SELECT count(*) FROM pg_class WHERE relname LIKE 'rows\\_%\\_new'"
-    assert execute(database, news) == [(0 if foreseen else 1,)]
+    uniform = execute(database, "SELECT uniform FROM okto_change.image_native") == [(True,)]
+    assert uniform == ("now()" in text)
+    news = execute(database, "SELECT relname FROM pg_class WHERE relname LIKE 'rows\\_%\\_new'")
+    assert [execute(database, f"SELECT count(*) FROM okto_change.{name}") for (name,) in news] == (
+        [] if foreseen and not uniform else [[(1 if uniform else 20_000,)]]
+    )
     assert journey.rollback().result is Result.DONE
     assert content(database) == before
     journey.redo()
@@ -306,3 +312,95 @@ def test_new_values_stand_beside_the_old_rows_where_they_come_as_foreseen(
     execute(database, "UPDATE t SET d = NULL WHERE id = 77")
     assert journey.rollback().conflicts == ("public.t (id=77): changed since: d",)
     assert journey.rollback(only_clean=True).conflicts == ("public.t (id=77): changed since: d",)
+
+
+OTHERWISE = {
+    "another row instead": "UPDATE t SET a = 0 WHERE id > 12001 OR id = 5",
+    "a row more": "UPDATE t SET a = 0 WHERE id > 12000 OR id = 5",
+    "a row less": "UPDATE t SET a = 0 WHERE id > 12001",
+    "another column too": "UPDATE t SET a = 0, b = CASE id WHEN 15000 THEN 'y' ELSE b END WHERE id > 12000",
+    "values of a column that is not assigned, swapped between two rows": "UPDATE t SET a = 0, b = CASE id"
+    " WHEN 15000 THEN 'row 16000' WHEN 16000 THEN 'row 15000' ELSE b END WHERE id > 12000",
+    "an equal number of other digits": "UPDATE t SET a = 0, c = CASE id WHEN 14000 THEN 2000.00 ELSE c END WHERE id > 12000",
+    "another row written twice": "UPDATE t SET a = 0 WHERE id > 12001; UPDATE t SET a = 0 WHERE id = 12002",
+}
+
+
+def captured(database: str, text: str, *, uniform: bool = True) -> tuple[bool, bool]:
+    """Image what sets ``a`` of 12 000 rows to 0, run ``text`` instead, prove and commit; tell what came as foreseen."""
+    preview = Preview(
+        table="t",
+        columns=(),
+        select="",
+        count="",
+        alias="t",
+        rows="FROM t WHERE id > 12000",
+        sets=("a",),
+        values=("0",),
+        uniform=uniform,
+    )
+    with connect("ledger", database) as session:
+        ensure_schema(session)
+        session.begin()
+        relid = images.resolve(session, ["t"])["t"]
+        capture = images.begin_ahead(session, "run", "1", [(relid, "U", preview)])
+        images.ahead_of_change(session, capture, preview, "U", relid)
+        session.run(text)
+        images.prove(session, capture)
+        accounting = images.account(session, capture)
+        assert not accounting.refusals
+        assert not accounting.missing
+        session.commit()
+        (found,) = session.execute("SELECT foreseen, uniform FROM okto_change.image_native")
+        return bool(found[0]), bool(found[1])
+
+
+@pytest.mark.parametrize("uniform", [True, False], ids=["once", "beside each row"])
+@pytest.mark.parametrize("text", OTHERWISE.values(), ids=OTHERWISE.keys())
+def test_what_came_otherwise_than_the_statement_was_read_is_never_proven(
+    text: str, uniform: bool, database: str
+) -> None:
+    """A misread WHERE or SET list: whichever row, however many, and whatever adds up to the same."""
+    execute(database, "ALTER TABLE t DROP COLUMN twice; UPDATE t SET c = 2000 WHERE id = 14000")
+    with pytest.raises(images.Unproven):
+        captured(database, text, uniform=uniform)
+
+
+UNFORESEEN = {
+    "one row": "UPDATE t SET a = CASE id WHEN 15000 THEN 1 ELSE 0 END WHERE id > 12000",
+    "the first row": "UPDATE t SET a = CASE id WHEN 12001 THEN 1 ELSE 0 END WHERE id > 12000",
+    "one row without a value": "UPDATE t SET a = CASE id WHEN 15000 THEN NULL ELSE 0 END WHERE id > 12000",
+    "all but one": "UPDATE t SET a = CASE id WHEN 15000 THEN 0 ELSE id END WHERE id > 12000",
+}
+
+
+@pytest.mark.parametrize("uniform", [True, False], ids=["once", "beside each row"])
+@pytest.mark.parametrize("text", UNFORESEEN.values(), ids=UNFORESEEN.keys())
+def test_new_values_that_came_otherwise_are_kept_as_they_came(text: str, uniform: bool, database: str) -> None:
+    """Where one row got another value than the rest, all new values are written, and both ways are exact."""
+    execute(database, "ALTER TABLE t DROP COLUMN twice")
+    before = content(database)
+    assert captured(database, text, uniform=uniform) == (False, False)
+    changed = content(database)
+    assert execute(
+        database,
+        "SELECT count(*) FROM okto_change.rows_1_{}_new".format(*execute(database, "SELECT 't'::regclass::oid")[0]),
+    ) == [(12_000,)]
+    with connect("ledger", database) as session:
+        for run, undo, wanted in (("run", "undo", before), ("undo", "redo", changed)):
+            session.begin(isolation=READ_COMMITTED)
+            assert images.restore(session, run, unit="1", undo_run=undo).rows == 12_000
+            session.commit()
+            assert content(database) == wanted
+
+
+def test_a_value_that_every_row_got_is_a_value_somebody_changed_since(database: str) -> None:
+    """The one row of new values is compared with each row on the way back."""
+    execute(database, "ALTER TABLE t DROP COLUMN twice")
+    assert captured(database, "UPDATE t SET a = 0 WHERE id > 12000") == (True, True)
+    execute(database, "UPDATE t SET a = 5 WHERE id = 15000; UPDATE t SET a = NULL WHERE id = 15001")
+    with connect("ledger", database) as session:
+        session.begin(isolation=READ_COMMITTED)
+        with pytest.raises(Conflict) as conflict:
+            images.restore(session, "run", unit="1", undo_run="undo")
+    assert conflict.value.faults == ("public.t (id=15000): changed since: a", "public.t (id=15001): changed since: a")

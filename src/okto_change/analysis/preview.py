@@ -12,11 +12,16 @@ from collections.abc import Sequence
 
 from okto_change.analysis import calls
 from okto_change.analysis.anatomy import Anatomy, SetItem, Tokens
-from okto_change.analysis.lexer import Token
+from okto_change.analysis.lexer import STRING, Token
 from okto_change.analysis.verbs import inner_writes
 from okto_change.model import Preview, Table
 
 _JOINED = "okto_rows"
+_NUMBER = "number"
+_SAME = frozenset(
+    {"NULL", "TRUE", "FALSE", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP"}
+)
+"""words that give one value throughout a transaction"""
 
 
 def preview(text: str, anatomy: Anatomy | None, table: Table | None = None) -> Preview | None:
@@ -46,6 +51,7 @@ def preview(text: str, anatomy: Anatomy | None, table: Table | None = None) -> P
         calls=calls.called((*anatomy.prefix, *anatomy.source, *anatomy.where)),
         values=_values(text, anatomy),
         value_calls=calls.called(tuple(token for item in anatomy.items for token in item.value)),
+        uniform=bool(anatomy.items) and all(_is_one(item.value) for item in anatomy.items),
     )
 
 
@@ -59,6 +65,18 @@ def _values(text: str, anatomy: Anatomy) -> tuple[str, ...]:
         for item in anatomy.items
     )
     return tuple(f"({_slice(text, item.value)})" for item in anatomy.items) if simple else ()
+
+
+def _is_one(value: Tokens | None) -> bool:
+    """Whether all rows get one value, plainly: a literal, maybe signed, maybe cast to a type of one word; or the time."""
+    words = [token.text.lower() for token in value or ()]
+    if not value or words == ["now", "(", ")"]:
+        return bool(value)
+    signed = len(value) > 1 and words[0] in {"-", "+"}
+    first, *rest = value[signed:]
+    literal = first.kind in {STRING, _NUMBER} or first.keyword in _SAME
+    cast = len(rest) == 2 and rest[0].text == "::"
+    return literal and (not rest or cast)
 
 
 def _rows(text: str, anatomy: Anatomy) -> str:

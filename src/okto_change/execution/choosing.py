@@ -19,6 +19,9 @@ from okto_change.execution.units import SqlUnit
 from okto_change.model import AutoUndo, Event, EventKind, Preview, Statement, StatementKind
 
 TRIGGERS = "triggers, which hold SHARE ROW EXCLUSIVE (others read, nobody else writes) until COMMIT on {tables}: "
+LIKELY = images.SMALL // 2
+"""rows expected of a statement whose images had better have a table of their own: the planner guesses, and a table that was not
+needed costs less than a second attempt"""
 NAMED = 6
 """tables whose names are told; of more, how many"""
 AHEAD = "reading rows ahead with each statement's own WHERE: no trigger, no lock but the statements' own"
@@ -235,7 +238,7 @@ def _large(job: Job, unit: SqlUnit, session: Session) -> Iterator[tuple[int, str
             continue
         preview = _preview(job, statement)
         text = preview.one if preview else statement.text
-        if unit.number in job.large or images.expected(session, text) > images.SMALL:
+        if unit.number in job.large or images.expected(session, text) >= LIKELY:
             yield relid, OPS[statement.kind], preview
 
 

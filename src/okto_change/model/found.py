@@ -52,7 +52,7 @@ class Preview:
     Its parts, to read other columns of the same rows: ``prefix`` WITH as written or '', ``alias`` of the target, ``rows``
     FROM and WHERE. ``joined``: a row can come twice. ``sets`` are all columns assigned, ``calls`` functions called in the parts.
     ``values`` are the expressions assigned to ``sets``, in their order, () where one cannot be asked for beforehand at little
-    cost; ``value_calls`` are the functions called in them.
+    cost; ``value_calls`` are the functions called in them; ``uniform``: they read nothing, so every row gets the same ones.
     """
 
     table: str
@@ -67,6 +67,7 @@ class Preview:
     calls: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     value_calls: tuple[str, ...] = ()
+    uniform: bool = False
 
     @property
     def one(self) -> str:

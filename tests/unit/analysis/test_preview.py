@@ -139,3 +139,27 @@ def test_values_are_told_only_where_all_can_be_asked_for_cheaply(items: str, val
     found = of(f"UPDATE t SET {items} WHERE id = 1")
     assert found is not None
     assert found.values == values
+
+
+@pytest.mark.parametrize(
+    ("items", "uniform"),
+    [
+        ("a = 1", True),
+        ("a = 'x', b = NULL, c = true, d = -1.5, e = $$x$$", True),
+        ("a = '2026-01-01'::date, b = now(), c = CURRENT_TIMESTAMP", True),
+        ("a = 'x'::varchar(3)", False),
+        ("a = b", False),
+        ("a = 'x' || b", False),
+        ("a = -b", False),
+        ("a = upper('x')", False),
+        ("a = '1'::int + b", False),
+        ("a = DEFAULT", False),
+        ("a = (SELECT 1)", False),
+        ("a = 1, b = b + 1", False),
+    ],
+)
+def test_values_that_every_row_gets_are_told(items: str, uniform: bool) -> None:
+    """Literals and the time. What is taken for one and is none costs time, and nothing else: the proof looks at every row."""
+    found = of(f"UPDATE t SET {items} WHERE id = 1")
+    assert found is not None
+    assert found.uniform is uniform

@@ -14,7 +14,8 @@ CREATE TABLE IF NOT EXISTS okto_change.image_native (
 );
 ALTER TABLE okto_change.image_native
     ADD COLUMN IF NOT EXISTS home     integer REFERENCES okto_change.capture,
-    ADD COLUMN IF NOT EXISTS foreseen boolean NOT NULL DEFAULT false;
+    ADD COLUMN IF NOT EXISTS foreseen boolean NOT NULL DEFAULT false,
+    ADD COLUMN IF NOT EXISTS uniform  boolean NOT NULL DEFAULT false;
 CREATE INDEX IF NOT EXISTS image_native_home ON okto_change.image_native (home) WHERE home IS NOT NULL;
 COMMENT ON INDEX  okto_change.image_native_home    IS 'Which captures share a table of images.';
 REVOKE ALL ON okto_change.image_native FROM PUBLIC;
@@ -29,4 +30,5 @@ COMMENT ON COLUMN okto_change.image_native.columns IS 'Numbers of the columns ch
 COMMENT ON COLUMN okto_change.image_native.writer  IS 'The (sub)transaction that wrote the rows, as their xmin shows it: with another one somebody wrote them since.';
 COMMENT ON COLUMN okto_change.image_native.home    IS 'Of a chunk of a batch: the capture whose tables hold the images of other chunks too, each row with its source in c0.';
 COMMENT ON COLUMN okto_change.image_native.foreseen IS 'The new values stand beside the old rows, in columns n<number>; there is no table of new rows.';
+COMMENT ON COLUMN okto_change.image_native.uniform IS 'Foreseen values that are the same for every row: they stand in the only row of the table of new rows.';
 COMMENT ON COLUMN okto_change.image_native.spread  IS 'The images have been written out as text; those count now.';

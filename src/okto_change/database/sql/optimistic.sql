@@ -50,23 +50,23 @@ SELECT pg_catalog.pg_current_xact_id()::pg_catalog.xid::text
 
 -- name: native_standing
 -- Native images of which something stands, by table: %%(captures)s add up to 1 (as changed), -1 (as taken back) or nothing.
-SELECT n.relid, n.source, n.op::text, n.rows, n.columns::integer[], pg_catalog.sum(n.sign)::integer, n.home, n.foreseen
+SELECT n.relid, n.source, n.op::text, n.rows, n.columns::integer[], pg_catalog.sum(n.sign)::integer, n.home, n.foreseen, n.uniform
   FROM okto_change.image_native AS n
  WHERE n.capture = ANY (%(captures)s) AND NOT n.spread
- GROUP BY n.relid, n.source, n.op, n.rows, n.columns, n.home, n.foreseen
+ GROUP BY n.relid, n.source, n.op, n.rows, n.columns, n.home, n.foreseen, n.uniform
 HAVING pg_catalog.sum(n.sign) <> 0
  ORDER BY n.relid
 
 -- name: native_all
-SELECT n.capture, n.relid, n.source, n.op::text, n.rows, n.columns::integer[], n.sign::integer, n.home, n.foreseen
+SELECT n.capture, n.relid, n.source, n.op::text, n.rows, n.columns::integer[], n.sign::integer, n.home, n.foreseen, n.uniform
   FROM okto_change.image_native AS n
  WHERE n.capture = ANY (%(captures)s) AND NOT n.spread
  ORDER BY n.capture, n.relid
 
 -- name: native_keep
 -- The row of the capture was written by the (sub)transaction that wrote the rows.
-INSERT INTO okto_change.image_native (capture, relid, source, sign, op, rows, columns, writer, home, foreseen)
-SELECT c.id, %(relid)s, %(source)s, %(sign)s, %(op)s, %(rows)s, %(columns)s::smallint[], c.xmin, %(home)s, %(foreseen)s
+INSERT INTO okto_change.image_native (capture, relid, source, sign, op, rows, columns, writer, home, foreseen, uniform)
+SELECT c.id, %(relid)s, %(source)s, %(sign)s, %(op)s, %(rows)s, %(columns)s::smallint[], c.xmin, %(home)s, %(foreseen)s, %(uniform)s
   FROM okto_change.capture AS c WHERE c.id = %(capture)s
 
 -- name: native_spread

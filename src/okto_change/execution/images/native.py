@@ -6,7 +6,9 @@ made empty before the first statement, so that the accounts of the change do not
 proof, when the catalogue has been judged already: CREATE TABLE AS may read with several processes, INSERT may not.
 
 Where the values that an UPDATE assigns can be asked for beforehand, they stand beside the old row (``foreseen``), in columns
-n1, n2, …; the proof then compares instead of writing, and there is no table of new rows.
+n1, n2, …; the proof then compares instead of writing, and there is no table of new rows. Where every row gets the same values
+(``uniform``), they stand once, in the only row of the table of new rows: the rows before are then copied as they lie, which
+takes a third off their price.
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ class Native:
     sources: tuple[int, ...] = ()
     """several chunks at once, to look at them; () for the one of ``source``"""
     foreseen: bool = False
-    """the new values of the changed columns are in the table of rows before"""
+    """the new values of the changed columns are known without a table of new rows"""
+    uniform: bool = False
+    """of foreseen ones: they are the same for every row, and stand in one row instead of beside each"""
 
     @property
     def old_name(self) -> str:
@@ -72,10 +76,17 @@ class Native:
             return self._rows(self.new_name, None)
         keys = [identifier(match.column.label) for match in self.table.key or ()]
         values = [
-            compose("{value} AS {label}", value=identifier(foresight(c)), label=identifier(c.label))
-            for c in self.changed
+            compose("{value} AS {label}", value=self.foresaw("f", c), label=identifier(c.label)) for c in self.changed
         ]
         return compose("(SELECT {fields} FROM {old} AS f)", fields=joined([*keys, *values]), old=self.old)
+
+    def foresaw(self, alias: str, column: ColumnShape) -> Part:
+        """The new value of a changed column, of the old row ``alias``."""
+        if not self.uniform:
+            return identifier(alias, foresight(column))
+        return compose(
+            "(SELECT u.{name} FROM {one} AS u)", name=identifier(column.label), one=self._rows(self.new_name, None)
+        )
 
     def _rows(self, name: str, places: tuple[str, str] | None) -> Part:
         table = identifier(OUR, name)
@@ -96,6 +107,11 @@ class Native:
     def kept(self) -> tuple[ColumnShape, ...]:
         """The columns that an UPDATE left alone."""
         return tuple(column for column in self.table.stored if column not in self.changed)
+
+    @property
+    def beside(self) -> tuple[ColumnShape, ...]:
+        """The columns whose new values stand beside each old row."""
+        return self.changed if self.foreseen and not self.uniform else ()
 
     @property
     def after(self) -> tuple[ColumnShape, ...]:
@@ -147,14 +163,24 @@ def make_shared(
     return native
 
 
-def make(session: Session, capture: int, relid: int, op: str, sets: Sequence[str], *, foreseen: bool = False) -> Native:
+def make(
+    session: Session,
+    capture: int,
+    relid: int,
+    op: str,
+    sets: Sequence[str],
+    *,
+    foreseen: bool = False,
+    uniform: bool = False,
+) -> Native:
     """Return the images of one statement; the table for its old rows is there, and empty."""
     table = shape.load(session, [relid])[relid]
     changed = _changed(table, op, sets)
     foreseen = foreseen and not any(column.generated for column in changed)
-    native = Native(table=table, source=capture, op=op, changed=changed, foreseen=foreseen)
+    uniform = foreseen and uniform
+    native = Native(table=table, source=capture, op=op, changed=changed, foreseen=foreseen, uniform=uniform)
     if op != "I":
-        execute(session, _empty(table, native.old_name, table.columns, beside=changed if foreseen else ()))
+        execute(session, _empty(table, native.old_name, table.columns, beside=native.beside))
         private(session)
     return native
 
@@ -174,12 +200,13 @@ def _empty(
     return compose(
         "CREATE TABLE {name} AS SELECT {fields} FROM ONLY {table} AS t WITH NO DATA",
         name=identifier(OUR, name),
-        fields=joined([*([compose("0 AS c0")] if shared else []), *_fields(columns), *values]),
+        fields=joined([*([compose("0 AS c0")] if shared else []), *fields(columns), *values]),
         table=table.table,
     )
 
 
-def _fields(columns: Sequence[ColumnShape]) -> list[Part]:
+def fields(columns: Sequence[ColumnShape]) -> list[Part]:
+    """Return these columns of row ``t`` under our labels."""
     return [compose("t.{name} AS {label}", name=identifier(c.name), label=identifier(c.label)) for c in columns]
 
 
@@ -204,15 +231,17 @@ def inserted(session: Session, name: str) -> int:
 # ------------------------------------------------------------------------------ rows
 
 
-def same(left: str, left_labels: bool, right: str, columns: Sequence[ColumnShape], *, foreseen: bool = False) -> Part:
+def same(
+    left: str, left_labels: bool, right: str, columns: Sequence[ColumnShape], *, foreseen: Native | None = None
+) -> Part:
     """Return the condition that two rows agree in these columns, byte for byte; those of ``right`` are our labels.
 
-    With ``foreseen`` the new values beside the old row ``right``.
+    With ``foreseen`` the new values of the old row ``right``, as those images foresaw them.
     """
 
     def of(alias: str, column: ColumnShape) -> Part:
-        if alias == right and foreseen:
-            return identifier(alias, foresight(column))
+        if alias == right and foreseen is not None:
+            return foreseen.foresaw(alias, column)
         return identifier(alias, column.label if left_labels or alias == right else column.name)
 
     plain = [column for column in columns if column.typid in BYTES | TEXTS]
@@ -249,11 +278,12 @@ def as_found(native: Native) -> Composed:
     )
 
 
-def keep_new(session: Session, native: Native, written: Part | None = None) -> int:
+def keep_new(session: Session, native: Native, written: Part | None = None, *, made: bool = False) -> int:
     """Write the new rows of an UPDATE or INSERT: those of this transaction; return how many there are.
 
     Of an UPDATE only those whose key was imaged, and whose other columns are as they were. ``written`` is the condition
-    that row ``t`` was written by this transaction and may be, found by itself where there is none.
+    that row ``t`` was written by this transaction and may be, found by itself where there is none. ``made``: their table is
+    there already, and empty.
     """
     mine = own(session) if written is None else written
     source = compose("ONLY {table} AS t", table=native.table.table)
@@ -265,47 +295,28 @@ def keep_new(session: Session, native: Native, written: Part | None = None) -> i
             key=keyed(native, "t", "o", "o"),
             rest=same("t", False, "o", native.kept),
         )
-    fields, new = _fields(native.after), identifier(OUR, native.new_name)
-    if native.home is not None:
+    columns, new = fields(native.after), identifier(OUR, native.new_name)
+    if native.home is not None or made:
         session.execute(
             compose(
                 "INSERT INTO {new} SELECT {fields} FROM {source} WHERE {own}",
                 new=new,
-                fields=joined([literal(native.source), *fields]),
+                fields=joined([*([] if native.home is None else [literal(native.source)]), *columns]),
                 source=source,
                 own=mine,
             )
         )
         return session.affected
-    made = compose(
+    making = compose(
         "CREATE TABLE {new} AS SELECT {fields} FROM {source} WHERE {own}",
         new=new,
-        fields=joined(fields),
+        fields=joined(columns),
         source=source,
         own=mine,
     )
-    execute(session, made)
+    execute(session, making)
     private(session)
     return inserted(session, native.new_name)
-
-
-def as_foreseen(session: Session, native: Native, written: Part | None = None) -> int:
-    """Return how many imaged keys have a row of this transaction that is as foreseen: new values, and all else as it was.
-
-    ``written`` as for ``keep_new``.
-    """
-    found: int = session.execute(
-        compose(
-            "SELECT pg_catalog.count(*) FROM {old} AS o JOIN ONLY {table} AS t ON {key} AND {kept} AND {new} WHERE {own}",
-            old=native.old,
-            table=native.table.table,
-            key=keyed(native, "t", "o", "o"),
-            kept=same("t", False, "o", native.kept),
-            new=same("t", False, "o", native.changed, foreseen=True),
-            own=own(session) if written is None else written,
-        )
-    )[0][0]
-    return found
 
 
 def still_there(session: Session, native: Native) -> int:
@@ -360,8 +371,9 @@ def of(rows: Sequence[Row], known: Mapping[int, Shape]) -> list[Native]:
             changed=by_number(known[relid], columns),
             home=home,
             foreseen=foreseen,
+            uniform=uniform,
         )
-        for relid, source, op, count, columns, sign, home, foreseen in rows
+        for relid, source, op, count, columns, sign, home, foreseen, uniform in rows
         if relid in known
     ]
 

@@ -9,7 +9,7 @@ from okto_change.database.accounting import NONE, Counts, Ledger
 from okto_change.database.composing import Composed, Part, compose, identifier, joined
 from okto_change.database.session import Session
 from okto_change.execution.images import accounts
-from okto_change.execution.images.native import Native, foresight, keyed, same
+from okto_change.execution.images.native import Native, keyed, same
 from okto_change.execution.images.shape import ColumnShape
 
 
@@ -77,14 +77,14 @@ def _update(native: Native, writers: Part, where: Part, *, back: bool) -> Compos
         sets=sets,
         source=source,
         key=keyed(native, "t", "o", "o"),
-        changed=same("t", False, here, native.changed, foreseen=native.foreseen and back),
+        changed=same("t", False, here, native.changed, foreseen=native if native.foreseen and back else None),
         kept=same("t", False, "o", native.kept),
     )
 
 
 def _value(native: Native, column: ColumnShape, *, new: bool) -> Part:
     if native.foreseen:
-        return identifier("o", foresight(column) if new else column.label)
+        return native.foresaw("o", column) if new else identifier("o", column.label)
     return identifier("n" if new else "o", column.label)
 
 

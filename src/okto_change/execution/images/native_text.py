@@ -88,7 +88,7 @@ def spread(session: Session, captures: Sequence[int]) -> None:
     """
     rows = session.query("native_all", captures=list(captures))
     shapes = shape.load(session, [row[1] for row in rows])
-    for capture, relid, source, op, count, columns, sign, home, foreseen in rows:
+    for capture, relid, source, op, count, columns, sign, home, foreseen, uniform in rows:
         if relid not in shapes:
             continue
         native = Native(
@@ -99,6 +99,7 @@ def spread(session: Session, captures: Sequence[int]) -> None:
             changed=by_number(shapes[relid], columns),
             home=home,
             foreseen=foreseen,
+            uniform=uniform,
         )
         before, after = ("before", "after") if sign == 1 else ("after", "before")
         kind = op if sign == 1 else {"I": "D", "D": "I", "U": "U"}[op]

@@ -48,9 +48,7 @@ def standing(session: Session, captures: Sequence[int], *, mark: int | None = No
     return (*found, *(_native(*row) for row in session.query("native_standing", captures=list(captures))))
 
 
-def _native(
-    relid: int, _: int, op: str, rows: int, __: object, direction: int, ___: int | None, ____: bool
-) -> Standing:
+def _native(relid: int, _: int, op: str, rows: int, __: object, direction: int, *___: object) -> Standing:
     excess = op == "U" or (op == "I") == (direction == 1)
     missing = op == "U" or not excess
     return Standing(relid=relid, excess=rows * excess, missing=rows * missing, rewritten=rows * (op == "U"))

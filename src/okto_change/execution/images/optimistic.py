@@ -13,14 +13,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 
 from okto_change.database import accounting
 from okto_change.database.accounting import NONE, Relation, World
 from okto_change.database.composing import Part, compose, literal
 from okto_change.database.session import Session
 from okto_change.errors import ConnectionLost, DatabaseError
-from okto_change.execution.images import accounts, native, net, shape
+from okto_change.execution.images import accounts, native, native_foreseen, net, shape
 from okto_change.execution.images.capture import Capture, Imaged, known, quiet, settle
 from okto_change.execution.images.coverage import Leaf
 from okto_change.execution.images.native import Native
@@ -62,7 +61,10 @@ def begin(session: Session, run: str, unit: str, large: Iterable[tuple[int, str,
             sets = preview.sets if preview else ()
             if relid not in written and native.fits(session, relid, op, sets):
                 foreseen = may_foresee(session, preview)
-                _imaged(capture).natives[relid] = native.make(session, number, relid, op, sets, foreseen=foreseen)
+                uniform = preview is not None and preview.uniform
+                _imaged(capture).natives[relid] = native.make(
+                    session, number, relid, op, sets, foreseen=foreseen, uniform=uniform
+                )
         capture.before = accounting.open_ledger(session)
     return capture
 
@@ -126,7 +128,7 @@ def _copy(session: Session, capture: Capture, preview: Preview, images: Native) 
 def fields(preview: Preview, images: Native) -> str:
     """Return what is copied of each row: all of it, and beside it the values foreseen, in the author's own words."""
     assigned = dict(zip(preview.sets, preview.values, strict=images.foreseen))
-    return ", ".join([f"{preview.alias}.*", *(assigned[c.name] for c in images.changed if images.foreseen)])
+    return ", ".join([f"{preview.alias}.*", *(assigned[column.name] for column in images.beside)])
 
 
 def read_ahead(session: Session, capture: Capture, text: str) -> Rows:
@@ -267,8 +269,8 @@ def _prove_native(session: Session, capture: Capture, images: Native, counts: ac
     if not rows:
         return
     with native.roomy(session):
-        images = _seen(session, images, rows)
-        if images.op != "D" and not images.foreseen and native.keep_new(session, images) != rows:
+        made, images = images.uniform, native_foreseen.seen(session, images, rows)
+        if images.op != "D" and not images.foreseen and native.keep_new(session, images, made=made) != rows:
             raise Unproven(
                 capture.unit,
                 f"{images.table.qualified}: rows imaged were not changed, or not only as the statement says",
@@ -286,14 +288,8 @@ def _prove_native(session: Session, capture: Capture, images: Native, counts: ac
         columns=[column.number for column in images.changed],
         home=images.home,
         foreseen=images.foreseen,
+        uniform=images.uniform,
     )
-
-
-def _seen(session: Session, images: Native, rows: int) -> Native:
-    """Return the images as they are to be kept: where a value came otherwise than foreseen, new rows are written as well."""
-    if images.foreseen and native.as_foreseen(session, images) != rows:
-        return replace(images, foreseen=False)
-    return images
 
 
 def _olds(capture: Capture, table: Shape, op: str) -> Part:

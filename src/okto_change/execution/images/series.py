@@ -17,7 +17,7 @@ from okto_change.database.composing import Part, compose, identifier, joined, li
 from okto_change.database.sending import GONE, Call
 from okto_change.database.session import Row, Session
 from okto_change.errors import DatabaseError
-from okto_change.execution.images import accounts, capture, coverage, native, optimistic
+from okto_change.execution.images import accounts, capture, coverage, native, native_foreseen, optimistic
 from okto_change.execution.images.accounts import Accounting, Facts
 from okto_change.execution.images.capture import Capture, Imaged
 from okto_change.execution.images.coverage import Leaf
@@ -303,7 +303,7 @@ def _prove_rows(session: Session, begun: Capture, chunk: Chunk, item: Native, ro
     """Prove the rows of one table; return whether the values foreseen are its new ones. Raises Unproven."""
     here = item.table.relid == chunk.chunks.table
     written = _written(chunk, item, here=here)
-    if item.op == "U" and item.foreseen and native.as_foreseen(session, item, written) == rows:
+    if item.op == "U" and item.foreseen and native_foreseen.as_foreseen(session, item, written) == rows:
         return True
     foreless = replace(item, foreseen=False)
     found = _deleted(session, chunk, item, here=here) if item.op == "D" else native.keep_new(session, foreless, written)

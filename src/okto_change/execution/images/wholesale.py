@@ -138,5 +138,6 @@ def _keep(session: Session, number: int, item: Native) -> None:
         columns=[column.number for column in item.changed],
         home=item.home,
         foreseen=item.foreseen,
+        uniform=item.uniform,
     )
     session.query("image_keep_shape", capture=number, relid=item.table.relid, shape=item.table.content(), named="[]")
