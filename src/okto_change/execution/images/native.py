@@ -84,8 +84,13 @@ class Native:
         """The new value of a changed column, of the old row ``alias``."""
         if not self.uniform:
             return identifier(alias, foresight(column))
+        # A key has no nulls. It is named so that this stays a condition between two tables: one on the changed table alone
+        # would make the planner expect a single row, and join by a loop.
         return compose(
-            "(SELECT u.{name} FROM {one} AS u)", name=identifier(column.label), one=self._rows(self.new_name, None)
+            "CASE WHEN {key} IS NOT NULL THEN (SELECT u.{name} FROM {one} AS u) END",
+            key=identifier(alias, (self.table.key or ())[0].column.label),
+            name=identifier(column.label),
+            one=self._rows(self.new_name, None),
         )
 
     def _rows(self, name: str, places: tuple[str, str] | None) -> Part:
