@@ -195,6 +195,30 @@ def test_a_role_that_may_not_be_a_replica_has_its_references_checked(bench: Benc
         assert bench.conflicts() == ("public.p (id=1): 1 rows of public.c that others wrote refer to it",)
 
 
+SWALLOWING = """
+CREATE TABLE p (id int PRIMARY KEY, a int);
+CREATE TABLE c (id int PRIMARY KEY, p int REFERENCES p ON DELETE {action} ON UPDATE {action}, note text);
+INSERT INTO p VALUES (1, 1), (2, 2), (3, 3);
+INSERT INTO c VALUES (1, 1, 'one'), (2, 1, 'kept'), (3, 2, 'two');
+CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+    IF OLD.note = 'kept' THEN RETURN NULL; END IF; RETURN coalesce(NEW, OLD); END$$;
+CREATE TRIGGER keep BEFORE UPDATE OR DELETE ON c FOR EACH ROW EXECUTE FUNCTION keep();
+"""
+
+
+@pytest.mark.parametrize("action", ["SET NULL", "CASCADE"])
+@pytest.mark.parametrize("change", ["DELETE FROM p WHERE id = 1", "UPDATE p SET id = 11 WHERE id = 1"])
+def test_what_a_trigger_kept_from_following_its_parent_is_left_again(bench: Bench, action: str, change: str) -> None:
+    """A trigger can swallow what a foreign key carries on: then too rows refer to nothing. Rows of others are looked at as ever."""
+    applied = bench.made(SWALLOWING.format(action=action), change)
+    bench.demand_redo(applied)
+    bench.restore("redo again", "undo at last")
+    bench.other.execute("INSERT INTO c VALUES (9, 1, 'new')")
+    with pytest.raises(Conflict) as caught:
+        bench.restore("undo at last", "redo at last")
+    assert caught.value.faults == ("public.p (id=1): 1 rows of public.c that others wrote refer to it",)
+
+
 def test_what_was_done_as_a_replica_before_concerns_that_capture_alone(bench: Bench) -> None:
     """A rehearsal has the units of a plan in one transaction."""
     bench.other.execute(PARENT_AND_CHILD.format(actions=""))

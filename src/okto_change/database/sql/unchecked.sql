@@ -7,7 +7,16 @@ SELECT %(capture)s, CASE WHEN %(undo)s THEN pg_catalog.pg_current_snapshot() END
 ON CONFLICT (capture) DO NOTHING
 
 -- name: unchecked_any
-SELECT EXISTS (SELECT FROM okto_change.unchecked AS u WHERE u.capture = ANY (%(captures)s))
+-- Whether these captures are such; and the tables to which foreign keys carry on what happens in these, where a trigger or a rule
+-- of others can keep that from happening.
+SELECT EXISTS (SELECT FROM okto_change.unchecked AS u WHERE u.capture = ANY (%(captures)s)),
+       ARRAY(SELECT DISTINCT f.conrelid::bigint
+               FROM pg_catalog.pg_constraint AS f
+              WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s)
+                AND (f.confdeltype IN ('c', 'n', 'd') OR f.confupdtype IN ('c', 'n', 'd'))
+                AND (EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
+                              WHERE t.tgrelid = f.conrelid AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 3 = 3)
+                     OR EXISTS (SELECT FROM pg_catalog.pg_rewrite AS w WHERE w.ev_class = f.conrelid AND w.ev_type IN ('2', '4'))))
 
 -- name: unchecked_keys
 -- Foreign keys of these tables: number, table, whether the other table is partitioned, its name, and for each pair of columns

@@ -90,9 +90,9 @@ def _once(session: Session, origin: int, name: str, unit: str, extra: frozenset[
         if net.family(session, origin) != [*captures, undo.id]:
             raise _Uncovered(frozenset())  # another undo was committed while this one waited for its locks
         tables = _unchanged_tables(session, captures, oids)
-        loose = unchecked.begin(session, captures, undo.id, oids)
         last = writers.trusted(session, captures, oids)
         works = [matching.prepare(session, table, captures, undo.id, last[table.relid]) for table in tables]
+        loose = unchecked.begin(session, captures, undo.id, works)
         dirty = matching.conflicts(session, works, captures if loose else ())
         if dirty and not only_clean:
             raise Conflict(

@@ -40,13 +40,16 @@ class Unchecked:
     keys: dict[int, tuple[ForeignKey, ...]]
 
 
-def begin(session: Session, captures: Sequence[int], undo: int, relids: Sequence[int]) -> Unchecked | None:
-    """Say whether what stands of ``captures`` in these tables is undone unchecked, by capture ``undo``.
+def begin(session: Session, captures: Sequence[int], undo: int, works: Sequence[Work]) -> Unchecked | None:
+    """Say whether what stands of ``captures`` is undone unchecked, by capture ``undo``.
 
-    None where nothing was written as a replica, or this role may not be one: foreign keys are checked then. Keeps
-    writers out of every table that refers to these or that these refer to, so that looking once is enough.
+    None where nothing was written as a replica, nor kept by a trigger from what a foreign key carries on; or where this role
+    may not be a replica: foreign keys are checked then. Keeps writers out of every table that refers to these or
+    that these refer to, so that looking once is enough.
     """
-    if not session.query("unchecked_any", captures=list(captures))[0][0]:
+    relids = [work.table.relid for work in works]
+    marked, listening = session.query("unchecked_any", captures=list(captures), oids=relids)[0]
+    if not marked and not (listening and _swallowed(session, works, frozenset(listening))):
         return None
     keys = _keys(session, relids)
     _lock(session, relids, keys)
@@ -54,6 +57,36 @@ def begin(session: Session, captures: Sequence[int], undo: int, relids: Sequence
     if session.query("unchecked_unfit", oids=list(relids))[0][0] or not _may(session):
         return None
     return Unchecked(captures=tuple(captures), keys=keys)
+
+
+def _swallowed(session: Session, works: Sequence[Work], listening: frozenset[int]) -> bool:
+    """Whether rows of these tables refer to what is to be put back, and to nothing now."""
+    by_relid = {work.table.relid: work for work in works}
+    keys = session.query("image_foreign_keys", oids=list(by_relid))
+    return any(
+        _refers_to_nothing(session, by_relid[parent], identifier(schema, name), columns)
+        for _, child, schema, name, parent, columns in keys
+        if child in listening and {c[0] for c in columns} <= {c.number for c in by_relid[parent].table.stored}
+    )
+
+
+def _refers_to_nothing(session: Session, work: Work, child: Part, columns: Sequence[matching.Pair]) -> bool:
+    names = {column.number: column.name for column in work.table.stored}
+    pairs = [(number, compose("k.{c}", c=identifier(name)), operator(s, o)) for number, name, s, o, _, _ in columns]
+    back = (compose("p.{c} {equal} {k}", c=identifier(f"c{number}"), equal=o, k=k) for number, k, o in pairs)
+    now = (compose("t.{c} {equal} {k}", c=identifier(names[number]), equal=o, k=k) for number, k, o in pairs)
+    found: bool = session.execute(
+        compose(
+            """SELECT EXISTS (SELECT FROM {rows} AS p JOIN ONLY {child} AS k ON {back}
+                               WHERE p.n > 0 AND NOT EXISTS (SELECT FROM ONLY {table} AS t WHERE {now}))""",
+            rows=work.rows,
+            child=child,
+            back=joined(back, " AND "),
+            table=work.table.table,
+            now=joined(now, " AND "),
+        )
+    )[0][0]
+    return found
 
 
 def _may(session: Session) -> bool:
