@@ -49,6 +49,11 @@ GONE = "26000"
 """sqlstate: a prepared statement is not there, or is not ours"""
 
 
+def several(statement: Query, parameters: Any) -> bool:
+    """Whether a statement may be several, which only the simple protocol takes, in a round trip of their own."""
+    return parameters is None and isinstance(statement, sql.Composed) and ";" in statement.as_string(None)
+
+
 def demand_ours(fakes: psycopg.Cursor[tuple[Any, ...]], target: str) -> None:
     """Raise DatabaseError when ``FAKES``, which this cursor has asked, found any, whatever else went wrong behind it."""
     found = fakes.pgresult

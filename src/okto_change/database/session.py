@@ -64,8 +64,9 @@ class Session:
 
     def execute(self, statement: Query, parameters: Any = None, *, binary: bool | None = None) -> list[Row]:
         """Run a statement composed with ``psycopg.sql``; return its rows, [] when it has none. Raises DatabaseError."""
-        if self._waiting:
+        if self._waiting and not sending.several(statement, parameters):
             return self._send(((statement, parameters, binary),))[-1]
+        self._flush()
         with self._cursor() as cursor:
             cursor.execute(statement, parameters, binary=binary)
             self.affected = cursor.rowcount
