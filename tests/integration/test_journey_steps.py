@@ -15,6 +15,12 @@ PARTITIONED = (
     "CREATE TABLE p (id int, a int) PARTITION BY RANGE (id); CREATE TABLE d PARTITION OF p DEFAULT;"
     "INSERT INTO p VALUES (1, 1), (20, 2);"
 )
+LISTENING = TABLE + (
+    "CREATE TABLE log (id int); CREATE FUNCTION told() RETURNS trigger LANGUAGE plpgsql AS"
+    " 'BEGIN INSERT INTO log VALUES (NEW.id); RETURN NEW; END';"
+    "CREATE TRIGGER told BEFORE UPDATE ON t FOR EACH ROW EXECUTE FUNCTION told();"
+)
+DEFERRED = TABLE + "CREATE TABLE child (t int REFERENCES t DEFERRABLE INITIALLY DEFERRED);"
 PLANS = {
     "refreshed in the step": (VIEW, ["UPDATE t SET a = 9; REFRESH MATERIALIZED VIEW m"]),
     "refreshed by rows": (VIEW, ["UPDATE t SET a = 9; REFRESH MATERIALIZED VIEW CONCURRENTLY m; DELETE FROM t"]),
@@ -35,6 +41,14 @@ PLANS = {
     ),
     "copied, then truncated": (TABLE, ["CREATE TABLE backup AS TABLE t", "TRUNCATE t"]),
     "copied, emptied, dropped": (TABLE, ["CREATE TABLE backup AS TABLE t", "DELETE FROM t", "DROP TABLE t"]),
+    "constraints deferred again in the next": (
+        DEFERRED,
+        [
+            "UPDATE t SET a = 9",
+            "ALTER TABLE t ADD COLUMN c int",
+            "INSERT INTO child VALUES (50); INSERT INTO t (id) VALUES (50)",
+        ],
+    ),
     "rows moved, then attached": (
         PARTITIONED,
         [
@@ -74,3 +88,27 @@ def test_a_view_that_was_out_of_date_is_not_refreshed_with_a_promise(journey: Jo
     schema = VIEW + "INSERT INTO t VALUES (3, 3, 3);"
     found = rehearsed(journey, database, schema, [f"REFRESH MATERIALIZED VIEW {how} m"])
     assert not found.undo.proven and "public.m has 3 rows, it had 2" in str(found.undo.reason)
+
+
+def test_what_a_step_sets_for_itself_ends_with_it(journey: Journey, database: str) -> None:
+    """As it does when each step commits: triggers fire again, names are found as before, and the role is the old one."""
+    found = rehearsed(
+        journey,
+        database,
+        LISTENING,
+        [
+            "SET LOCAL session_replication_role = replica; DECLARE found CURSOR FOR TABLE t; UPDATE t SET a = 9",
+            "ALTER TABLE t ADD COLUMN c text; SET LOCAL search_path = pg_catalog; SET LOCAL ROLE pg_monitor",
+            "DECLARE found CURSOR FOR TABLE t; UPDATE t SET b = 7, c = current_role",
+        ],
+    )
+    assert found.failure is None and found.undo.proven, found.failure or found.undo.reason
+    assert [(writes.table, writes.total) for writes in found.writes] == [
+        ("public.t", 2),
+        ("public.log", 2),
+        ("public.t", 2),
+    ]
+    journey.git.commit("Rehearsed")
+    done = journey.apply()
+    assert done.result is Result.DONE
+    assert done.writes == found.writes

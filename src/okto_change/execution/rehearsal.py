@@ -7,7 +7,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from okto_change.database import measure, state
+from okto_change.database import afresh, measure, state
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import OktoError, Unaccounted
 from okto_change.execution import batch_rehearsal, catalogue, choosing, edits, images, transactions, undoing, work
@@ -116,11 +116,13 @@ def _perform(job: Job, unit: SqlUnit, opened: Opened) -> Generator[Event, None, 
     }
     if unit.target in partly:
         opened.skipped.append(unit.name)
-    elif unit.batch is None:
-        opened.performed[unit.number] = [(unit, (yield from work.perform(job, unit, session)))]
-    else:
-        opened.performed[unit.number], seen = yield from batch_rehearsal.rehearse(job, unit, session)
-        opened.batches.append(seen)
+        return
+    with afresh.afterwards(session):
+        if unit.batch is None:
+            opened.performed[unit.number] = [(unit, (yield from work.perform(job, unit, session)))]
+        else:
+            opened.performed[unit.number], seen = yield from batch_rehearsal.rehearse(job, unit, session)
+            opened.batches.append(seen)
 
 
 def _open(job: Job) -> Opened:
