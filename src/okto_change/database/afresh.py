@@ -33,7 +33,8 @@ def _settings(session: Session) -> dict[str, str]:
 
 
 def _set(session: Session, former: Mapping[str, str]) -> None:
-    changed = {name: former.get(name, "") for name, value in _settings(session).items() if former.get(name) != value}
+    # What was not there came with a library that was loaded meanwhile, and has its default.
+    changed = {name: former[name] for name, value in _settings(session).items() if former.get(name, value) != value}
     try:
         with session.savepoint():
             session.query("image_unpin", names=list(changed), values=list(changed.values()))

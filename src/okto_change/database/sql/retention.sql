@@ -44,7 +44,7 @@ SELECT c.relname::text, n.source, n.relid::bigint, p.part, true
  CROSS JOIN LATERAL (VALUES ('new'), ('old')) AS p (part)
   JOIN pg_catalog.pg_class AS c ON c.relname = pg_catalog.concat('rows_', n.home, '_', n.relid, '_', p.part)
    AND c.relnamespace = pg_catalog.to_regnamespace('okto_change') AND c.relkind = 'r'
- WHERE n.capture = ANY (%(captures)s) AND n.home IS NOT NULL AND n.capture = n.source
+ WHERE n.capture = ANY (%(captures)s) AND n.home IS NOT NULL AND n.capture = n.source AND (p.part = 'old' OR NOT n.foreseen)
  ORDER BY 2, 3, 4
 
 -- name: retention_note

@@ -83,7 +83,8 @@ def ahead_of_insert(session: Session, capture: Capture, relid: int) -> None:
     """Remember that the next statement inserts into this table."""
     imaged = _imaged(capture)
     imaged.inserts.add(relid)
-    _know(session, capture, [relid])
+    with pinned(session):
+        _know(session, capture, [relid])
 
 
 def ahead_of_change(session: Session, capture: Capture, preview: Preview, op: str, relid: int) -> None:
@@ -95,9 +96,9 @@ def ahead_of_change(session: Session, capture: Capture, preview: Preview, op: st
         _copy(session, capture, preview, _imaged(capture).natives[relid])
         return
     places = _places(session, capture, preview)
-    shapes = _know(session, capture, places)
     imaged = _imaged(capture)
     with pinned(session):
+        shapes = _know(session, capture, places)
         for relid, tids in places.items():
             if relid not in shapes or shapes[relid].key is None:
                 raise Unproven(capture.unit, f"{preview.table}: a table that holds the rows has no key")
@@ -167,6 +168,7 @@ def _places(session: Session, capture: Capture, preview: Preview) -> dict[int, l
 
 
 def _know(session: Session, capture: Capture, oids: Iterable[int]) -> dict[int, Shape]:
+    """Read the shapes of tables inside ``pinned``: how a type's name reads depends on the search path, and they are kept."""
     shapes = shape.load(session, oids)
     _imaged(capture).shapes.update(shapes)
     for relid, table in shapes.items():
