@@ -7,7 +7,7 @@ import click
 from okto_change.cli.face import Face, command
 
 
-@command("okto-change pause 20261122-021409-7f3a")
+@command("okto-change pause 20261122-021409-7f3a9c04")
 @click.argument("run")
 def pause(face: Face, run: str) -> int:
     """Ask a large fix to stop before its next chunk.

@@ -151,7 +151,7 @@ def _foreseen(face: Face, found: UndoPreview | Outcome, *, dry_run: bool, only_c
     return None
 
 
-@command("okto-change resume 20261122-021409-7f3a")
+@command("okto-change resume 20261122-021409-7f3a9c04")
 @click.argument("run")
 def resume(face: Face, run: str) -> int:
     """Go on with a paused run, or end one that broke off."""
