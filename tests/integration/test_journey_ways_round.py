@@ -57,3 +57,28 @@ def test_rows_that_a_subtransaction_took_back_are_no_alarm(bank: Bank) -> None:
     assert bank.journey.apply().result is Result.DONE
     assert bank.sql("SELECT count(*) FROM audit") == [(2,)]
     assert bank.journey.rollback().result is Result.DONE and bank.state() == before
+
+
+@pytest.mark.parametrize(
+    ("body", "images"),
+    [
+        ("UPDATE accounts SET note = 'x';", [("U",), ("u",)]),
+        (
+            "BEGIN UPDATE accounts SET note = 'y'; RAISE division_by_zero; EXCEPTION WHEN division_by_zero THEN NULL; END;"
+            " UPDATE accounts SET note = 'x';",
+            [("U",)],
+        ),
+    ],
+    ids=["plain", "taken back"],
+)
+def test_a_block_is_imaged_by_statement_and_by_row_where_that_does_not_add_up(
+    bank: Bank, body: str, images: list[tuple[str]]
+) -> None:
+    """A statement's images are rows before and rows after, each by itself; a row's are one."""
+    bank.plan(
+        "  - {name: pay, target: ledger, sql: pay.sql, touches: [accounts]}\n", pay=f"DO $$ BEGIN {body} END $$;\n"
+    )
+    before = bank.state()
+    assert bank.journey.apply().result is Result.DONE
+    assert bank.sql('SELECT DISTINCT op::text COLLATE "C" FROM okto_change.image ORDER BY 1') == images
+    assert bank.journey.rollback().result is Result.DONE and bank.state() == before

@@ -28,8 +28,14 @@ AHEAD = "reading rows ahead with each statement's own WHERE: no trigger, no lock
 PLAIN = frozenset(
     {StatementKind.UPDATE, StatementKind.DELETE, StatementKind.INSERT, StatementKind.SET, StatementKind.SELECT}
 )
-FIXED = PLAIN | {StatementKind.MERGE, StatementKind.TRUNCATE, StatementKind.COPY, StatementKind.TEMPORARY}
-"""kinds that do not change which table is part of which; what functions do, the accounts tell"""
+FIXED = PLAIN | {
+    StatementKind.MERGE,
+    StatementKind.TRUNCATE,
+    StatementKind.COPY,
+    StatementKind.TEMPORARY,
+    StatementKind.OTHER,
+}
+"""kinds that do not change which table is part of which; what functions, DO and CALL do, the accounts tell"""
 EVENTS = {StatementKind.INSERT: 4, StatementKind.DELETE: 8, StatementKind.UPDATE: 16}
 """kind -> its bit in ``pg_trigger.tgtype``"""
 
