@@ -144,7 +144,9 @@ def test_images_of_runs_that_this_journal_does_not_know_stay(vault: Bank) -> Non
     vault.sql(AGED)
     vault.sql("UPDATE okto_change.capture SET run = 'elsewhere'")
     found = purge(vault)
-    assert found.images == () and found.kept == ("ledger: run elsewhere is not in this environment's journal",)
+    assert found.images == () and found.kept == (
+        "ledger: run elsewhere is of another repository, or not in this environment's journal",
+    )
 
 
 def test_a_journal_that_cannot_be_written_stops_the_purge(vault: Bank, monkeypatch: pytest.MonkeyPatch) -> None:

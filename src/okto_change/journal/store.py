@@ -43,12 +43,14 @@ COLUMNS = ("at", "actor", "kind", "run", "change", "environment")
 class Journal:
     """The journal behind ``session``, which must be its own: entries are durable while the run's transaction is open.
 
-    ``actor`` is the person in whose name entries are written. Needs ``state.ensure_schema``.
+    ``actor`` is the person in whose name entries are written. ``repo`` is the UUID of the repository whose runs it tells
+    of, None for all: several may keep their journal in one table. Needs ``state.ensure_schema``.
     """
 
-    def __init__(self, session: Session, *, actor: str) -> None:
+    def __init__(self, session: Session, *, actor: str, repo: str | None = None) -> None:
         self._session = session
         self._actor = actor
+        self._repo = repo
         self._runs: dict[str, tuple[int, lifecycle.Run]] = {}
 
     def append(self, event: Event) -> Entry:
@@ -76,9 +78,26 @@ class Journal:
     ) -> Iterator[Entry]:
         """Yield entries in order, all or those of a change, an environment, a run; at most a page is in memory.
 
-        Raises JournalBroken at an entry that cannot be read.
+        Only those of its repository, if it is one's. Raises JournalBroken at an entry that cannot be read.
         """
-        for row in self._rows(change=change, environment=environment, run=run):
+        strangers: set[str] = set()
+        for entry in self.every(change=change, environment=environment, run=run):
+            if self.stranger(entry.event) is not None:
+                strangers.add(entry.event.run)
+            if entry.event.run not in strangers:
+                yield entry
+
+    def stranger(self, event: Event) -> str | None:
+        """Return the UUID of the other repository whose run begins with ``event``; None for ours and for what goes on.
+
+        A run names its repository where it starts, and nowhere else.
+        """
+        repo = event.data.get("repo")
+        return str(repo) if self._repo and repo and repo != self._repo else None
+
+    def every(self, **filters: str | None) -> Iterator[Entry]:
+        """Yield entries as ``entries`` does, those of other repositories too."""
+        for row in self._rows(**filters):
             try:
                 yield chain.read(row)
             except ValueError as error:

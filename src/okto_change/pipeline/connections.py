@@ -136,6 +136,7 @@ def open_journal(
     environment: Environment,
     environ: Mapping[str, str],
     *,
+    repo: str | None = None,
     actor: str = "",
     install: bool = True,
     turn: str | None = None,
@@ -143,7 +144,8 @@ def open_journal(
 ) -> Iterator[Journal]:
     """Give the environment's journal on a connection of its own, which holds the turn of change ``turn`` as long as it lives.
 
-    Raises PlanError when its target is no database, Refused when another command has the turn.
+    With ``repo`` (a UUID) it tells only of that repository's runs. Raises PlanError when its target is no database, Refused when
+    another command has the turn.
     """
     target = environment.targets.get(environment.journal)
     if not isinstance(target, PostgresTarget):
@@ -154,4 +156,4 @@ def open_journal(
     with connect(target, environ, install=install, environment=environment.name, near=near) as session:
         if turn is not None:
             turns.take(session, turn, environment.name)
-        yield Journal(session, actor=actor)
+        yield Journal(session, actor=actor, repo=repo)

@@ -133,7 +133,7 @@ def new_job(
         units=units.build(lock),
         targets=targets,
         journal=journal,
-        authority=authority,
+        authority=authority | {"repo": lock.repo},
         previews=previews,
     )
 

@@ -39,7 +39,7 @@ def board(repo: Repository, entry: Environment) -> StatusBoard:
     """Return where every change stands in one environment, in no order."""
     silent = _silent(repo, entry)
     try:
-        with open_journal(entry, repo.environ, install=False) as journal:
+        with open_journal(entry, repo.environ, repo=repo.policy.repo, install=False) as journal:
             states = replay(journal.entries(environment=entry.name))
             told = [_told(repo, state, _busy(journal, state)) for state in states.values()]
             ran = {change: state for (change, _), state in states.items()}

@@ -35,7 +35,7 @@ def purge(repo: Repository, environment: str, *, dry_run: bool) -> Purge:
     found = _Found()
     with (
         open_targets(entry, repo.environ) as targets,
-        open_journal(entry, repo.environ, actor=actor.name) as journal,
+        open_journal(entry, repo.environ, repo=repo.policy.repo, actor=actor.name) as journal,
     ):
         for target in entry.targets.values():
             if isinstance(target, PostgresTarget):
@@ -129,7 +129,7 @@ def why_not(family: Family, states: States) -> str | None:
     known = _runs(states)
     strangers = sorted(set(family.runs) - known.keys())
     if strangers:
-        return f"run {strangers[0]} is not in this environment's journal"
+        return f"run {strangers[0]} is of another repository, or not in this environment's journal"
     found = known[family.origin]
     open_runs = [
         run for run in found.runs if not run.finished or run.pending or run.result in (Result.STUCK, Result.PAUSED)

@@ -211,7 +211,9 @@ def opened(
     """
     with open_targets(entry, repo.environ, near=near) as targets:
         targets.begin(used)
-        with open_journal(entry, repo.environ, actor=actor.name, turn=change, near=near) as journal:
+        with open_journal(
+            entry, repo.environ, repo=repo.policy.repo, actor=actor.name, turn=change, near=near
+        ) as journal:
             yield targets, journal
 
 

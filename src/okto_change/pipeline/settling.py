@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from okto_change.approval.policy import Environment
@@ -24,7 +24,7 @@ def settle(journal: Journal, targets: Targets, change: str, environment: str) ->
     """Return where the change stands, after finding out and journaling what became of a broken-off COMMIT or file swap.
 
     A run that broke off may have left capture triggers behind, which do nothing; they are dropped where that can be done.
-    Raises Stuck when the target cannot tell yet, JournalBroken, ConnectionFailed.
+    Raises Stuck when the target cannot tell yet, Refused for another repository's change, JournalBroken, ConnectionFailed.
     """
     while True:
         found = stands(journal, change, environment)
@@ -48,9 +48,21 @@ def settle(journal: Journal, targets: Targets, change: str, environment: str) ->
 
 
 def stands(journal: Journal, change: str, environment: str) -> ChangeState:
-    """Return where the change stands by the journal alone."""
-    states = replay(journal.entries(change=change, environment=environment))
+    """Return where the change stands by the journal alone. Raises Refused where another repository has run one of its id."""
+    states = replay(_own(journal, change, environment))
     return states.get((change, environment)) or ChangeState(change=change, environment=environment)
+
+
+def _own(journal: Journal, change: str, environment: str) -> Iterator[Entry]:
+    for entry in journal.every(change=change, environment=environment):
+        other = journal.stranger(entry.event)
+        if other is not None:
+            raise Refused(
+                f"{change} was run in {environment} from another repository, {other}; the journal is shared with it",
+                state="nothing was changed",
+                hint="work on that one in its own repository; give yours another name: rename its folder, then lock it anew",
+            )
+        yield entry
 
 
 def lock_of(repo: Repository, journal: Journal, change: str, environment: Environment, run: str) -> Lock:
@@ -99,7 +111,7 @@ def in_journals(repo: Repository, run: str, look: Callable[[Journal, str], T | N
     for name in sorted(repo.policy.environments):
         entry = repo.policy.environment(name)
         try:
-            with open_journal(entry, repo.environ, install=False) as journal:
+            with open_journal(entry, repo.environ, repo=repo.policy.repo, install=False) as journal:
                 found = look(journal, name)
         except (ConnectionFailed, Refused) as error:
             silent.append(f"{name}: {error.message}")
