@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -47,6 +48,17 @@ def test_a_server_answers_over_the_socket_and_over_tcp_and_leaves_nothing_behind
     assert not server.folder.exists()
     with pytest.raises(psycopg.OperationalError):
         psycopg.connect(server.conninfo(tcp=True))
+
+
+def test_the_port_is_kept_for_the_server_until_it_listens() -> None:
+    """No other process is handed it meanwhile, and a server that reuses addresses, as PostgreSQL does, gets it."""
+    with own._reserved_port() as port:
+        with socket.socket() as stranger, pytest.raises(OSError, match="in use"):
+            stranger.bind(("127.0.0.1", port))
+        with socket.socket() as server:
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.bind(("127.0.0.1", port))
+            server.listen()
 
 
 def test_tcp_asks_for_the_password() -> None:

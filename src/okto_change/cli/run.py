@@ -97,7 +97,12 @@ dry_run_option = click.option(
 @command("okto-change rollback stuck-settlements --env production --dry-run")
 @change_argument
 @environment_option
-@click.option("--only-clean", is_flag=True, help="Undo the rows that nobody changed since; leave and name the others.")
+@click.option(
+    "--only-clean",
+    is_flag=True,
+    help="Undo the rows that nobody changed since; leave and name the others. A later rollback takes those back, "
+    "except what a step with `batch:` leaves: put that right by hand.",
+)
 @dry_run_option
 @yes_option
 def rollback(face: Face, change: str, environment: str, only_clean: bool, dry_run: bool, yes: bool) -> int:

@@ -120,19 +120,20 @@ def start(
         binaries = places.usable(find(kind), place, account)
         password = secrets.token_urlsafe(18)
         secret = places.secret_file(place, password, account)
-        port, sockets = _free_port(), places.socket_folder(place, account)
+        sockets = places.socket_folder(place, account)
         options = {**SETTINGS, **({} if durable else HURRY), **(settings or {})}
-        spec = {
-            "folder": str(place),
-            "remove": [str(each) for each in (place, sockets, *remove)],
-            "prepare": [_initdb(binaries, place, auth, secret)],
-            "server": _postgres(binaries, place, port, sockets, options),
-            "user": account and account.user,
-            "group": account and account.group,
-            "environ": {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(place), "LC_ALL": "C", "TZ": "UTC"},
-            "timeout": 60,
-        }
-        process = _supervise(spec)
+        with _reserved_port() as port:
+            spec = {
+                "folder": str(place),
+                "remove": [str(each) for each in (place, sockets, *remove)],
+                "prepare": [_initdb(binaries, place, auth, secret)],
+                "server": _postgres(binaries, place, port, sockets, options),
+                "user": account and account.user,
+                "group": account and account.group,
+                "environ": {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(place), "LC_ALL": "C", "TZ": "UTC"},
+                "timeout": 60,
+            }
+            process = _supervise(spec)
         secret.unlink()
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
@@ -184,11 +185,16 @@ def _postgres(binaries: Binaries, place: Path, port: int, sockets: Path, options
     return [str(binaries.folder / "postgres"), "-D", str(place / "data"), *settings]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextmanager
+def _reserved_port() -> Iterator[int]:
+    """Give a port that no other process is handed until the block ends.
+
+    A socket that is bound and does not listen keeps it; PostgreSQL may bind beside it, since both say SO_REUSEADDR (socket(7)).
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
 
 
 def connection_string(parameters: Mapping[str, str]) -> str:
