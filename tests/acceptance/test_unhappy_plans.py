@@ -195,6 +195,18 @@ def test_a_name_that_the_target_does_not_know_stops_the_dry_run(
     explained(market.okto("ana", "dry-run", "unknown-name", *ENV, expect=1), 1, *words)
 
 
+def test_sql_that_the_plan_names_nowhere_is_pointed_out(market: Shop) -> None:
+    """A forgotten `undo: undo.sql` would leave the undo automatic, and the script unread."""
+    write_change(market, "forgotten", files={"undo.sql": "SELECT 1;\n", "notes.txt": "why\n"})
+    said = market.okto("ana", "check", "forgotten", *ENV)
+    assert "NOT IN THE PLAN" in said.out and "changes/forgotten/undo.sql" in said.out and "limit.sql\n" not in said.out
+    assert "name each in a step" in said.out
+    found = document(market.okto("ana", "check", "forgotten", *ENV, "--json"))
+    assert found["unnamed"] == ["changes/forgotten/undo.sql"] and not found["stopped"]
+    write_change(market, "named", plan=PLAN.replace("undo: auto", "undo: undo.sql"), files={"undo.sql": "SELECT 1;\n"})
+    assert "NOT IN THE PLAN" not in market.okto("ana", "check", "named", *ENV).out
+
+
 def test_ambiguous_and_unknown_changes_list_what_there_is(market: Shop) -> None:
     """Exit code 2: the command line is wrong, not the change."""
     for change in ("twin-one", "twin-two"):

@@ -29,6 +29,8 @@ class CheckReport:
     plan: ChangePlan
     analysis: Analysis
     environments: tuple[str, ...] = ()
+    unnamed: tuple[str, ...] = ()
+    """SQL files of the change, relative to the repository, that the plan names nowhere"""
 
 
 @type_

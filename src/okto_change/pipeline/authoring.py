@@ -17,7 +17,7 @@ from okto_change.errors import KeyUnusable, OktoError, PlanError, UsageError
 from okto_change.model import Analysis, ChangePlan, CheckReport, Finding, LockWritten, NewChange
 from okto_change.pipeline.compiling import compile_change, demand_author, demand_sound, differences, lock_path
 from okto_change.pipeline.repository import CHANGES, POLICY, Repository
-from okto_change.plan import read, scaffold
+from okto_change.plan import folder, read, scaffold
 
 KEY_FILES = ("id_ed25519_sk.pub", "id_ecdsa_sk.pub", "id_ed25519.pub", "id_ecdsa.pub", "id_rsa.pub")
 
@@ -124,7 +124,12 @@ def check(repo: Repository, change: str, environment: str | None) -> CheckReport
     if not names:
         raise _fits_nowhere(repo.policy, plan)
     compiled = [compile_change(repo.policy, change, name, files) for name in names]
-    return CheckReport(plan=plan, analysis=_joined([one.analysis for one in compiled]), environments=tuple(names))
+    return CheckReport(
+        plan=plan,
+        analysis=_joined([one.analysis for one in compiled]),
+        environments=tuple(names),
+        unnamed=tuple(f"{CHANGES}/{change}/{path}" for path in folder.unnamed(plan, files)),
+    )
 
 
 def lock(repo: Repository, change: str, environment: str) -> LockWritten:

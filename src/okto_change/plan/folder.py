@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from okto_change import plaintext
 from okto_change.errors import PlanError
-from okto_change.model import Where
+from okto_change.model import ChangePlan, Check, ScriptUndo, SqlStep, Where
 from okto_change.plan.names import valid_path
 from okto_change.strictyaml import Faults
 
@@ -24,6 +24,13 @@ UNREADABLE = "-- not readable"
 def sources(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the files that the author wrote, by path."""
     return {path: files[path] for path in sorted(files) if not path.startswith(GENERATED)}
+
+
+def unnamed(plan: ChangePlan, files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Return the SQL files of the folder that ``plan`` names nowhere: nothing runs them, as an undo least of all."""
+    named = {part.source for part in (*plan.steps, *plan.checks) if isinstance(part, SqlStep | Check)}
+    named |= {step.undo.source for step in plan.steps if isinstance(step.undo, ScriptUndo)}
+    return tuple(path for path in sources(files) if path.lower().endswith(".sql") and path not in named)
 
 
 def limits(change: str, files: Mapping[str, bytes]) -> None:

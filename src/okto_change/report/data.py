@@ -79,7 +79,7 @@ def new(written: NewChange) -> Json:
 def check(report: CheckReport) -> Json:
     """``change``, ``environments``, ``stopped`` (a finding is an error), ``findings``, ``risk``, ``risk_reasons``.
 
-    And ``statements`` and ``objects`` as analysis sees them.
+    And ``statements`` and ``objects`` as analysis sees them, and ``unnamed``: SQL files that the plan names nowhere.
     """
     plan, analysis = report.plan, report.analysis
     return _object(
@@ -92,6 +92,7 @@ def check(report: CheckReport) -> Json:
         risk_reasons=analysis.risk_reasons,
         statements=analysis.statements,
         objects=analysis.objects,
+        unnamed=report.unnamed,
     )
 
 

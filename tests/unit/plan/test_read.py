@@ -21,7 +21,7 @@ from okto_change.model import (
     Timeouts,
     Where,
 )
-from okto_change.plan import read
+from okto_change.plan import folder, read
 from tests.unit.plan.plans import CHANGE, FILES, PLAN, changed
 
 
@@ -270,3 +270,10 @@ def test_a_huge_folder_is_refused_fast() -> None:
     assert any("8 MiB in all files" in fault for fault in caught.value.faults)
     with pytest.raises(PlanError, match="1 fault"):
         read.load(CHANGE, {**FILES, **{f"f{number}.sql": b"x" for number in range(500)}})
+
+
+def test_sql_that_a_plan_names_nowhere_is_found() -> None:
+    plan = read.load(CHANGE, FILES)
+    more = {**FILES, "undo.sql": b"SELECT 1;", "old/Verify.SQL": b"SELECT 1;", "notes.txt": b"x", "locks/x.sql": b"x"}
+    assert folder.unnamed(plan, FILES) == ()
+    assert folder.unnamed(plan, more) == ("old/Verify.SQL", "undo.sql")

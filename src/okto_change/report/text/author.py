@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from okto_change.model import ChangeView, Check, CheckReport, EditStep, LockWritten, NewChange, Where
-from okto_change.report.look import BAD, DIM, GOOD, STRONG, Cell, Look, Page
+from okto_change.report.look import BAD, CARE, DIM, GOOD, STRONG, Cell, Look, Page
 from okto_change.report.text import parts
 from okto_change.report.text.board import standing
 from okto_change.report.text.decide import ballot
@@ -41,6 +41,7 @@ def check(report: CheckReport, look: Look) -> str:
     page.line((plan.change, STRONG), *([(" → ", DIM), (places, STRONG)] if places else []))
     page.line((plan.title, STRONG))
     parts.add_findings(page, analysis.findings)
+    _add_unnamed(page, report.unnamed)
     parts.add_risk(page, analysis.risk, analysis.risk_reasons)
     page.heading("STATEMENTS")
     rows: list[list[Cell]] = [
@@ -52,6 +53,13 @@ def check(report: CheckReport, look: Look) -> str:
     stopped = findings_code(analysis.findings) != 0
     page.line(("an error above stops this change", BAD) if stopped else ("nothing stops this change", GOOD))
     return page.render(look)
+
+
+def _add_unnamed(page: Page, files: Sequence[str]) -> None:
+    if files:
+        page.heading("NOT IN THE PLAN  ", ("plan.yaml names these files nowhere, so nothing runs them", CARE))
+        page.bullets(files, style=CARE)
+        page.line("name each in a step (`sql`, `undo`) or a check (`sql`), or delete it", indent=2)
 
 
 def lock(written: LockWritten, look: Look) -> str:
