@@ -41,7 +41,7 @@ def describe(session: Session, oids: Iterable[int]) -> dict[int, Table]:
     rows = session.query("relations", oids=wanted)
     lists = {
         name: _grouped(session.query(name, oids=wanted))
-        for name in ("columns", "unique_indexes", "children", "referencing", "triggers", "rules")
+        for name in ("columns", "unique_indexes", "referencing", "triggers", "rules")
     }
     return {row[0]: _table(row, {name: groups[row[0]] for name, groups in lists.items()}) for row in rows}
 
@@ -133,7 +133,6 @@ def _table(row: tuple[Any, ...], lists: dict[str, list[tuple[Any, ...]]]) -> Tab
         columns=tuple(_column(*column) for column in lists["columns"]),
         key=next((tuple(columns) for columns, is_key in unique if is_key), None),
         unique=tuple(tuple(columns) for columns, _ in unique),
-        children=_first(lists["children"]),
         referenced_by=_first(lists["referencing"]),
         triggers=_first(lists["triggers"]),
         rules=_first(lists["rules"]),

@@ -26,19 +26,16 @@ Fate = Literal["committed", "aborted", "in progress"]
 
 @type_
 class Applied:
-    """A unit that was committed; ``xid`` are 64-bit transaction ids, ``undone_*`` are None while it stands."""
+    """A unit that was committed by transaction ``xid`` (64 bits); ``undone_by`` is None while it stands."""
 
     run: str
     unit: str
     change: str
     environment: str
     digest: str
-    executor: str
     xid: int
     at: datetime
     undone_by: str | None
-    undone_xid: int | None
-    undone_at: datetime | None
 
     @property
     def stands(self) -> bool:

@@ -144,8 +144,8 @@ class Column:
 class Table:
     """A relation as found. ``kind`` is ``pg_class.relkind``; ``key`` the primary key, else a unique NOT NULL index, else None.
 
-    ``unique`` lists every unique index's columns. ``children`` are partitions and inheritance children, ``referenced_by``
-    tables whose foreign keys point here, both as qualified names. ``estimated_rows`` is ``reltuples`` (-1 unknown).
+    ``unique`` lists every unique index's columns, ``referenced_by`` the qualified names of tables whose foreign keys
+    point here. ``estimated_rows`` is ``reltuples`` (-1 unknown).
     """
 
     oid: int
@@ -156,7 +156,6 @@ class Table:
     columns: tuple[Column, ...]
     key: tuple[str, ...] | None
     unique: tuple[tuple[str, ...], ...] = ()
-    children: tuple[str, ...] = ()
     referenced_by: tuple[str, ...] = ()
     triggers: tuple[str, ...] = ()
     rules: tuple[str, ...] = ()

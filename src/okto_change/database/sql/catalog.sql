@@ -54,19 +54,6 @@ SELECT i.indrelid, pg_catalog.array_agg(a.attname::text ORDER BY k.position),
  GROUP BY i.indrelid, i.indexrelid, i.indisprimary, i.indimmediate, i.indnkeyatts, c.relname
  ORDER BY i.indrelid, i.indisprimary DESC, i.indnkeyatts, c.relname COLLATE "C"
 
--- name: children
--- Partitions and inheritance children, grandchildren too.
-WITH RECURSIVE below (root, oid) AS (
-    SELECT h.inhparent, h.inhrelid FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = ANY (%(oids)s)
-    UNION
-    SELECT b.root, h.inhrelid FROM below AS b JOIN pg_catalog.pg_inherits AS h ON h.inhparent = b.oid
-)
-SELECT b.root, (n.nspname || '.' || c.relname) COLLATE "C"
-  FROM below AS b
-  JOIN pg_catalog.pg_class AS c ON c.oid = b.oid
-  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- ORDER BY 1, 2
-
 -- name: referencing
 -- The copies that partitions have of a foreign key of their parent are left out.
 SELECT DISTINCT f.confrelid, (n.nspname || '.' || c.relname) COLLATE "C"

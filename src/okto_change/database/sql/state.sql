@@ -41,7 +41,7 @@ INSERT INTO okto_change.altered (run, unit, objects) VALUES (%(run)s, %(unit)s, 
 SELECT a.objects FROM okto_change.altered AS a WHERE a.run = %(run)s AND a.unit = %(unit)s
 
 -- name: applied
-SELECT run, unit, change, environment, digest, executor, xid, at, undone_by, undone_xid, undone_at
+SELECT run, unit, change, environment, digest, xid, at, undone_by
   FROM okto_change.applied
  WHERE change = %(change)s AND environment = %(environment)s
  ORDER BY at, xid, unit COLLATE "C"
