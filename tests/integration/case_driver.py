@@ -171,7 +171,7 @@ def rows(conninfo: str) -> Rows:
         connection.execute(PINNED)
         tables = connection.execute(
             "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
-            " WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND n.nspname NOT LIKE 'pg_%'"
+            " WHERE c.relkind IN ('r', 'm') AND c.relispopulated AND c.relpersistence <> 't' AND n.nspname NOT LIKE 'pg_%'"
             " AND n.nspname NOT IN ('information_schema', 'okto_change') ORDER BY 1, 2"
         ).fetchall()
         found: Rows = {}

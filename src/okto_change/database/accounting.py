@@ -46,12 +46,16 @@ class World:
 
 @type_
 class Ledger:
-    """The state of the accounts when capture began. ``tables`` are the oids of all that held rows then."""
+    """The state of the accounts when capture began. ``tables`` are the oids of all that held rows then.
+
+    ``unpopulated`` are those of materialized views that were made, or refreshed, WITH NO DATA.
+    """
 
     counters: Mapping[int, Counts]
     world: World
     sequences: Mapping[int, Sequence]
     tables: frozenset[int]
+    unpopulated: frozenset[int] = frozenset()
 
 
 EMPTY = Ledger(counters={}, world=World(tracking=("", ""), relations=(0, "0")), sequences={}, tables=frozenset())
@@ -114,6 +118,7 @@ def ledger_of(found: list[list[Row]], tracking: tuple[str, str] | None = None) -
         world=world_of(settings) if tracking is None else World(tracking=tracking, relations=(*settings[0],)),
         sequences=sequences_of(positions),
         tables=frozenset(row[0] for row in tables),
+        unpopulated=frozenset(oid for oid, populated in tables if not populated),
     )
 
 

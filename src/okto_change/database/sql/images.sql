@@ -483,8 +483,9 @@ SELECT s.setting, s.source, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class
 SELECT pg_catalog.count(*), pg_catalog.sum(c.oid::bigint)::text FROM pg_catalog.pg_class AS c WHERE c.relpersistence <> 't'
 
 -- name: account_tables
--- Everything that holds rows. Whether a table is new cannot be told from its age: transaction ids come round again.
-SELECT c.oid FROM pg_catalog.pg_class AS c WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384
+-- Everything that holds rows, or may hold them: a materialized view WITH NO DATA holds none. Whether a table is new cannot be
+-- told from its age: transaction ids come round again.
+SELECT c.oid, c.relispopulated FROM pg_catalog.pg_class AS c WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384
 
 -- name: account_definitions
 -- A digest of what pg_class says of these tables and their indexes, but for what TRUNCATE, ANALYZE and triggers of ours change.

@@ -330,7 +330,8 @@ def _keep_shapes(
         named = naming.kept(session, capture.id, kept)
         if named is None:
             refusals.append(f"{kept.qualified} holds names of objects that mean nothing any more")
-        session.query("image_keep_shape", capture=capture.id, relid=relid, shape=kept.content(), named=named or "[]")
+        found = replace(kept, unpopulated=relid in capture.before.unpopulated)
+        session.query("image_keep_shape", capture=capture.id, relid=relid, shape=found.content(), named=named or "[]")
     return tuple(refusals)
 
 

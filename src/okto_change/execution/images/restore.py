@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from okto_change.database.composing import compose, identifier, literal
 from okto_change.database.session import Session
@@ -167,12 +167,20 @@ def _side_effects(session: Session, origin: int) -> tuple[str, ...]:
             )
         )
         notes.append(f"sequence {schema}.{name} set back to {last}")
-    kept = session.query("image_kept_shapes", captures=[origin])
-    for relid in [relid for relid, found in kept if found["kind"] == "m"]:
-        for view in shape.load(session, [relid]).values():
+    return (*notes, *_views(session, origin))
+
+
+def _views(session: Session, origin: int) -> Iterator[str]:
+    """Fill the materialized views that were refreshed anew, or empty those that held no data before; tell which."""
+    rows = session.query("image_kept_shapes", captures=[origin])
+    kept = {relid: shape.parse(relid, found) for relid, found in rows if found["kind"] == "m"}
+    for relid, view in shape.load(session, kept).items():
+        if kept[relid].unpopulated:
+            session.execute(compose("REFRESH MATERIALIZED VIEW {view} WITH NO DATA", view=view.table))
+            yield f"materialized view {view.qualified} holds no data, as before the change"
+        else:
             session.execute(compose("REFRESH MATERIALIZED VIEW {view}", view=view.table))
-            notes.append(f"materialized view {view.qualified} refreshed from the rows of now")
-    return tuple(notes)
+            yield f"materialized view {view.qualified} refreshed from the rows of now"
 
 
 def sequence_text(schema: str, name: str) -> str:

@@ -61,6 +61,8 @@ class Shape:
     """types that lie inside its user-made ones"""
     hidden: frozenset[str] = frozenset()
     """names of the sensitive columns: what they hold is never told"""
+    unpopulated: bool = False
+    """whether it is a materialized view that the change found WITH NO DATA"""
 
     @property
     def qualified(self) -> str:
@@ -102,6 +104,7 @@ class Shape:
                 "kind": self.kind,
                 "columns": columns,
                 "types": sorted(self.types),
+                "unpopulated": self.unpopulated,
             }
         )
 
@@ -162,6 +165,7 @@ def parse(relid: int, kept: Mapping[str, Any]) -> Shape:
         kind=kept["kind"],
         columns=columns,
         types=frozenset(kept["types"]),
+        unpopulated=kept.get("unpopulated", False),
     )
 
 

@@ -48,7 +48,7 @@ def derive(
     finally:
         session.run("ROLLBACK TO SAVEPOINT okto_change_inverse; RELEASE SAVEPOINT okto_change_inverse")
     if left:
-        raise _irreversible(left)
+        raise _irreversible([f"after taking it back in a trial: {line}" for line in left])
     lines = [Line(kind="statement", text=text) for text in statements]
     return (*dict.fromkeys(demands), *lines), _touched(was.objects, now)
 
