@@ -81,3 +81,20 @@ def test_the_journal_says_which_repository_each_run_is_of_and_is_read_and_verifi
     monkeypatch.chdir(neighbour.git.path)
     assert main(["audit", "verify", "--env", "sandbox"]) == 0
     capsys.readouterr()
+
+
+def test_a_role_that_may_not_read_the_journal_is_told_who_may(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1, not that of a run that was rolled back."""
+    bank.plan(FIRST)
+    bank.journey.apply()
+    bank.sql("CREATE ROLE okto_reader")
+    try:
+        monkeypatch.setenv("OKTO_RECORDS_DSN", f"{bank.ledger} options='-c role=okto_reader'")
+        monkeypatch.chdir(bank.journey.git.path)
+        assert main(["audit", "log", "--env", "sandbox"]) == 1
+        said = " ".join(capsys.readouterr().err.split())
+        assert "this role may not read the journal" in said and "the owner of schema okto_change" in said
+    finally:
+        bank.sql("DROP ROLE okto_reader")

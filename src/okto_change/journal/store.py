@@ -12,7 +12,7 @@ from typing import Any
 from okto_change import lifecycle
 from okto_change.database import state, turns
 from okto_change.database.session import Session
-from okto_change.errors import ConnectionLost, DatabaseError, JournalBroken
+from okto_change.errors import ConnectionFailed, ConnectionLost, DatabaseError, JournalBroken
 from okto_change.journal import chain
 from okto_change.model import AuditReport, Entry, Event, EventKind, Timeouts
 
@@ -37,6 +37,8 @@ SEEN = frozenset({EventKind.STATEMENT_DONE, EventKind.CHECK_PASSED, EventKind.IM
 """What they tell was seen inside a transaction whose COMMIT is still to be announced: where one is lost, so is the other"""
 TELLING = frozenset({EventKind.CHUNK_STARTED, EventKind.COMMITTED, EventKind.UNDONE})
 """Of a chunk of a batch: what they tell announces no effect, and is found out again where it is lost with the server"""
+DENIED = "42501"
+"""insufficient_privilege"""
 COLUMNS = ("at", "actor", "kind", "run", "change", "environment")
 
 
@@ -178,6 +180,21 @@ class Journal:
         return bool(self._session.query("journal_there")[0][0])
 
     def _rows(self, **filters: str | None) -> Iterator[chain.Row]:
+        try:
+            yield from self._pages(**filters)
+        except DatabaseError as error:
+            if error.sqlstate != DENIED:
+                raise
+            # Nothing ran: the exit code is not that of a run that was rolled back.
+            raise ConnectionFailed(
+                f"this role may not read the journal: {error.message}",
+                sqlstate=error.sqlstate,
+                where=error.where,
+                state="nothing was changed",
+                hint="run it as the role that runs changes there, the owner of schema okto_change: only that one may read it",
+            ) from error
+
+    def _pages(self, **filters: str | None) -> Iterator[chain.Row]:
         if not self._there():
             return
         wanted: dict[str, Any] = {"change": None, "environment": None, "run": None} | filters
