@@ -37,12 +37,12 @@ def dry_run(result: DryRun) -> str:
 def _verdict(result: DryRun) -> str:
     reasons = objections(result)
     if reasons:
-        return "**Not ready for approval**" + "".join(f"\n- {_code(reason)}" for reason in reasons)
+        return "**Not ready**" + "".join(f"\n- {_code(reason)}" for reason in reasons)
     if result.rehearsal is None:
         return "Not rehearsed: row counts are estimates, and nothing proves that the undo works."
     figures = f"{parts.written(result.rehearsal.writes)} · {result.rehearsal.undo}"
     lines = [
-        f"**Ready for approval** · {_code(figures)}",
+        f"**Ready** · {_code(figures)}",
         *(f"- cannot be undone: {_code(line)}" for line in irreversible(result)),
     ]
     return "\n".join(lines)

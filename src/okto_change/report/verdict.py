@@ -51,7 +51,7 @@ def dry_run_code(result: DryRun) -> int:
 
 
 def objections(result: DryRun) -> tuple[str, ...]:
-    """Return every reason why the change is not ready for approval, in words; none if it is."""
+    """Return every reason why the change is not ready, in words; none if it is."""
     errors = [f"{finding.code} {finding.title}" for finding in result.findings if finding.severity is Severity.ERROR]
     return (*errors, *_rehearsal_objections(result))
 

@@ -120,7 +120,7 @@ def test_the_dry_run_page_tells_what_a_person_needs_at_night() -> None:
     """Verdict first; rows with their quality, old and new values, undo, locks, checks, time, digest."""
     shown = text.dry_run(samples.GOOD, Look(width=100))
     for words in (
-        "ready for approval · 74 rows in 2 tables · undo proven: 74 of 74 rows identical",
+        "ready · 74 rows in 2 tables · undo proven: 74 of 74 rows identical",
         "UPDATE settlements  37 rows (rehearsed) · 12 ms",
         "id=1040  PENDING → RELEASED  NULL → 2026-11-22 02:00:00+00",
         "acquirers.north.timeout_ms    3000  →  8000",
@@ -139,7 +139,7 @@ def test_a_failed_rehearsal_says_not_ready_with_every_reason() -> None:
     """An error, a failed check, an undeclared table and an undo that was not proven."""
     shown = text.dry_run(samples.FAILED, Look(width=100))
     head = shown.split("RISK")[0]
-    assert "NOT READY for approval" in head
+    assert "NOT READY:" in head
     assert all(
         words in head for words in ("E002 no WHERE", "'ledger balances'", "audit_log", "undo not proven: 4 rows")
     )

@@ -1,4 +1,4 @@
-"""The page of a dry run: what will happen, to which rows, what proves it, and whether it is ready for approval."""
+"""The page of a dry run: what will happen, to which rows, what proves it, and whether it is ready."""
 
 from __future__ import annotations
 
@@ -59,15 +59,13 @@ def _head(page: Page, result: DryRun) -> None:
     page.gap()
     reasons = objections(result)
     if reasons:
-        page.line(("NOT READY", BAD), " for approval:")
+        page.line(("NOT READY:", BAD))
         page.bullets(reasons, style=BAD)
         return
     if result.rehearsal is None:
         page.line(("no objection", CARE), " · not rehearsed")
     else:
-        page.line(
-            ("ready for approval", GOOD), f" · {parts.written(result.rehearsal.writes)} · {result.rehearsal.undo}"
-        )
+        page.line(("ready", GOOD), f" · {parts.written(result.rehearsal.writes)} · {result.rehearsal.undo}")
     page.bullets((f"cannot be undone: {line}" for line in irreversible(result)), style=CARE)
 
 
