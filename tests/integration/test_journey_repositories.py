@@ -93,8 +93,9 @@ def test_a_role_that_may_not_read_the_journal_is_told_who_may(
     try:
         monkeypatch.setenv("OKTO_RECORDS_DSN", f"{bank.ledger} options='-c role=okto_reader'")
         monkeypatch.chdir(bank.journey.git.path)
-        assert main(["audit", "log", "--env", "sandbox"]) == 1
-        said = " ".join(capsys.readouterr().err.split())
-        assert "this role may not read the journal" in said and "the owner of schema okto_change" in said
+        for command in ("log", "verify"):
+            assert main(["audit", command, "--env", "sandbox"]) == 1
+            said = " ".join(capsys.readouterr().err.split())
+            assert "this role may not read the journal" in said and "the owner of schema okto_change" in said
     finally:
         bank.sql("DROP ROLE okto_reader")
