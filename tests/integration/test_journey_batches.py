@@ -291,6 +291,22 @@ def test_rows_that_somebody_changed_are_named_before_anything_is_taken_back_and_
     assert released(bank) == 1 and bank.sql("SELECT amount FROM settlements WHERE id = 66") == [(0,)]
 
 
+def test_what_another_step_leaves_is_taken_back_later_and_what_the_batch_leaves_is_not(bank: Bank) -> None:
+    """The words tell the two apart, and a second rollback does what they say."""
+    bank.sql("CREATE TABLE notes (id int PRIMARY KEY); CREATE TABLE remarks (note int NOT NULL REFERENCES notes)")
+    note = '  - {name: note, target: ledger, statement: "INSERT INTO notes VALUES (1)", touches: [notes], rows: 1}\n'
+    write(bank, after=note)
+    assert bank.journey.apply().result is Result.DONE
+    bank.sql("UPDATE settlements SET amount = 0 WHERE id = 66; INSERT INTO remarks VALUES (1)")
+    part = bank.journey.rollback(only_clean=True)
+    assert part.result is Result.CONFLICT and len(part.conflicts) == 2, part
+    assert "by hand" in str(part.hint) and "okto-change rollback" in str(part.hint)
+    bank.sql("DELETE FROM remarks")
+    rest = bank.journey.rollback()
+    assert rest.result is Result.DONE, rest
+    assert bank.sql("SELECT count(*) FROM notes") == [(0,)] and released(bank) == 1
+
+
 def test_a_row_that_somebody_changes_meanwhile_stops_the_undo_in_its_chunk(bank: Bank) -> None:
     """Chunks taken back so far stay taken back; state says which stand; --only-clean does the rest."""
     write(bank)

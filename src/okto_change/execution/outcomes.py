@@ -217,7 +217,9 @@ def undone(job: Job, origin: str, left: tuple[str, ...]) -> Outcome:
         )
         hint = f"when they are settled, take back what is left with: okto-change rollback {_place(job)}"
         if chunked:
-            hint = "put them right by hand, or by a new change: what a batch leaves is not taken back later"
+            others = any(isinstance(unit, SqlUnit) and unit.batch is None for unit in units)
+            by_hand = "put them right by hand, or by a new change: what a batch leaves is not taken back later"
+            hint = f"{by_hand}; {hint}, for those of other steps" if others else by_hand
     unlike = tuple(
         f"the check {check.name!r} expected {check.expected} before the change, finds {check.found} now"
         for check in checks
