@@ -47,6 +47,7 @@ def commit(job: Job, unit: SqlUnit) -> Events:
         rest = giving_way.Rest()
         while (yield from _next(job, unit, batch, course, rest)):
             yield from giving_way.between(job, unit, batch, rest)
+        job.look()
         yield from held_off(job, unit, lambda session: _close(job, unit, session, course))
     except (OktoError, KeyboardInterrupt) as error:
         if unit.number in job.seen.committed and came_between(error):
@@ -141,9 +142,9 @@ def survey(unit: SqlUnit, batch: Batch, session: Session) -> Opened:
 
 
 def _next(job: Job, unit: SqlUnit, batch: Batch, course: Course, rest: giving_way.Rest) -> Generator[Event, None, bool]:
-    job.look()
     started = time.monotonic()
-    blocked = yield from held_off(job, unit, lambda session: _chunk(job, unit, batch, session, course))
+    with job.beside():
+        blocked = yield from held_off(job, unit, lambda session: _chunk(job, unit, batch, session, course))
     rest.after(time.monotonic() - started, blocked or 0)
     return blocked is not None
 

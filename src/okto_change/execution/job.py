@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -119,6 +120,8 @@ class Job:
     """what this run uses up; None for one that needs nothing of that kind: a rehearsal, an undo"""
     look: Callable[[], None] = _nobody_says_no
     """asked between steps and chunks and before each COMMIT; raises Halted once somebody has said no"""
+    beside: Callable[[], AbstractContextManager[None]] = nullcontext
+    """around a chunk: what `look` has to wait for goes on meanwhile"""
 
     def event(self, kind: EventKind, step: str | None = None, /, **data: Any) -> Event:
         """Return an event of this run."""

@@ -134,7 +134,8 @@ def ask(session: Session, check: Check) -> checks.Found:
 
 
 def _run_step(job: Job, unit: SqlUnit, step: SqlStep, session: Session, capture: images.Capture) -> Events:
-    job.look()
+    if unit.chunk is None:
+        job.look()  # a chunk has its look beside it, and is answered before its COMMIT
     if unit.chunk is None or unit.invariants or session.limits != step.timeouts:
         # else a chunk, which begins with its limits, and nothing ran before
         session.limit(step.timeouts)

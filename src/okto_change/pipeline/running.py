@@ -70,7 +70,7 @@ def resume(repo: Repository, run: str, *, watch: Watch) -> Outcome:
         look = continuing.go_on(repo, lock, first, actor)
         authority = dict(started.data) | {"person": actor.name, "decisions": []}
         job = new_job(lock, targets, entry.journal, run=run, **authority)
-        job = replace(job, ledger=_taken(repo, entry, started), look=look)
+        job = replace(job, ledger=_taken(repo, entry, started), look=look, beside=look.beside)
         done, standing = frozenset(map(int, lost.whole)), frozenset(map(int, lost.standing))
         return loop(job, runner.apply(job, done=done, partial=standing - done), journal, watch)
 
@@ -150,7 +150,8 @@ def cleared_job(
     if source.report is not None:
         _expect(job, source.report)
     look = Lookout(repo, source.lock, clearance.statements, present.risk, emergency=emergency is not None)
-    return replace(job, ledger=usedup.authority(repo, clearance, single_use=entry.single_use), look=look)
+    taken = usedup.authority(repo, clearance, single_use=entry.single_use)
+    return replace(job, ledger=taken, look=look, beside=look.beside)
 
 
 def _break(repo: Repository, source: Source, emergency: Emergency, actor: Actor) -> DecisionFile:
