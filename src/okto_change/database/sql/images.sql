@@ -466,11 +466,14 @@ SELECT c.oid, n.nspname::text || '.' || c.relname::text
 SELECT c.oid, coalesce(pg_catalog.pg_partition_root(c.oid), c.oid)::oid FROM pg_catalog.pg_class AS c WHERE c.oid = ANY (%(oids)s)
 
 -- name: account_world
--- The settings that counters depend on, the permanent relations there are: none may come or go in a data fix. And the catalogues
+-- The settings that counters depend on, the permanent relations there are: none may come or go in a data fix, but for tables
+-- of TOAST, which a refreshed materialized view gets anew and which have no life of their own. And the catalogues
 -- that this transaction has locked for writing, and what is gone that it had locked: some DDL keeps such locks (COMMENT
 -- that of pg_description; what rewrites a table that of its new file).
-SELECT s.setting, s.source, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class AS c WHERE c.relpersistence <> 't'),
-       (SELECT pg_catalog.sum(c.oid::bigint) FROM pg_catalog.pg_class AS c WHERE c.relpersistence <> 't')::text,
+SELECT s.setting, s.source, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class AS c
+         WHERE c.relpersistence <> 't' AND c.relnamespace <> 'pg_toast'::pg_catalog.regnamespace),
+       (SELECT pg_catalog.sum(c.oid::bigint) FROM pg_catalog.pg_class AS c
+         WHERE c.relpersistence <> 't' AND c.relnamespace <> 'pg_toast'::pg_catalog.regnamespace)::text,
        ARRAY(SELECT l.relation::bigint FROM pg_catalog.pg_locks AS l
               WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted
                 AND (l.relation < 16384 OR NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = l.relation))
@@ -480,7 +483,8 @@ SELECT s.setting, s.source, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class
 
 -- name: account_there
 -- The permanent relations there are, as account_world tells them.
-SELECT pg_catalog.count(*), pg_catalog.sum(c.oid::bigint)::text FROM pg_catalog.pg_class AS c WHERE c.relpersistence <> 't'
+SELECT pg_catalog.count(*), pg_catalog.sum(c.oid::bigint)::text FROM pg_catalog.pg_class AS c
+ WHERE c.relpersistence <> 't' AND c.relnamespace <> 'pg_toast'::pg_catalog.regnamespace
 
 -- name: account_tables
 -- Everything that holds rows, or may hold them: a materialized view WITH NO DATA holds none. Whether a table is new cannot be
@@ -540,6 +544,7 @@ SELECT 'pg_class', c.oid::text FROM pg_catalog.pg_class AS c
 UNION ALL
 SELECT 'pg_attribute', a.attrelid::text FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
  WHERE (a.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND c.relpersistence <> 't'
+   AND NOT (c.relnamespace = 'pg_toast'::pg_catalog.regnamespace AND c.oid IN (SELECT oid FROM family WHERE oid IS NOT NULL))
 UNION ALL
 SELECT 'pg_type', t.oid::text FROM pg_catalog.pg_type AS t
  WHERE (t.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND t.oid NOT IN (SELECT oid FROM temporary_types)
