@@ -38,7 +38,10 @@ def playgrounds(server: Cluster) -> Iterator[tuple[Playground, Playground]]:
 
 
 def play(run: Run) -> Counter[str]:
-    """Play the examples; return how they ended. Fails on the first that is wrong, as small as it gets."""
+    """Play the examples; return how they ended. Fails on the first that is wrong, as small as it gets.
+
+    A run draws all that it needs before it asks the server, which need not answer alike twice: what is tried has a time limit.
+    """
     ends: Counter[str] = Counter()
 
     @settings(
@@ -71,11 +74,13 @@ def test_taking_a_change_back_is_as_if_it_had_not_been(playgrounds: tuple[Playgr
 
     def run(data: st.DataObject) -> Told | None:
         schema = data.draw(schemas(major))
-        items = [] if playground.make(schema) else playground.possible(data.draw(scripts(schema)))
+        drawn = data.draw(scripts(schema))
+        names = data.draw(st.sampled_from(([], [table.name for table in schema.tables])))
+        rehearsed = data.draw(st.booleans())
+        items = [] if playground.make(schema) else playground.possible(drawn)
         if not items:
             return None
-        names = data.draw(st.sampled_from(([], [table.name for table in schema.tables])))
-        told = playground.identity(items, names, rehearsed=data.draw(st.booleans()))
+        told = playground.identity(items, names, rehearsed=rehearsed)
         assert told.verdict not in WRONG, f"{told}\n{script(schema, items)}"
         return told
 
@@ -92,10 +97,10 @@ def test_what_others_did_meanwhile_survives(playgrounds: tuple[Playground, Playg
 
     def run(data: st.DataObject) -> Told | None:
         schema = data.draw(schemas(major, calm=True))
-        items = [] if here.make(schema) or reference.make(schema) else here.possible(data.draw(scripts(schema, most=3)))
+        drawn, work = data.draw(scripts(schema, most=3)), data.draw(others(schema))
+        items = [] if here.make(schema) or reference.make(schema) else here.possible(drawn)
         if not items:
             return None
-        work = data.draw(others(schema))
         names = [table.name for table in schema.tables]
         told = here.meanwhile(reference, items, names, work, strict=not schema.cascades)
         assert told.verdict not in WRONG, f"{told}\n{script(schema, items, work)}"
@@ -114,10 +119,10 @@ def test_a_redo_destroys_nothing_that_others_did_since(playgrounds: tuple[Playgr
 
     def run(data: st.DataObject) -> Told | None:
         schema = data.draw(schemas(major))
-        items = [] if here.make(schema) else here.possible(data.draw(scripts(schema, most=4)))
+        drawn, work = data.draw(scripts(schema, most=4)), data.draw(others(schema))
+        items = [] if here.make(schema) else here.possible(drawn)
         if not items:
             return None
-        work = data.draw(others(schema))
         told = here.redone(items, [table.name for table in schema.tables], work)
         assert told.verdict not in WRONG, f"{told}\n{script(schema, items, work)}"
         return told
