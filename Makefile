@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 OFFLINE := { echo "okto-change's packages could not be installed; pip says why, above."; \
 	echo "Without a network, name a folder with their wheels: PIP_NO_INDEX=1 PIP_FIND_LINKS=FOLDER make ..."; exit 1; }
 
-.PHONY: demo test lint types cases property hammer fuzz bench docs clean
+.PHONY: demo test lint types cases property hammer fuzz fuzz-guided bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/okto-change demo
