@@ -109,11 +109,13 @@ class Playground:
     def make(self, schema: Schema) -> str | None:
         """Make the schema anew; return why it cannot be made, None if it was. Seeds that fail are left out.
 
-        The session is a young one: a server process keeps what it compiled for every table that it ever saw, and looks all of
+        The sessions are young ones: a server process keeps what it compiled for every table that it ever saw, and looks all of
         that through whenever a table goes, which made an example after a thousand others cost seconds.
         """
         if next(self.made) % 10 == 0:
             self.session.close()
+            self.plain.close()
+            self.plain = psycopg.connect(self.conninfo, autocommit=True)
         if self.session.closed:
             self.session = connect("target", self.conninfo)
         self.plain.execute("DROP SCHEMA IF EXISTS app CASCADE; CREATE SCHEMA app")

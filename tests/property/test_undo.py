@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -29,10 +28,10 @@ def playgrounds(server: Cluster) -> Iterator[tuple[Playground, Playground]]:
     """Return two empty playgrounds: where things happen, and where only the work of others does."""
     names = [server.create(), server.create()]
     first, second = (open_playground(server.conninfo(name)) for name in names)
-    with closing(first.plain), closing(second.plain):
-        yield first, second
-        first.session.close()
-        second.session.close()
+    yield first, second
+    for each in (first, second):
+        each.plain.close()
+        each.session.close()
     for name in names:
         server.drop(name)
 
