@@ -230,6 +230,27 @@ def test_what_stands_in_the_way_is_known_before(prepared: str, session: Session)
             admin.execute("DROP ROLE okto_stranger")
 
 
+def test_a_rule_of_others_in_the_way_of_a_cascade_is_known_before(prepared: str) -> None:
+    """The undo of an INSERT deletes; a rule on the referring table that this role may not switch off would make it fail."""
+    with psycopg.connect(prepared, autocommit=True) as admin:
+        admin.execute("CREATE ROLE okto_parent LOGIN")
+        try:
+            admin.execute(
+                "CREATE TABLE parent (id int PRIMARY KEY); ALTER TABLE parent OWNER TO okto_parent;"
+                "CREATE TABLE child (parent int REFERENCES parent ON DELETE CASCADE);"
+                "CREATE RULE kept AS ON UPDATE TO child DO INSTEAD NOTHING"
+            )
+            with connect("ledger", as_role(prepared, "okto_parent")) as theirs:
+                assert images.refusals_before(theirs, {"parent"}, delete=False, update=False) == ()
+                admin.execute("CREATE RULE gone AS ON DELETE TO child DO INSTEAD NOTHING")
+                (refusal,) = images.refusals_before(theirs, {"parent"}, delete=False, update=False)
+                assert refusal.startswith("rule gone of public.child stands in the way of what a foreign key to parent")
+                admin.execute("ALTER TABLE child DISABLE RULE gone")
+                assert images.refusals_before(theirs, {"parent"}, delete=False, update=False) == ()
+        finally:
+            admin.execute("DROP TABLE IF EXISTS child, parent; DROP ROLE okto_parent")
+
+
 def test_a_refusal_rolls_everything_back(session: Session) -> None:
     """The reasons are listed, and the transaction is closed."""
     with pytest.raises(NotReversible) as caught:

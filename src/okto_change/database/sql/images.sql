@@ -56,6 +56,16 @@ SELECT pg_catalog.format('row security of %%I.%%I applies to this role: it does 
   FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE c.oid = ANY (%(oids)s) AND c.relkind = 'r' AND pg_catalog.row_security_active(c.oid)
 UNION ALL
+SELECT pg_catalog.format('rule %%I of %%I.%%I stands in the way of what a foreign key to %%s carries on, and %%s alone may switch it off',
+                         w.rulename, n.nspname, c.relname, f.confrelid::pg_catalog.regclass, pg_catalog.pg_get_userbyid(c.relowner))
+  FROM pg_catalog.pg_constraint AS f
+  JOIN pg_catalog.pg_class AS c ON c.oid = f.conrelid AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')
+  JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+  JOIN pg_catalog.pg_rewrite AS w ON w.ev_class = c.oid AND w.ev_enabled <> 'D'
+ WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s)
+   AND (w.ev_type = '4' AND f.confdeltype = 'c'
+        OR w.ev_type = '2' AND (f.confdeltype IN ('n', 'd') OR f.confupdtype IN ('c', 'n', 'd')))
+UNION ALL
 SELECT 'this role may not create temporary tables, which restoring needs'
  WHERE NOT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY')
 
@@ -337,11 +347,18 @@ SELECT DISTINCT n.nspname::text, c.relname::text, t.tgname::text, t.tgenabled::t
  ORDER BY 1, 2, 3
 
 -- name: image_user_rules
+-- Rules on these tables, and on tables of this role to which foreign keys carry on what happens in these: the server refuses a
+-- cascade that a rule rewrote, even where no row is concerned.
 SELECT n.nspname::text, c.relname::text, r.rulename::text, r.ev_enabled::text
   FROM pg_catalog.pg_rewrite AS r
   JOIN pg_catalog.pg_class AS c ON c.oid = r.ev_class
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE r.ev_class = ANY (%(oids)s) AND r.ev_type IN ('2', '3', '4') AND r.ev_enabled <> 'D'
+ WHERE r.ev_type IN ('2', '3', '4') AND r.ev_enabled <> 'D'
+   AND (r.ev_class = ANY (%(oids)s)
+        OR pg_catalog.pg_has_role(c.relowner, 'USAGE')
+           AND EXISTS (SELECT FROM pg_catalog.pg_constraint AS f
+                        WHERE f.contype = 'f' AND f.conrelid = r.ev_class AND f.confrelid = ANY (%(oids)s)
+                          AND (f.confdeltype IN ('c', 'n', 'd') OR f.confupdtype IN ('c', 'n', 'd'))))
  ORDER BY r.ev_class, r.rulename
 
 -- name: image_live_triggers
