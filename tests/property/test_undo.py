@@ -36,26 +36,26 @@ def playgrounds(server: Cluster) -> Iterator[tuple[Playground, Playground]]:
         server.drop(name)
 
 
-def play(run: Run) -> Counter[str]:
-    """Play the examples; return how they ended. Fails on the first that is wrong, as small as it gets.
+def play(run: Run, examples: int = EXAMPLES) -> Counter[str]:
+    """Play that many examples; return how they ended. Fails on the first that is wrong, as small as it gets.
 
     A run draws all that it needs before it asks the server, which need not answer alike twice: what is tried has a time limit.
     """
     ends: Counter[str] = Counter()
 
     @settings(
-        max_examples=EXAMPLES,
+        max_examples=examples,
         deadline=None,
         database=None,
         derandomize=EXAMPLES < 100,
         suppress_health_check=list(HealthCheck),
     )
     @given(st.data())
-    def examples(data: st.DataObject) -> None:
+    def every(data: st.DataObject) -> None:
         told = run(data)
         ends[told.verdict if told else "nothing to do"] += 1
 
-    examples()
+    every()
     return ends
 
 
