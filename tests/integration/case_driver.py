@@ -21,6 +21,11 @@ PINNED = (
     "SET search_path = pg_catalog; SET datestyle = 'ISO, YMD'; SET timezone = 'UTC'; SET extra_float_digits = 1;"
     "SET bytea_output = 'hex'; SET intervalstyle = 'postgres'; SET row_security = off"
 )
+DOCUMENTS = """
+SELECT n.nspname, c.relname, a.attname FROM pg_attribute AS a
+  JOIN pg_class AS c ON c.oid = a.attrelid AND c.relkind = 'r' JOIN pg_namespace AS n ON n.oid = c.relnamespace
+ WHERE a.atttypid IN ('xml'::regtype, 'xml[]'::regtype) AND n.nspname NOT IN ('information_schema', 'okto_change') AND c.relpersistence <> 't'
+"""
 Rows = dict[str, list[str]]
 
 
@@ -178,6 +183,13 @@ def rows(conninfo: str) -> Rows:
         for schema, table in tables:
             query = sql.SQL("SELECT (okto_row.*)::text FROM ONLY {} AS okto_row").format(sql.Identifier(schema, table))
             found[f"{schema}.{table}"] = sorted(row[0] for row in connection.execute(query))
+        for schema, table, column in connection.execute(
+            DOCUMENTS
+        ).fetchall():  # the text of a row leaves declarations out
+            query = sql.SQL("SELECT {}::text FROM ONLY {}").format(
+                sql.Identifier(column), sql.Identifier(schema, table)
+            )
+            found[f"{schema}.{table}.{column}"] = sorted(str(row[0]) for row in connection.execute(query))
         found["large objects"] = sorted(
             str(row) for row in connection.execute("SELECT loid, pageno, data FROM pg_largeobject").fetchall()
         )

@@ -33,17 +33,17 @@ COMMENT ON COLUMN okto_change.captured_table.relid   IS 'The table.';
 COMMENT ON COLUMN okto_change.captured_table.shape   IS 'Schema, name, kind, and the columns in order: number, name, type, modifier, how generated.';
 
 CREATE TABLE IF NOT EXISTS okto_change.image (
-    ordinal bigint  GENERATED ALWAYS AS IDENTITY (CACHE 100),
     capture integer NOT NULL,
     relid   oid     NOT NULL,
     op      "char"  NOT NULL,
     before  text,
     after   text
 );
+-- It took numbers from a sequence, and lastval() told the author's statements of that one.
+ALTER TABLE okto_change.image DROP COLUMN IF EXISTS ordinal;
 CREATE INDEX IF NOT EXISTS image_capture ON okto_change.image (capture, relid);
 REVOKE ALL ON okto_change.image FROM PUBLIC;
 COMMENT ON TABLE  okto_change.image         IS 'One row per row event; rows as text under pinned settings (ISO dates, UTC, hex, exact floats).';
-COMMENT ON COLUMN okto_change.image.ordinal IS 'Order of writing, which is not always the order of the changes.';
 COMMENT ON COLUMN okto_change.image.capture IS 'The capture; no foreign key, this table is written once per changed row.';
 COMMENT ON COLUMN okto_change.image.relid   IS 'The table that held the row: a leaf, never a partitioned table.';
 COMMENT ON COLUMN okto_change.image.op      IS 'I insert, U update (u where the row after has an image of its own), D delete, T truncated row; t marks the TRUNCATE itself.';
@@ -134,13 +134,51 @@ $$;
 REVOKE ALL ON FUNCTION okto_change.capture_rows() FROM PUBLIC;
 COMMENT ON FUNCTION okto_change.capture_rows() IS 'Writes the images of one statement: the settings are pinned once, not once a row. Argument: the capture.';
 
+CREATE OR REPLACE FUNCTION okto_change.row_text(relid oid, row_ text) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('ROW(%s)::text', string_agg(
+               CASE WHEN a.attgenerated = 'v' THEN 'NULL'
+                    ELSE format('%s.%I%s', row_, a.attname, CASE a.atttypid WHEN 142 THEN '::text' WHEN 143 THEN '::text[]' ELSE '' END) END,
+               ', ' ORDER BY a.attnum))
+      FROM pg_attribute AS a
+     WHERE a.attrelid = relid AND a.attnum > 0 AND NOT a.attisdropped
+$$;
+REVOKE ALL ON FUNCTION okto_change.row_text(oid, text) FROM PUBLIC;
+COMMENT ON FUNCTION okto_change.row_text(oid, text) IS 'The expression for the text of a whole row, with all of each xml: its own text leaves the declaration out. Arguments: the table, how the row is called.';
+
+CREATE OR REPLACE FUNCTION okto_change.capture_columns() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+AS $$
+DECLARE
+    written text := okto_change.row_text(TG_RELID, '($1)');
+    before text;
+    after text;
+BEGIN
+    IF current_setting('session_replication_role') = 'replica' THEN
+        PERFORM set_config('okto_change.unchecked', 'on', true);
+    END IF;
+    IF TG_OP <> 'INSERT' THEN
+        EXECUTE 'SELECT ' || written INTO before USING OLD;
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        EXECUTE 'SELECT ' || written INTO after USING NEW;
+    END IF;
+    INSERT INTO okto_change.image (capture, relid, op, before, after)
+    VALUES (TG_ARGV[0]::integer, TG_RELID, TG_OP::"char", before, after);
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION okto_change.capture_columns() FROM PUBLIC;
+COMMENT ON FUNCTION okto_change.capture_columns() IS 'Writes one image per row event, column by column, for tables that hold xml. Argument: the capture.';
+
 CREATE OR REPLACE FUNCTION okto_change.capture_truncate() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET row_security = off
 AS $$
 DECLARE
     this integer := TG_ARGV[0];
-    columns text;
     seq record;
 BEGIN
     IF current_setting('session_replication_role') = 'replica' THEN
@@ -151,12 +189,8 @@ BEGIN
             'TRUNCATE of %I.%I would copy %s, the limit is %s', TG_TABLE_SCHEMA, TG_TABLE_NAME,
             pg_size_pretty(pg_table_size(TG_RELID)), pg_size_pretty(TG_ARGV[1]::bigint));
     END IF;
-    SELECT string_agg(CASE WHEN a.attgenerated = 'v' THEN 'NULL' ELSE format('okto_row.%I', a.attname) END, ', ' ORDER BY a.attnum)
-      INTO columns
-      FROM pg_attribute AS a
-     WHERE a.attrelid = TG_RELID AND a.attnum > 0 AND NOT a.attisdropped;
-    EXECUTE format('INSERT INTO okto_change.image (capture, relid, op, before) SELECT $1, $2, ''T'', ROW(%s)::text FROM ONLY %I.%I AS okto_row',
-                   columns, TG_TABLE_SCHEMA, TG_TABLE_NAME)
+    EXECUTE format('INSERT INTO okto_change.image (capture, relid, op, before) SELECT $1, $2, ''T'', %s FROM ONLY %I.%I AS okto_row',
+                   okto_change.row_text(TG_RELID, 'okto_row'), TG_TABLE_SCHEMA, TG_TABLE_NAME)
       USING this, TG_RELID;
     INSERT INTO okto_change.image (capture, relid, op) VALUES (this, TG_RELID, 't');
     FOR seq IN
@@ -183,7 +217,7 @@ DO $$
 DECLARE
     capturing text;
 BEGIN
-    FOREACH capturing IN ARRAY ARRAY['capture_row', 'capture_rows', 'capture_truncate'] LOOP
+    FOREACH capturing IN ARRAY ARRAY['capture_row', 'capture_rows', 'capture_columns', 'capture_truncate'] LOOP
         EXECUTE pg_catalog.format(
             'ALTER FUNCTION okto_change.%I()
                  SET search_path = pg_catalog, pg_temp

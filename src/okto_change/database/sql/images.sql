@@ -116,8 +116,8 @@ SELECT (a.undone_xid %% 4294967296)::text
  WHERE a.undone_xid >= (SELECT c.xid FROM okto_change.capture AS c WHERE c.id = %(first)s)
 
 -- name: image_mark
--- The last image so far, and whether any was written in the role of a replica.
-SELECT coalesce(pg_catalog.max(i.ordinal), 0), coalesce(pg_catalog.current_setting('okto_change.unchecked', true), '') = 'on'
+-- The last command of this transaction that wrote an image, and whether any was written in the role of a replica.
+SELECT coalesce(pg_catalog.max(i.cmin::text::bigint), 0), coalesce(pg_catalog.current_setting('okto_change.unchecked', true), '') = 'on'
   FROM okto_change.image AS i WHERE i.capture = %(capture)s
 
 -- name: image_counts
@@ -132,11 +132,11 @@ SELECT o.relid, o.image, o.n
   FROM (SELECT e.relid, e.image, pg_catalog.sum(e.n)::integer AS n
           FROM (SELECT i.relid, i.before COLLATE "C" AS image, 1 AS n
                   FROM okto_change.image AS i
-                 WHERE i.capture = ANY (%(captures)s) AND i.before IS NOT NULL AND i.ordinal <= %(mark)s
+                 WHERE i.capture = ANY (%(captures)s) AND i.before IS NOT NULL
                 UNION ALL
                 SELECT i.relid, i.after COLLATE "C", -1
                   FROM okto_change.image AS i
-                 WHERE i.capture = ANY (%(captures)s) AND i.after IS NOT NULL AND i.ordinal <= %(mark)s) AS e
+                 WHERE i.capture = ANY (%(captures)s) AND i.after IS NOT NULL) AS e
          GROUP BY e.relid, e.image) AS o
  WHERE o.n <> 0
  ORDER BY o.relid, o.image
@@ -144,16 +144,17 @@ SELECT o.relid, o.image, o.n
 
 -- name: image_outstanding_counts
 -- How many rows still stand of these captures: in excess and missing, by table; and how many images are of a row rewritten.
+-- With a mark, of what this transaction has written up to that command.
 SELECT o.relid, pg_catalog.sum(-o.n) FILTER (WHERE o.n < 0), pg_catalog.sum(o.n) FILTER (WHERE o.n > 0),
        pg_catalog.sum(o.rewritten)
   FROM (SELECT e.relid, e.image, pg_catalog.sum(e.n)::integer AS n, pg_catalog.sum(e.rewritten) AS rewritten
           FROM (SELECT i.relid, i.before COLLATE "C" AS image, 1 AS n, (i.op = 'U')::integer AS rewritten
                   FROM okto_change.image AS i
-                 WHERE i.capture = ANY (%(captures)s) AND i.before IS NOT NULL AND i.ordinal <= %(mark)s
+                 WHERE i.capture = ANY (%(captures)s) AND i.before IS NOT NULL AND (%(mark)s::bigint IS NULL OR i.cmin::text::bigint <= %(mark)s)
                 UNION ALL
                 SELECT i.relid, i.after COLLATE "C", -1, 0
                   FROM okto_change.image AS i
-                 WHERE i.capture = ANY (%(captures)s) AND i.after IS NOT NULL AND i.ordinal <= %(mark)s) AS e
+                 WHERE i.capture = ANY (%(captures)s) AND i.after IS NOT NULL AND (%(mark)s::bigint IS NULL OR i.cmin::text::bigint <= %(mark)s)) AS e
          GROUP BY e.relid, e.image) AS o
  GROUP BY o.relid
 HAVING pg_catalog.bool_or(o.n <> 0)
@@ -309,10 +310,16 @@ SELECT DISTINCT f.confkey FROM pg_catalog.pg_constraint AS f WHERE f.contype = '
 
 -- name: image_alone
 -- The tables among these that no statement can write through another table: no partitions, neither parents nor children.
--- Without virtual generated columns: PostgreSQL 18 cannot read those from a transition table.
+-- Without virtual generated columns: PostgreSQL 18 cannot read those from a transition table. Without xml, which is written
+-- out column by column.
 SELECT c.oid FROM pg_catalog.pg_class AS c
  WHERE c.oid = ANY (%(oids)s) AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits AS i WHERE c.oid IN (i.inhrelid, i.inhparent))
-   AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attgenerated = 'v')
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
+                    WHERE a.attrelid = c.oid AND (a.attgenerated = 'v' OR a.atttypid IN (142, 143)))
+
+-- name: image_documents
+-- The tables among these that hold xml (142) or arrays of it (143).
+SELECT DISTINCT a.attrelid FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = ANY (%(oids)s) AND a.attnum > 0 AND a.atttypid IN (142, 143)
 
 -- name: image_triggers
 -- Rows of pg_trigger that belong to a capture; their place tells whether anybody touched them.
@@ -381,6 +388,7 @@ SELECT n.nspname::text, c.relname::text, pg_catalog.array_agg(t.tgname::text ORD
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE t.tgfoid IN (pg_catalog.to_regprocedure('okto_change.capture_row()'),
                     pg_catalog.to_regprocedure('okto_change.capture_rows()'),
+                    pg_catalog.to_regprocedure('okto_change.capture_columns()'),
                     pg_catalog.to_regprocedure('okto_change.capture_truncate()'))
  GROUP BY 1, 2
  ORDER BY 1, 2
@@ -550,7 +558,7 @@ WITH allowed (oid) AS (
 ), ours (oid) AS (
     SELECT t.oid FROM pg_catalog.pg_trigger AS t
      WHERE t.tgfoid IN ('okto_change.capture_row()'::pg_catalog.regprocedure, 'okto_change.capture_rows()'::pg_catalog.regprocedure,
-                        'okto_change.capture_truncate()'::pg_catalog.regprocedure)
+                        'okto_change.capture_columns()'::pg_catalog.regprocedure, 'okto_change.capture_truncate()'::pg_catalog.regprocedure)
 ), temporary_types (oid) AS (
     SELECT t.oid FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
      WHERE n.nspname ~ '^pg_temp_'

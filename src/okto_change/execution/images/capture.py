@@ -53,7 +53,7 @@ class Imaged:
 
 @dataclass
 class Capture:
-    """A capture in the open transaction. ``mark`` is the last image at the accounts, None before them."""
+    """A capture in the open transaction. ``mark`` is the command of its last image at the accounts, None before them."""
 
     id: int
     run: str
@@ -165,6 +165,7 @@ def _alone(session: Session, oids: Iterable[int]) -> frozenset[int]:
 def _arm(session: Session, capture: Capture, xid: int, truncate_limit: int) -> None:
     """Make the triggers. A statement trigger fires only where its table is named, so it serves tables that stand alone."""
     number = literal(str(capture.id))
+    documents = {row[0] for row in session.query("image_documents", oids=list(capture.tables))}
     when = compose("WHEN (pg_catalog.pg_current_xact_id() OPERATOR(pg_catalog.=) {xid}::xid8)", xid=literal(str(xid)))
     for leaf in capture.tables.values():
         made = {
@@ -184,10 +185,10 @@ def _arm(session: Session, capture: Capture, xid: int, truncate_limit: int) -> N
             }
         else:
             made[capture.row_trigger] = compose(
-                "AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW {when}"
-                " EXECUTE FUNCTION okto_change.capture_row({capture})",
+                "AFTER INSERT OR UPDATE OR DELETE ON {table} FOR EACH ROW {when} EXECUTE FUNCTION {function}({capture})",
                 table=leaf.table,
                 when=when,
+                function=identifier("okto_change", "capture_columns" if leaf.oid in documents else "capture_row"),
                 capture=number,
             )
         parts = [
@@ -278,7 +279,6 @@ def _facts(session: Session, capture: Capture, *, ddl: bool) -> Facts:
         strays = tuple(sorted({catalogue for catalogue, _ in found}))
         if accounting.definitions(session, capture.tables) != capture.definitions:
             strays += ("pg_class",)
-    roots = {relation.above[-1] for relation in relations}
     return Facts(
         relations=relations,
         vanished=vanished,
@@ -290,7 +290,7 @@ def _facts(session: Session, capture: Capture, *, ddl: bool) -> Facts:
         sequences=accounting.sequences(session),
         restarted=frozenset(row[0] for row in session.query("image_sequences_kept", capture=capture.id)),
         strays=strays,
-        names=accounting.names(session, roots),
+        names=accounting.names(session, {relation.above[-1] for relation in relations}),
         natives=frozenset(row[0] for row in session.query("native_own")),
         alone=capture.alone,
     )

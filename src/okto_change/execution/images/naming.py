@@ -13,7 +13,7 @@ from okto_change.database.composing import Part, compose, identifier, joined, li
 from okto_change.database.session import Session
 from okto_change.errors import ConnectionLost, DatabaseError
 from okto_change.execution.images.pins import resolving
-from okto_change.execution.images.shape import ColumnShape, Shape
+from okto_change.execution.images.shape import DOCUMENTS, ColumnShape, Shape
 
 NAMED = {
     24: "regproc",
@@ -51,11 +51,19 @@ def is_named(column: ColumnShape) -> bool:
 
 
 def hidden(shapes: Iterable[Shape]) -> tuple[str, ...]:
-    """Say which tables hold such values inside domains, rows or ranges, where they cannot be followed."""
-    tables = {shape.qualified for shape in shapes if shape.inside & (NAMED.keys() | ARRAYS)}
-    return tuple(
-        f"{table} holds names of objects inside a type of its own; they cannot be kept as oids"
-        for table in sorted(tables)
+    """Say which tables hold such values, or documents, inside domains, rows or ranges, where they cannot be followed."""
+    known = tuple(shapes)
+    named = {shape.qualified for shape in known if shape.inside & (NAMED.keys() | ARRAYS)}
+    documents = {shape.qualified for shape in known if shape.inside & DOCUMENTS.keys()}
+    return (
+        *(
+            f"{table} holds names of objects inside a type of its own; they cannot be kept as oids"
+            for table in sorted(named)
+        ),
+        *(
+            f"{table} holds xml inside a type of its own, whose text leaves out its declaration"
+            for table in sorted(documents)
+        ),
     )
 
 

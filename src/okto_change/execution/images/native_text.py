@@ -75,7 +75,9 @@ def others(native: Native, limit: int, writers: Part, more: Part | None = None) 
 def _text(native: Native, other: dict[ColumnShape, str], alias: str) -> Composed:
     """The text of a whole row, as the capture trigger writes it; some columns taken from another alias."""
     fields = [
-        compose("NULL") if column.generated == "v" else identifier(other.get(column, alias), column.label)
+        compose("NULL")
+        if column.generated == "v"
+        else column.written(identifier(other.get(column, alias), column.label))
         for column in native.table.columns
     ]
     return compose('ROW({fields})::text COLLATE "C"', fields=joined(fields))

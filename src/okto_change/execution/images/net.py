@@ -15,7 +15,6 @@ from okto_change.model.base import type_
 
 SAMPLE = 20
 """rows of each table shown in a diff"""
-LATEST = 2**62
 
 
 @type_
@@ -39,8 +38,11 @@ def family(session: Session, capture: int) -> list[int]:
 
 
 def standing(session: Session, captures: Sequence[int], *, mark: int | None = None) -> tuple[Standing, ...]:
-    """Return what stands of these captures by table, images after ``mark`` left out; () if they add up to nothing."""
-    rows = session.query("image_outstanding_counts", captures=list(captures), mark=LATEST if mark is None else mark)
+    """Return what stands of these captures by table, images after ``mark`` left out; () if they add up to nothing.
+
+    A mark is a command of this transaction, and is good for captures of it only.
+    """
+    rows = session.query("image_outstanding_counts", captures=list(captures), mark=mark)
     found = [
         Standing(relid=relid, excess=int(excess or 0), missing=int(missing or 0), rewritten=int(rewritten))
         for relid, excess, missing, rewritten in rows
@@ -54,20 +56,19 @@ def _native(relid: int, _: int, op: str, rows: int, __: object, direction: int, 
     return Standing(relid=relid, excess=rows * excess, missing=rows * missing, rewritten=rows * (op == "U"))
 
 
-def images(captures: Sequence[int], relid: int, mark: int | None = None) -> Part:
+def images(captures: Sequence[int], relid: int) -> Part:
     """Return a query of what stands in one table: ``image``, the row's text, and ``n``: < 0 in excess, > 0 missing."""
     return compose(
         """SELECT e.image, pg_catalog.sum(e.n)::integer AS n
              FROM (SELECT i.before COLLATE "C" AS image, 1 AS n FROM okto_change.image AS i
-                    WHERE i.capture IN ({captures}) AND i.relid = {relid} AND i.before IS NOT NULL AND i.ordinal <= {mark}
+                    WHERE i.capture IN ({captures}) AND i.relid = {relid} AND i.before IS NOT NULL
                    UNION ALL
                    SELECT i.after COLLATE "C", -1 FROM okto_change.image AS i
-                    WHERE i.capture IN ({captures}) AND i.relid = {relid} AND i.after IS NOT NULL AND i.ordinal <= {mark}
+                    WHERE i.capture IN ({captures}) AND i.relid = {relid} AND i.after IS NOT NULL
                   ) AS e
             GROUP BY e.image HAVING pg_catalog.sum(e.n) <> 0""",
         captures=joined(map(literal, captures)),
         relid=literal(relid),
-        mark=literal(LATEST if mark is None else mark),
     )
 
 

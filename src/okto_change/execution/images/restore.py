@@ -232,7 +232,7 @@ def _shrank(done: net.Standing, before: Sequence[net.Standing], now: net.Standin
 
 
 def _named(session: Session, captures: Sequence[int], excess: Sequence[net.Standing]) -> tuple[str, ...]:
-    rows = session.query("image_outstanding", captures=list(captures), mark=net.LATEST, limit=matching.NAMED)
+    rows = session.query("image_outstanding", captures=list(captures), limit=matching.NAMED)
     live = shape.load(session, [item.relid for item in excess])
     return tuple(
         dict.fromkeys(

@@ -6,12 +6,15 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, LiteralString
 
 from okto_change.database.accounting import FIRST_USER_OID
 from okto_change.database.composing import Part, compose, identifier, joined, operator
 from okto_change.database.session import Session
 from okto_change.model.base import type_
+
+DOCUMENTS: dict[int, LiteralString] = {142: "::pg_catalog.text", 143: "::pg_catalog.text[]"}
+"""xml and xml[] -> how to write them out whole: their output functions leave the declaration out"""
 
 
 @type_
@@ -29,6 +32,11 @@ class ColumnShape:
     def label(self) -> str:
         """Its name in our own temporary tables: never one that clashes."""
         return f"c{self.number}"
+
+    def written(self, value: Part) -> Part:
+        """Return ``value``, which this column holds, so that the text of a row says all of it."""
+        cast = DOCUMENTS.get(self.typid)
+        return value if cast is None else compose("{value}{cast}", value=value, cast=compose(cast))
 
 
 @type_
@@ -111,7 +119,8 @@ class Shape:
     def row_text(self, alias: str) -> Part:
         """Return the text of the whole row ``alias``, as the capture trigger writes it."""
         fields = [
-            compose("NULL") if column.generated == "v" else identifier(alias, column.name) for column in self.columns
+            compose("NULL") if column.generated == "v" else column.written(identifier(alias, column.name))
+            for column in self.columns
         ]
         return compose('ROW({fields})::text COLLATE "C"', fields=joined(fields))
 

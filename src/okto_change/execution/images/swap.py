@@ -98,8 +98,9 @@ def _changed_columns(session: Session, work: Work) -> tuple[ColumnShape, ...]:
 def _differing(session: Session, work: Work, columns: tuple[ColumnShape, ...]) -> Iterator[ColumnShape]:
     tests = joined(
         compose(
-            'coalesce(pg_catalog.bool_or(ROW(o.{c})::text COLLATE "C" <> ROW(p.{c})::text COLLATE "C"), false)',
-            c=identifier(column.label),
+            'coalesce(pg_catalog.bool_or(ROW({old})::text COLLATE "C" <> ROW({new})::text COLLATE "C"), false)',
+            old=column.written(identifier("o", column.label)),
+            new=column.written(identifier("p", column.label)),
         )
         for column in columns
     )
