@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, LiteralString
@@ -16,6 +17,8 @@ from okto_change.database.failures import connecting, options, translate
 from okto_change.database.sending import FAKES, MOMENTS, Call, Query, Sent
 from okto_change.errors import ConnectionFailed, Refused
 from okto_change.model import Identity, Timeouts
+
+logging.getLogger("psycopg").addHandler(logging.NullHandler())  # what it would warn of is raised, and told in our words
 
 Row = tuple[Any, ...]
 READ_COMMITTED = "READ COMMITTED"

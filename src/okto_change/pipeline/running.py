@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
@@ -232,7 +233,7 @@ def _expect(job: Job, report: Report) -> None:
 def loop(job: Job, events: runner.Run, journal: Journal, watch: Watch) -> Outcome:
     """Journal every event before its effect. A journal that fails closes the runner: nothing commits."""
     told: list[str] = []
-    with interrupts.listening(), Desk(journal, job.announced) as desk, closing(events):
+    with interrupts.listening(_telling(job, watch)), Desk(journal, job.announced) as desk, closing(events):
         while True:
             try:
                 event = next(events)
@@ -252,9 +253,22 @@ def loop(job: Job, events: runner.Run, journal: Journal, watch: Watch) -> Outcom
                 raise _torn(job, told) from again
 
 
+def _telling(job: Job, watch: Watch) -> Callable[[str], None]:
+    """Return what tells ``watch``, and not the journal, that an interrupt has to wait."""
+
+    def tell(name: str) -> None:
+        words = f"for what is under way to end, then {name} stops the run; another one leaves at once"
+        with suppress(
+            OSError, RuntimeError
+        ):  # a stream that was being written to when the signal came cannot be written to
+            watch(job.event(EventKind.WAITING, reason=words))
+
+    return tell
+
+
 def _untold(job: Job, error: JournalBroken, told: list[str]) -> JournalBroken:
     """Return a journal's error, saying also what this run did before it and what had made it fail already."""
-    before = f"; before that: {', '.join(told)}" if told else ""
+    before = f"; before that: {_counted(told)}" if told else ""
     earlier = (f"the run itself had failed before: {job.seen.failure}",) if job.seen.failure else ()
     return JournalBroken(
         error.message,
@@ -267,10 +281,15 @@ def _untold(job: Job, error: JournalBroken, told: list[str]) -> JournalBroken:
 
 def _torn(job: Job, told: list[str]) -> Stuck:
     """Say what an interrupt leaves that came while an earlier one was still being answered."""
-    before = f"; before that: {', '.join(told)}" if told else "; before that nothing was committed"
+    before = f"; before that: {_counted(told)}" if told else "; before that nothing was committed"
     return Stuck(
         f"run {job.run} was interrupted again while it ended",
         where=job.lock.change,
         state=f"what was open is rolled back, what was announced last may or may not have happened{before}",
         hint=f"run `okto-change status --env {job.lock.environment}`; nothing is applied twice",
     )
+
+
+def _counted(told: list[str]) -> str:
+    """Return what happened, each once: a batch commits thousands of chunks."""
+    return ", ".join(f"{what} ({times} chunks)" if times > 1 else what for what, times in Counter(told).items())

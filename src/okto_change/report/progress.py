@@ -60,7 +60,8 @@ class Progress:
         """Show ``event``; a stream that is gone is no reason to stop what is running."""
         if self._first is not None and self._last is None:
             self._first()
-        self._last = event
+        if event.kind is not EventKind.WAITING:  # it changes nothing, and hides nothing that was announced before it
+            self._last = event
         self._committed += event.kind is EventKind.COMMITTED
         with contextlib.suppress(OSError, ValueError):
             self._show(event)
