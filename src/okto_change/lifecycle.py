@@ -6,7 +6,9 @@ in ``TRANSITIONS`` or ``ENDINGS`` raises JournalBroken, both when an entry is ab
 Facts that are read from an event's ``data``: ``decisions`` (ids of consumed statements), ``digest``, ``resumed`` (units
 that the resumed run counts as committed) of RUN_STARTED; ``origin`` (the run taken back) of UNDO_STARTED, (the run put
 back) of REDO_STARTED; ``unit`` of COMMITTING, EDITING, UNDO_COMMITTING, COMMITTED, UNDONE and SETTLED; ``left`` (rows and
-keys that others changed, left alone) of UNDO_COMMITTING, EDITING and UNDONE; ``fate`` (``committed`` or ``aborted``) of SETTLED;
+keys that others changed, left alone) of UNDO_COMMITTING, EDITING and UNDONE; of UNDO_COMMITTING for a chunk ``rest`` (it does
+not stand: rows of it were left before), ``standing`` (chunks that stand then), ``more`` (chunks that follow) and
+``left_of_all`` (rows left of all chunks then); ``fate`` (``committed`` or ``aborted``) of SETTLED;
 ``result`` of RUN_FINISHED.
 """
 
@@ -52,6 +54,8 @@ class Run:
     """when its images were taken away"""
     chunks: Mapping[str, int] = field(default_factory=dict)
     """unit -> the latest chunk of a batch that stands; of an undo, the latest that it left standing"""
+    part: tuple[str, ...] = ()
+    """batches that this run has gone through in part, whichever way"""
     progress: Progress | None = None
     batch: str | None = None
     """the target of the batch that it goes through now"""
@@ -69,7 +73,7 @@ class Run:
     @property
     def effects(self) -> tuple[str, ...]:
         """Units of another run that this one took back or put back, or some chunks of them."""
-        return (*self.committed, *self.undone, *self.chunks) if self.origin else ()
+        return (*self.committed, *self.undone, *self.chunks, *self.part) if self.origin else ()
 
     @property
     def finished(self) -> bool:
@@ -100,15 +104,16 @@ class ChangeState:
         return None
 
     @property
-    def half_redone(self) -> bool:
-        """Whether some of what stands was put back by a redo that did not get to its end."""
+    def half(self) -> Run | None:
+        """The undo or redo that did not get to its end and left some chunks standing and others not; None if none did."""
         run = next((run for run in self.runs if self.standing and run.id == self.standing[0]), None)
-        return run is not None and any(self._half(run, unit) for unit in run.standing)
+        halves = (self._half(run, unit) for unit in run.standing) if run is not None else ()
+        return next((half for half in halves if half is not None), None)
 
-    def _half(self, run: Run, unit: str) -> bool:
-        """Whether a redo that broke off has put some chunks of a unit back, and no undo has taken them away since."""
+    def _half(self, run: Run, unit: str) -> Run | None:
+        """Return the run that last took chunks of a unit back or put them back, if it left some of them standing only."""
         last = next((o for o in reversed(self.runs) if o.origin == run.id and unit in o.effects), None)
-        return last is not None and last.redo and unit in last.chunks and unit not in last.committed
+        return last if last is not None and unit in last.part and unit in last.chunks else None
 
     @property
     def left(self) -> tuple[str, tuple[str, ...]] | None:
@@ -152,7 +157,7 @@ class ChangeState:
         if self.standing is None:
             return None
         run = next(run for run in self.runs if run.id == self.standing[0])
-        whole = self.standing[1] == run.committed and not self.half_redone
+        whole = self.standing[1] == run.committed and not self.half
         return run.id if run.result is Result.DONE and whole else None
 
     @property
@@ -284,24 +289,34 @@ def _confirmed(run: Run, event: Event, at: datetime) -> Run:
     if pending.undo:
         left = (*run.left, pending.unit) if pending.data.get("left") else run.left
         return replace(run, pending=None, undone=(*run.undone, pending.unit), left=left)
-    return replace(run, pending=None, committed=(*run.committed, pending.unit))
+    part = _without(run.part, pending.unit)
+    return replace(run, pending=None, committed=(*run.committed, pending.unit), part=part)
+
+
+def _without(units: tuple[str, ...], unit: str) -> tuple[str, ...]:
+    return tuple(one for one in units if one != unit)
 
 
 def _chunk_confirmed(run: Run, pending: Pending, event: Event, at: datetime) -> Run:
-    """Count a chunk: up when it is committed, down when it is taken back, which ends with the first one."""
-    number = int(pending.data["chunk"])
-    known = run.chunks.get(pending.unit, 0)
-    begun = pending.unit in run.chunks or not run.redo  # a redo goes on where the one before it broke off
+    """Count a chunk: up when it is committed, down when it is taken back, which ends with the last that there is to take."""
+    unit, number = pending.unit, int(pending.data["chunk"])
+    known = run.chunks.get(unit, 0)
+    begun = unit in run.chunks or not run.redo  # a redo goes on where the one before it broke off
     if not pending.undo and begun and number != known + 1:
-        raise _broken(event, f"chunk {number} of unit {pending.unit} follows chunk {known}")
-    if pending.undo and pending.unit in run.chunks and number > known:
-        raise _broken(event, f"chunk {number} of unit {pending.unit} is taken back already")
-    left = number - 1 if pending.undo else number
-    undone = (*run.undone, pending.unit) if pending.undo and not left else run.undone
-    chunks = {unit: latest for unit, latest in {**run.chunks, pending.unit: left}.items() if latest}
+        raise _broken(event, f"chunk {number} of unit {unit} follows chunk {known}")
+    if pending.undo and not pending.data.get("rest") and unit in run.chunks and number > known:
+        raise _broken(event, f"chunk {number} of unit {unit} is taken back already")
     of, rows = pending.data.get("of"), pending.data.get("total")
     progress = Progress(step=pending.step or "", chunk=number, of=of, rows=rows, undo=pending.undo, at=at)
-    return replace(run, pending=None, undone=undone, chunks=chunks, progress=progress)
+    told = replace(run, pending=None, progress=progress, part=(*_without(run.part, unit), unit))
+    if not pending.undo:
+        return replace(told, chunks={**run.chunks, unit: number})
+    standing, more = int(pending.data.get("standing", number - 1)), int(pending.data.get("more", number - 1))
+    chunks = {one: latest for one, latest in {**run.chunks, unit: standing}.items() if latest}
+    if more:
+        return replace(told, chunks=chunks)
+    left = (*run.left, unit) if pending.data.get("left_of_all") else run.left
+    return replace(told, chunks=chunks, part=_without(run.part, unit), undone=(*run.undone, unit), left=left)
 
 
 def _settled(run: Run, event: Event, at: datetime) -> Run:

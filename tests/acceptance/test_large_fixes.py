@@ -75,3 +75,30 @@ def test_a_large_fix_is_paused_interrupted_resumed_and_taken_back(bank: Bank, mo
     assert bank.sql("SELECT DISTINCT status FROM settlements") == [("PENDINGRELEASED",)]
     okto(here, "rollback", CHANGE, "--env", "sandbox", "--yes", code=0)
     assert bank.sql("SELECT DISTINCT status FROM settlements") == [("PENDING",)]
+
+
+def test_what_only_clean_left_of_a_large_fix_is_taken_back_later(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The words lead from one rollback to the next: what is in the way, what is left, that all of it is back."""
+    monkeypatch.setenv("OKTO_SECOND_DSN", bank.ledger)
+    bank.sql("CREATE TABLE settlements (id bigint PRIMARY KEY, status text UNIQUE)")
+    bank.sql("INSERT INTO settlements SELECT n, 'PENDING ' || n FROM generate_series(1, 40) AS n; ANALYZE settlements")
+    step = FIX.replace("size: 1, pause: 200ms", "size: 10")
+    bank.plan(step, release="UPDATE settlements SET status = 'RELEASED ' || id WHERE {{ batch }};\n")
+    here, released = bank.journey.git.path, "SELECT id FROM settlements WHERE status LIKE 'RELEASED%' ORDER BY id"
+    okto(here, "apply", CHANGE, "--env", "sandbox", "--yes", code=0)
+    bank.sql("INSERT INTO settlements VALUES (107, 'PENDING 7'), (132, 'PENDING 32')")
+    rollback = ("rollback", CHANGE, "--env", "sandbox")
+    out = okto(here, *rollback, "--only-clean", "--yes", code=6)
+    assert "took back a part of run" in out and "chunk 1: public.settlements (id=7)" in out
+    assert bank.sql(released) == [(7,), (32,)]
+    assert "which the dry run names" in okto(here, "status", "--env", "sandbox", code=0)
+    bank.sql("DELETE FROM settlements WHERE id = 132; UPDATE settlements SET status = 'MINE' WHERE id = 31")
+    out = " ".join(okto(here, *rollback, "--dry-run", code=6).split())
+    assert "2 chunks to be taken back" in out and "of 2 of them what is left" in out and "id=7" in out
+    assert bank.sql(released) == [(7,), (32,)]
+    okto(here, *rollback, "--only-clean", "--yes", code=6)
+    assert bank.sql(released) == [(7,)]
+    bank.sql("DELETE FROM settlements WHERE id = 107")
+    told = json.loads(okto(here, *rollback, "--yes", "--json", code=0))
+    assert told["result"] == "done" and bank.sql(released) == []
+    assert bank.sql("SELECT status FROM settlements WHERE id = 31") == [("MINE",)]

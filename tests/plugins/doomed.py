@@ -19,7 +19,7 @@ _processes.set_forkserver_preload([__name__])
 
 
 def run(path: Path, change: str, command: str, kind: str, moment: str, nth: int) -> int | None:
-    """Run ``apply``, ``rollback``, ``redo`` or ``resume RUN`` until it dies; return the exit code, -9 for SIGKILL.
+    """Run ``apply``, ``rollback`` (``--only-clean``), ``redo`` or ``resume RUN`` until it dies; return the exit code, -9 for SIGKILL.
 
     It dies before or after (``moment``) the ``nth`` journal entry of that ``kind`` is durable, which is where its effect
     follows, or has just happened.
@@ -50,8 +50,8 @@ def _die(environ: Mapping[str, str], path: Path, change: str, command: str, kind
     with mock.patch.object(Journal, "append", append):
         if command == "apply":
             print(pipeline.apply(repo, change, "sandbox", watch=print))
-        elif command == "rollback":
-            print(pipeline.rollback(repo, change, "sandbox", only_clean=False, watch=print))
+        elif command.startswith("rollback"):
+            print(pipeline.rollback(repo, change, "sandbox", only_clean="--only-clean" in command, watch=print))
         elif command == "redo":
             print(pipeline.redo(repo, change, "sandbox", watch=print))
         else:

@@ -205,6 +205,67 @@ def test_a_conflict_leaves_the_change_standing() -> None:
     assert found.standing == ("a", ("1", "2"))
 
 
+def chunks_done(*numbers: int) -> list[Told]:
+    """Tell of chunks of unit 1, each from its announcement to its confirmation."""
+    return [
+        told
+        for number in numbers
+        for told in ((K.COMMITTING, {"unit": 1, "chunk": number}), (K.COMMITTED, {"unit": 1, "chunk": number}))
+    ]
+
+
+def chunk_undone(number: int, *, standing: int, more: int, rest: bool = False, left: int = 0) -> list[Told]:
+    """Tell of a chunk of unit 1 that is taken back, or of rows left of it."""
+    data = {"unit": 1, "chunk": number, "standing": standing, "more": more, "rest": rest, "left_of_all": left}
+    return [(K.UNDO_COMMITTING, data), (K.UNDONE, {"unit": 1, "chunk": number})]
+
+
+BATCH = [RUN, *chunks_done(1, 2, 3), *unit_done(1), finished(Result.DONE)]
+
+
+def test_a_batch_of_which_an_undo_took_some_chunks_is_neither_applied_nor_undone() -> None:
+    """Whoever applies it again must not be told that it stands, nor that nothing does."""
+    undo = story("b", [UNDO, *chunk_undone(3, standing=2, more=2)], first=20)
+    found = change(story("a", BATCH), undo)
+    assert found.standing == ("a", ("1",)) and found.applied is None and not found.undone
+    assert found.half is not None and not found.half.redo and found.redoable is None
+
+
+def test_an_undo_that_broke_off_after_a_redo_that_broke_off_leaves_what_stands_known() -> None:
+    """The undo took back one of two chunks that the redo had put back."""
+    undone = [told for n in (3, 2, 1) for told in chunk_undone(n, standing=n - 1, more=n - 1)]
+    told = [
+        story("a", BATCH),
+        story("b", [UNDO, *undone, finished(Result.DONE)], first=20),
+        story("c", [REDO, *chunks_done(1, 2)], first=40),
+    ]
+    found = change(*told)
+    assert found.half is not None and found.half.redo and found.standing == ("a", ("1",))
+    found = change(*told, story("d", [UNDO, *chunk_undone(2, standing=1, more=1)], first=60))
+    assert found.standing == ("a", ("1",)) and found.half is not None and found.half.id == "d"
+    found = change(
+        *told, story("d", [UNDO, *chunk_undone(2, standing=1, more=1), *chunk_undone(1, standing=0, more=0)], first=60)
+    )
+    assert found.standing is None and found.half is None and found.undone
+
+
+def test_rows_left_of_a_batch_are_known_until_an_undo_has_taken_them() -> None:
+    """The first undo left two rows; a second took one of them and broke off, a third took the other."""
+    told = [story("a", BATCH), story("b", [UNDO], first=20)]
+    first = [told for n in (3, 2, 1) for told in chunk_undone(n, standing=n - 1, more=n - 1, left=2)]
+    told = [told[0], story("b", [UNDO, *first, finished(Result.CONFLICT)], first=20)]
+    assert change(*told).left == ("a", ("1",)) and change(*told).standing is None
+    second = story("c", [UNDO, *chunk_undone(3, standing=0, more=1, rest=True, left=1)], first=40)
+    found = change(*told, second)
+    assert found.left == ("a", ("1",)) and found.standing is None and found.half is None
+    assert left_by(found.runs[-1]) is State.PARTLY_APPLIED
+    with pytest.raises(JournalBroken, match="says that nothing changed"):
+        change(*told, second, story("c", [finished(Result.ROLLED_BACK)], first=50))
+    third = story("d", [UNDO, *chunk_undone(1, standing=0, more=0, rest=True)], first=60)
+    found = change(*told, second, third)
+    assert found.left is None and found.undone
+
+
 @pytest.mark.parametrize(
     ("told", "complaint"),
     [

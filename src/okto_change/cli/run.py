@@ -101,7 +101,7 @@ dry_run_option = click.option(
     "--only-clean",
     is_flag=True,
     help="Undo the rows that nobody changed since; leave and name the others. A later rollback takes those back, "
-    "except what a step with `batch:` leaves: put that right by hand.",
+    "once what stands in their way is gone.",
 )
 @dry_run_option
 @yes_option

@@ -50,12 +50,17 @@ class Range:
 
 @type_
 class Done:
-    """A chunk that was committed: its keys, the images it kept, whether it stands, and else whose images tell of its undo."""
+    """A chunk that was committed: its keys, the images it kept, whether it stands.
+
+    Else ``left`` rows of it were left as they are, and ``undos`` are the runs whose images tell how it was taken back, the
+    last one first.
+    """
 
     range: Range
     imaged: int
     stands: bool
-    images: str | None
+    left: int
+    undos: tuple[str, ...]
 
 
 @type_
@@ -75,6 +80,21 @@ class Standing:
     latest: int = 0
     last: str | None = None
     undone: int = 0
+
+
+@type_
+class Ahead:
+    """The chunk to take back next, None after the last one: whether it ``stands``, or rows of it were left before.
+
+    ``more`` are to come after it, ``standing`` chunks will stand then, of ``of``; ``left`` rows were left of all others.
+    """
+
+    number: int | None
+    stands: bool
+    more: int
+    standing: int
+    of: int
+    left: int
 
 
 def through(session: Session, batch: Batch) -> Through:
@@ -254,8 +274,8 @@ def written(session: Session, run: str, unit: str, numbers: Sequence[int] | None
 def done(session: Session, run: str, unit: str) -> dict[int, Done]:
     """Return every chunk that was ever committed, by number."""
     return {
-        number: Done(range=Range(first=first, last=last), imaged=imaged, stands=stands, images=name)
-        for number, first, last, imaged, stands, name in session.query("chunk_done", run=run, unit=unit)
+        number: Done(range=Range(first=first, last=last), imaged=imaged, stands=stands, left=left, undos=tuple(undos))
+        for number, first, last, imaged, stands, left, undos in session.query("chunk_done", run=run, unit=unit)
     }
 
 
@@ -287,9 +307,20 @@ def record(
         raise Refused(f"chunk {number} of run {run} is done already", where=session.target) from error
 
 
-def record_undone(session: Session, run: str, unit: str, number: int, undone_by: str) -> None:
-    """Write, in the transaction of the undo itself, that a chunk is taken back. Raises Refused when it does not stand."""
-    if not session.query("chunk_undone", run=run, unit=unit, number=number, undone_by=undone_by):
+def ahead(session: Session, run: str, unit: str, below: int | None, *, rest: bool) -> Ahead:
+    """Return the next chunk to take back: the latest below ``below`` that stands, or with ``rest`` of which rows were left."""
+    number, due, standing, of, stands, left = session.query("chunk_ahead", run=run, unit=unit, below=below, rest=rest)[
+        0
+    ]
+    return Ahead(number=number, stands=stands, more=max(due - 1, 0), standing=standing - stands, of=of, left=left)
+
+
+def record_undone(session: Session, run: str, unit: str, number: int, undone_by: str, *, left: int = 0) -> None:
+    """Write, in the transaction of the undo itself, that a chunk is taken back but for ``left`` rows.
+
+    As long as there are any, it may be taken back again. Raises Refused when it does not stand (any more).
+    """
+    if not session.query("chunk_undone", run=run, unit=unit, number=number, undone_by=undone_by, left=left):
         raise Refused(f"chunk {number} of run {run} is not applied, or undone already", where=session.target)
 
 

@@ -9,11 +9,11 @@ from okto_change.database import chunks, state
 from okto_change.database.session import READ_COMMITTED, Session
 from okto_change.errors import Conflict, OktoError
 from okto_change.execution import (
+    batch_undo,
     batches,
     checks,
     chunk_moves,
     giving_way,
-    images,
     interrupts,
     transactions,
     units,
@@ -89,8 +89,7 @@ def _put_forth(job: Job, this: SqlUnit, session: Session, way: Way) -> None:
             return
     try:
         with interrupts.allowed():
-            done = images.restore(session, way.undo_of(this.chunk or 0), unit=this.key, undo_run=job.run)
-        job.seen.notes += done.notes
+            job.seen.notes += batch_undo.put_forth(job, this, session, way).notes
     except Conflict as error:
         error.message = f"chunk {this.chunk} of {this.name}: {error.message}"
         raise

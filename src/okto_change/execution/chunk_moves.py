@@ -49,12 +49,12 @@ class Way:
             session.rollback()
 
     def numbers(self, *, back: bool) -> list[int]:
-        """Return the chunks that stand, or with ``back`` false those that do not, in order."""
-        return [number for number, one in self.done.items() if one.stands == back]
+        """Return the chunks that stand or of which rows were left, or with ``back`` false those taken back, in order."""
+        return [number for number, one in self.done.items() if one.stands == back or (back and one.left)]
 
-    def undo_of(self, number: int) -> str:
-        """Return the run whose images tell how a chunk was taken back."""
-        return self.done[number].images or ""
+    def rests(self, numbers: Iterable[int]) -> list[int]:
+        """Return those of these chunks that were taken back but for some rows."""
+        return [number for number in numbers if self.done[number].left]
 
     def native(self, this: SqlUnit) -> bool:
         """Whether all rows of a chunk may go back at once: it has native images, as far as ``prepare`` has seen."""
@@ -65,6 +65,8 @@ class Way:
         """Take a chunk back, or with ``back`` false forth, from native images; False where that does not fit: nothing done."""
         if this.chunk is None or self.go is None or this.key not in self.families:
             return False
+        if not back and len(self.done[this.chunk].undos) > 1:
+            return False  # taken back in parts, and so row by row
         one, captures = self.done[this.chunk], self._moved([this.chunk], back=back)
         moving = Moving(
             origin=captures[0],

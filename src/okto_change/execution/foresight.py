@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from okto_change.database.session import Session
 from okto_change.errors import Conflict, DatabaseError
@@ -12,7 +13,7 @@ from okto_change.execution.job import Job
 from okto_change.execution.redoing import Undos
 from okto_change.execution.undoing import Back
 from okto_change.execution.units import EditUnit, SqlUnit, Unit
-from okto_change.model import Check, CheckResult, Phase, UndoPreview
+from okto_change.model import Check, CheckResult, Phase, TableWrites, UndoPreview
 
 
 def foresee(job: Job, units: Sequence[Unit], origin: str, undos: Undos | None = None) -> UndoPreview:
@@ -23,7 +24,7 @@ def foresee(job: Job, units: Sequence[Unit], origin: str, undos: Undos | None = 
     """
     ordered = tuple(units) if undos is not None else tuple(reversed(units))
     backs: list[Back] = []
-    looks: list[Looked] = []
+    looks: list[tuple[str, Looked]] = []
     diffs: dict[str, str] = {}
     contents: dict[tuple[str, str], bytes] = {}
     try:
@@ -32,8 +33,9 @@ def foresee(job: Job, units: Sequence[Unit], origin: str, undos: Undos | None = 
                 case EditUnit():
                     backs.append(_edited(job, unit, origin, contents, diffs, redo=undos is not None))
                 case SqlUnit() if unit.batch is not None:
-                    looks.append(batch_undo.look(job, unit, undoing.looking(job, unit), origin, redo=undos is not None))
-                    backs.append(Back(left=looks[-1].conflicts, notes=looks[-1].notes))
+                    look = batch_undo.look(job, unit, undoing.looking(job, unit), origin, redo=undos is not None)
+                    looks.append((unit.target, look))
+                    backs.append(Back(left=look.conflicts, notes=look.notes))
                 case SqlUnit():
                     backs.append(_moved(job, unit, origin, undos))
         sessions = [
@@ -45,13 +47,15 @@ def foresee(job: Job, units: Sequence[Unit], origin: str, undos: Undos | None = 
             run=origin,
             redo=undos is not None,
             steps=tuple(unit.name for unit in ordered),
-            writes=(
-                *(found for session in sessions for found in images.writes(session, job.run)),
-                *(found for look in looks for found in look.writes),
+            writes=_together(
+                [
+                    *((session.target, found) for session in sessions for found in images.writes(session, job.run)),
+                    *((target, found) for target, look in looks for found in look.writes),
+                ]
             ),
             rows=(
                 *(row for session in sessions for row in images.sample(session, job.run, undo=True)),
-                *(row for look in looks for row in look.rows),
+                *(row for _, look in looks for row in look.rows),
             ),
             edits=tuple(diffs.items()),
             conflicts=tuple(line for back in backs for line in back.left),
@@ -60,6 +64,21 @@ def foresee(job: Job, units: Sequence[Unit], origin: str, undos: Undos | None = 
         )
     finally:
         job.targets.rollback()
+
+
+def _together(parts: Iterable[tuple[str, TableWrites]]) -> tuple[TableWrites, ...]:
+    """Add up what is written to one table of a target: chunks of a batch are moved for the look, or only counted."""
+    tables: dict[tuple[str, str], TableWrites] = {}
+    for target, one in parts:
+        known = tables.get((target, one.table), replace(one, inserted=0, updated=0, deleted=0, imaged=0))
+        tables[target, one.table] = replace(
+            one,
+            inserted=known.inserted + one.inserted,
+            updated=known.updated + one.updated,
+            deleted=known.deleted + one.deleted,
+            imaged=known.imaged + one.imaged,
+        )
+    return tuple(tables.values())
 
 
 def before_again(job: Job) -> tuple[CheckResult, ...]:

@@ -209,17 +209,12 @@ def undone(job: Job, origin: str, left: tuple[str, ...]) -> Outcome:
     if scripted:
         state = f"undone; {_names(scripted)} by its author's script"
     if left:
-        chunked = any(isinstance(unit, SqlUnit) and unit.batch is not None for unit in units)
-        nothing = not chunked and not any(table.total for table in writes)
+        nothing = not job.seen.rows_back and not any(table.total for table in writes)
         summary = f"took back {'nothing of' if nothing else 'a part of'} run {origin}"
         state = "the rows and keys named were left as they are; " + (
             "there was nothing else" if nothing else "the rest is undone"
         )
         hint = f"when they are settled, take back what is left with: okto-change rollback {_place(job)}"
-        if chunked:
-            others = any(isinstance(unit, SqlUnit) and unit.batch is None for unit in units)
-            by_hand = "put them right by hand, or by a new change: what a batch leaves is not taken back later"
-            hint = f"{by_hand}; {hint}, for those of other steps" if others else by_hand
     unlike = tuple(
         f"the check {check.name!r} expected {check.expected} before the change, finds {check.found} now"
         for check in checks

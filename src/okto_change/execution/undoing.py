@@ -23,6 +23,8 @@ class Back:
 
     left: Left = ()
     notes: tuple[str, ...] = ()
+    rows: int = 0
+    """rows put back or taken away, where images tell"""
 
 
 def demand_reversible(unit: Unit) -> None:
@@ -150,7 +152,7 @@ def put_back(job: Job, unit: SqlUnit, session: Session, origin: str, *, only_cle
             inverse.undo(session, origin, str(unit.number))
         name = keep_as(job, unit, origin)
         done = images.restore(session, origin, unit=unit.key, only_clean=only_clean, undo_run=name)
-        return Back(left=done.conflicts, notes=done.notes)
+        return Back(left=done.conflicts, notes=done.notes, rows=done.rows)
 
 
 def _run_scripts(unit: SqlUnit, session: Session, origin: str, *, only_clean: bool) -> Back:

@@ -143,13 +143,16 @@ def _concern(found: ChangeState) -> Concern:
     if found.unresolved is not None:
         return Concern.STUCK
     if not run.finished:
-        return Concern.PAUSED if found.standing else Concern.ENDED
+        return Concern.PAUSED if found.standing or found.left else Concern.ENDED
     return CONCERNS.get(found.state, Concern.ENDED)
 
 
 def _state(found: ChangeState) -> str:
     run = found.run
-    return found.state.value if run is None or run.finished else f"{left_by(run).value} (no end was written)"
+    if run is None or run.finished:
+        return found.state.value
+    left = State.UNDONE if found.undone and not found.unresolved else left_by(run)
+    return f"{left.value} (no end was written)"
 
 
 def _next(found: ChangeState) -> tuple[str | None, str | None]:
@@ -171,11 +174,13 @@ def _next(found: ChangeState) -> tuple[str | None, str | None]:
     purged = next((known.purged_at for known in found.runs if known.id == run), None)
     if purged is not None:
         return f"{detail}; its images were purged on {purged:%Y-%m-%d}, so it cannot be put back from them", None
-    if found.half_redone:
+    if found.half is not None and found.half.redo:
         return (
             f"{detail}; a redo has put a part of it back",
             f"okto-change redo {place}, or okto-change rollback {place}",
         )
+    if found.half is not None:
+        return f"{detail}; a rollback has taken a part of it back", f"okto-change rollback {place}"
     undoing = found.state is State.PAUSED and found.run is not None and found.run.origin is not None
     if found.applied or undoing:
         return detail, f"okto-change rollback {place}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 from okto_change import lifecycle
-from okto_change.errors import NotAuthorised
+from okto_change.errors import NotAuthorised, Refused
 from okto_change.execution import foresight, runner
 from okto_change.execution.job import Job
 from okto_change.execution.targets import Targets
@@ -124,6 +124,13 @@ def _nothing(change: str, environment: str) -> Outcome:
 
 
 def _nothing_undone(found: lifecycle.ChangeState, environment: str) -> Outcome:
+    if found.half is not None:
+        raise Refused(
+            f"run {found.half.origin} of {found.change} is taken back in part only",
+            where=environment,
+            state="nothing was changed",
+            hint=f"take back the rest first, with: okto-change rollback {found.change} --env {environment}",
+        )
     stands = f"; run {found.applied} stands" if found.applied else ""
     return Outcome(
         result=Result.NOTHING_TO_REDO,
@@ -155,12 +162,24 @@ def _present(repo: Repository, source: Source, targets: Targets, journal: Journa
     )
 
 
+def _demand_whole(first: lifecycle.Run, units: Iterable[str]) -> None:
+    """Raise Refused for a batch that never came to its end: its first chunks are not the change that was approved."""
+    if any(unit not in first.committed for unit in units):
+        raise Refused(
+            f"run {first.id} broke off in a batch and was taken back: a part of it is not put back",
+            where=first.change,
+            state="nothing was changed; the change is still undone",
+            hint=f"have the change approved again, then run: okto-change apply {first.change} --env {first.environment}",
+        )
+
+
 def _redo_work(place: _Place, source: Source) -> _Work | Outcome:
     found = place.found
     if found.redoable is None:
         return _nothing_undone(found, found.environment)
     run, undone = found.redoable
     first = next(known for known in found.runs if known.id == run)
+    _demand_whole(first, undone)
     if source.lock.digest != first.digest:
         raise NotAuthorised(
             f"the plan is another one than run {run} ran, so its rows cannot be put back",

@@ -106,7 +106,14 @@ def _stands(found: lifecycle.ChangeState, environment: str) -> Outcome:
             summary=f"{found.change} is applied in {environment} already, by run {run}",
         )
     place = f"{found.change} --env {environment}"
-    on = f"redo {place}" if found.half_redone else f"resume {run}"
+    on = f"resume {run}" if found.half is None else f"redo {place}"
+    if found.half is not None and not found.half.redo:
+        raise Stuck(
+            f"a rollback has taken a part of run {run} of {found.change} back: {found.state.value}",
+            where=environment,
+            state=f"units of which some chunks stand committed: {', '.join(units)}",
+            hint=f"take back the rest with `okto-change rollback {place}`",
+        )
     raise Stuck(
         f"run {run} of {found.change} broke off or got stuck: {found.state.value}",
         where=environment,

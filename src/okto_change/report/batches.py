@@ -39,13 +39,16 @@ class Pace:
             self._step, self._begun, self._chunks, self._rows = (step, undo), now, 0, total or 0
         else:
             self._chunks += 1
-        done = number if not undo or of is None else int(of) - number + 1
+        done = number if not undo or of is None else int(of) - int(data.get("more", number - 1))
         seconds = now - self._begun
         parts = [_share(done, of)]
         if self._chunks and seconds > 0:
             parts += [] if of is None else [f"about {_left(seconds / self._chunks * max(int(of) - done, 0))} left"]
             parts += [] if total is None else [f"{round((total - self._rows) / seconds):,} rows/s"]
-        parts += [_count(number, of, undo=undo), "" if total is None else units.plural(total, "row")]
+        parts += [
+            _count(number, of, undo=undo, rest=bool(data.get("rest"))),
+            "" if total is None else units.plural(total, "row"),
+        ]
         return f"{step} {' · '.join(part for part in parts if part)}"
 
 
@@ -57,8 +60,8 @@ def _share(done: int, of: int | None) -> str:
     return f"[{'#' * filled}{'.' * (WIDTH - filled)}] {int(share * 100)} %"
 
 
-def _count(number: int, of: int | None, *, undo: bool) -> str:
-    what = "took back chunk" if undo else "chunk"
+def _count(number: int, of: int | None, *, undo: bool, rest: bool) -> str:
+    what = ("took back what was left of chunk" if rest else "took back chunk") if undo else "chunk"
     return f"{what} {number:,}" + ("" if of is None else f" of {'' if undo else 'about '}{max(of, number):,}")
 
 

@@ -104,7 +104,7 @@ class Progress:
         line = clean(self._pace.line(event.step, event.data, now, undo=undo))
         if self._live:
             self._console_status(line)
-        elif now - self._told >= QUIET or event.data["chunk"] == (1 if undo else event.data.get("of")):
+        elif now - self._told >= QUIET or _ends_batch(event, undo=undo):
             self._told = now
             print(line, file=self._stream, flush=True)
 
@@ -183,3 +183,8 @@ WORDS: dict[EventKind, Callable[[Any], str]] = {
     EventKind.UNDONE: _target,
     EventKind.RUN_FINISHED: lambda data: f": {data['result']}" if data.get("result") else "",
 }
+
+
+def _ends_batch(event: Event, *, undo: bool) -> bool:
+    """Whether this chunk is the last one that an undo has to take back, or about the last one of a run."""
+    return event.data.get("more") == 0 if undo else event.data["chunk"] == event.data.get("of")

@@ -37,7 +37,8 @@ CREATE TABLE IF NOT EXISTS okto_change.chunk (
 );
 ALTER TABLE okto_change.chunk
     ADD COLUMN IF NOT EXISTS redone_by  text,
-    ADD COLUMN IF NOT EXISTS redone_xid bigint;
+    ADD COLUMN IF NOT EXISTS redone_xid bigint,
+    ADD COLUMN IF NOT EXISTS left_rows  bigint NOT NULL DEFAULT 0;
 CREATE INDEX IF NOT EXISTS chunk_undone ON okto_change.chunk (undone_by) WHERE undone_by IS NOT NULL;
 REVOKE ALL ON okto_change.chunk FROM PUBLIC;
 COMMENT ON TABLE  okto_change.chunk            IS 'One row per chunk of a batch, written in the transaction of the chunk: it is the cursor, too.';
@@ -50,11 +51,12 @@ COMMENT ON COLUMN okto_change.chunk.rows       IS 'Rows that each statement chan
 COMMENT ON COLUMN okto_change.chunk.writes     IS 'Rows inserted, updated, deleted and imaged by table.';
 COMMENT ON COLUMN okto_change.chunk.xid        IS 'The transaction (64 bits).';
 COMMENT ON COLUMN okto_change.chunk.at         IS 'When it was written, by the clock of the server.';
-COMMENT ON COLUMN okto_change.chunk.undone_by  IS 'The run that took the chunk back; null while it stands.';
+COMMENT ON COLUMN okto_change.chunk.undone_by  IS 'The run that last took the chunk back, or the rest of it; null while it stands.';
 COMMENT ON COLUMN okto_change.chunk.undone_xid IS 'The transaction that did.';
 COMMENT ON COLUMN okto_change.chunk.undone_at  IS 'When it did.';
 COMMENT ON COLUMN okto_change.chunk.redone_by  IS 'The run that last put it back after an undo.';
 COMMENT ON COLUMN okto_change.chunk.redone_xid IS 'The transaction that did.';
+COMMENT ON COLUMN okto_change.chunk.left_rows  IS 'Rows that the undo left alone, since others had changed them; a later undo may take them back.';
 
 CREATE TABLE IF NOT EXISTS okto_change.pause (
     run    text        PRIMARY KEY,

@@ -49,9 +49,24 @@ VALUES (%(run)s, %(unit)s, %(number)s, %(first)s, %(last)s, %(rows)s::jsonb, %(w
 -- name: chunk_undone
 UPDATE okto_change.chunk
    SET undone_by = %(undone_by)s, undone_xid = pg_catalog.pg_current_xact_id()::text::bigint,
-       undone_at = pg_catalog.clock_timestamp()
- WHERE run = %(run)s AND unit = %(unit)s AND number = %(number)s AND undone_by IS NULL
+       undone_at = pg_catalog.clock_timestamp(), left_rows = %(left)s
+ WHERE run = %(run)s AND unit = %(unit)s AND number = %(number)s AND (undone_by IS NULL OR left_rows > 0)
 RETURNING number
+
+-- name: chunk_ahead
+-- The next chunk to take back, below the one before: the latest that stands, or with %%(rest)s of which rows were left; how many
+-- there are of these; how many chunks stand, and how many there are at all; how many rows were left of the other ones.
+WITH known AS MATERIALIZED (
+    SELECT c.number, c.undone_by IS NULL AS stands, c.left_rows,
+           (c.undone_by IS NULL OR (%(rest)s AND c.left_rows > 0)) AND coalesce(c.number < %(below)s::bigint, true) AS due
+      FROM okto_change.chunk AS c WHERE c.run = %(run)s AND c.unit = %(unit)s
+), following (number) AS (
+    SELECT pg_catalog.max(k.number) FROM known AS k WHERE k.due
+)
+SELECT (SELECT f.number FROM following AS f), pg_catalog.count(*) FILTER (WHERE k.due), pg_catalog.count(*) FILTER (WHERE k.stands),
+       pg_catalog.count(*), coalesce(pg_catalog.bool_or(k.stands) FILTER (WHERE k.number = (SELECT f.number FROM following AS f)), false),
+       coalesce(pg_catalog.sum(k.left_rows) FILTER (WHERE k.number IS DISTINCT FROM (SELECT f.number FROM following AS f)), 0)::bigint
+  FROM known AS k
 
 -- name: chunk_standing
 -- How many chunks stand, the number and the last key of the latest, how many were taken back.
@@ -77,21 +92,22 @@ SELECT w.key, pg_catalog.sum((w.value ->> 0)::bigint)::bigint, pg_catalog.sum((w
  GROUP BY w.key ORDER BY w.key COLLATE "C"
 
 -- name: chunk_done
--- Every chunk: its keys, how many rows it imaged, whether it stands; else the run whose images tell how it was taken back:
--- one that took back what it had done itself keeps them under another name.
+-- Every chunk: its keys, how many rows it imaged, whether it stands; else how many rows were left of it, and the names of the
+-- images that tell how it was taken back, the last ones first: those that nothing has put back.
 SELECT c.number, c.first, c.last,
        (SELECT coalesce(pg_catalog.sum((w.value ->> 3)::bigint), 0)::bigint FROM pg_catalog.jsonb_each(c.writes) AS w),
-       c.undone_by IS NULL,
-       (SELECT k.run FROM okto_change.capture AS k
-         WHERE k.run IN (c.undone_by, c.undone_by || '/undo') AND k.unit = c.unit || '/' || c.number AND k.undoes IS NOT NULL
-         ORDER BY k.id DESC LIMIT 1)
+       c.undone_by IS NULL, c.left_rows, ARRAY(
+        SELECT u.run FROM okto_change.capture AS o JOIN okto_change.capture AS u ON u.undoes = o.id
+         WHERE c.undone_by IS NOT NULL AND o.run = c.run AND o.unit = c.unit || '/' || c.number AND o.undoes IS NULL
+           AND NOT EXISTS (SELECT FROM okto_change.capture AS r WHERE r.undoes = u.id)
+         ORDER BY u.id DESC)
   FROM okto_change.chunk AS c
  WHERE c.run = %(run)s AND c.unit = %(unit)s
  ORDER BY c.number
 
 -- name: chunk_redone
 UPDATE okto_change.chunk
-   SET undone_by = NULL, undone_xid = NULL, undone_at = NULL,
+   SET undone_by = NULL, undone_xid = NULL, undone_at = NULL, left_rows = 0,
        redone_by = %(redone_by)s, redone_xid = pg_catalog.pg_current_xact_id()::text::bigint
  WHERE run = %(run)s AND unit = %(unit)s AND number = %(number)s AND undone_by IS NOT NULL
 RETURNING number
