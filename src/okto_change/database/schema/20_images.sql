@@ -113,6 +113,7 @@ COMMENT ON FUNCTION okto_change.capture_row() IS 'Writes one image per row event
 CREATE OR REPLACE FUNCTION okto_change.capture_rows() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 AS $$
+#variable_conflict use_variable
 DECLARE
     this integer := TG_ARGV[0];
     came "char" := CASE TG_OP WHEN 'INSERT' THEN 'I' ELSE 'u' END;

@@ -11,11 +11,11 @@ BEGIN
         UNION
         SELECT pg_catalog.format('%s okto_change.%I', CASE WHEN c.relkind = 'S' THEN 'SEQUENCE' ELSE 'TABLE' END, c.relname), x.grantee
           FROM pg_catalog.pg_class AS c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS x
-         WHERE c.relnamespace = pg_catalog.to_regnamespace('okto_change') AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+         WHERE c.relnamespace = pg_catalog.to_regnamespace('okto_change')::oid AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
            AND x.grantee <> c.relowner
     LOOP
         EXECUTE pg_catalog.format('REVOKE ALL ON %s FROM %s', given.object,
-            CASE WHEN given.grantee = 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(given.grantee)) END);
+            CASE WHEN given.grantee = 0::oid THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(given.grantee)) END);
     END LOOP;
 END
 $$;

@@ -5,7 +5,7 @@
 SELECT 'role', pg_catalog.current_setting('role')
 UNION ALL
 SELECT s.name, s.setting FROM pg_catalog.pg_settings AS s
- WHERE s.context IN ('user', 'superuser') AND s.name NOT LIKE 'transaction\_%%'
+ WHERE s.context IN ('user', 'superuser') AND s.name::text NOT LIKE 'transaction\_%%'
 
 -- name: afresh_deferred
 -- Constraints that are deferred unless somebody says otherwise. A name that stands for others in its schema as well is left out.

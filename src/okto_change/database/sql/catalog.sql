@@ -23,22 +23,22 @@ SELECT w.name, pg_catalog.max(CASE p.provolatile WHEN 'v' THEN '3v' WHEN 's' THE
 -- A partitioned table often has no estimate of its own: then the sum of its leaves, -1 when none is known.
 SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, pg_catalog.pg_get_userbyid(c.relowner)::text,
        c.relrowsecurity,
-       CASE WHEN c.reltuples > 0 OR (c.reltuples = 0 AND c.relpages > 0) THEN c.reltuples::bigint
+       CASE WHEN c.reltuples > 0::real OR (c.reltuples = 0::real AND c.relpages > 0) THEN c.reltuples::bigint
             WHEN c.relkind = 'p' THEN coalesce(
                 (SELECT pg_catalog.sum(l.reltuples)::bigint
                    FROM pg_catalog.pg_partition_tree(c.oid) AS t
                    JOIN pg_catalog.pg_class AS l ON l.oid = t.relid
-                  WHERE t.isleaf AND (l.reltuples > 0 OR (l.reltuples = 0 AND l.relpages > 0))), -1)
+                  WHERE t.isleaf AND (l.reltuples > 0::real OR (l.reltuples = 0::real AND l.relpages > 0))), -1)
             ELSE -1 END
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.oid = ANY (%(oids)s)
+ WHERE c.oid = ANY (%(oids)s::oid[])
 
 -- name: columns
 SELECT a.attrelid, a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnum::int, NOT a.attnotnull,
        a.attgenerated::text, a.attidentity::text
   FROM pg_catalog.pg_attribute AS a
- WHERE a.attrelid = ANY (%(oids)s) AND a.attnum > 0 AND NOT a.attisdropped
+ WHERE a.attrelid = ANY (%(oids)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
  ORDER BY a.attrelid, a.attnum
 
 -- name: unique_indexes
@@ -49,18 +49,18 @@ SELECT i.indrelid, pg_catalog.array_agg(a.attname::text ORDER BY k.position),
   JOIN pg_catalog.pg_class AS c ON c.oid = i.indexrelid
  CROSS JOIN LATERAL pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, position)
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
- WHERE i.indrelid = ANY (%(oids)s) AND i.indisunique AND i.indisvalid AND i.indisready
+ WHERE i.indrelid = ANY (%(oids)s::oid[]) AND i.indisunique AND i.indisvalid AND i.indisready
    AND i.indpred IS NULL AND i.indexprs IS NULL AND k.position <= i.indnkeyatts
  GROUP BY i.indrelid, i.indexrelid, i.indisprimary, i.indimmediate, i.indnkeyatts, c.relname
  ORDER BY i.indrelid, i.indisprimary DESC, i.indnkeyatts, c.relname COLLATE "C"
 
 -- name: referencing
 -- The copies that partitions have of a foreign key of their parent are left out.
-SELECT DISTINCT f.confrelid, (n.nspname || '.' || c.relname) COLLATE "C"
+SELECT DISTINCT f.confrelid, (n.nspname::text || '.' || c.relname::text) COLLATE "C"
   FROM pg_catalog.pg_constraint AS f
   JOIN pg_catalog.pg_class AS c ON c.oid = f.conrelid
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s) AND (f.conparentid = 0 OR NOT c.relispartition)
+ WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s::oid[]) AND (f.conparentid = 0::oid OR NOT c.relispartition)
  ORDER BY 1, 2
 
 -- name: triggers
@@ -68,8 +68,8 @@ SELECT DISTINCT f.confrelid, (n.nspname || '.' || c.relname) COLLATE "C"
 SELECT t.tgrelid, t.tgname::text
   FROM pg_catalog.pg_trigger AS t
   JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
- WHERE t.tgrelid = ANY (%(oids)s) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
-   AND p.pronamespace IS DISTINCT FROM pg_catalog.to_regnamespace('okto_change')
+ WHERE t.tgrelid = ANY (%(oids)s::oid[]) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+   AND p.pronamespace IS DISTINCT FROM pg_catalog.to_regnamespace('okto_change')::oid
  ORDER BY t.tgrelid, t.tgname
 
 -- name: trigger_functions
@@ -82,20 +82,20 @@ SELECT DISTINCT t.tgfoid
 
 -- name: function_bodies
 -- Functions with a text of somebody's own: by oid, or by name in any schema. A body of SQL standard is kept parsed: its definition.
-SELECT p.oid, n.nspname || '.' || p.proname, p.proname::text, coalesce(nullif(p.prosrc, ''), pg_catalog.pg_get_functiondef(p.oid))
+SELECT p.oid, n.nspname::text || '.' || p.proname::text, p.proname::text, coalesce(nullif(p.prosrc, ''), pg_catalog.pg_get_functiondef(p.oid))
   FROM pg_catalog.pg_proc AS p
   JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
   JOIN pg_catalog.pg_language AS l ON l.oid = p.prolang
- WHERE (p.oid = ANY (%(oids)s) OR p.proname = ANY (%(names)s::text[])) AND l.lanname IN ('sql', 'plpgsql') AND p.prokind IN ('f', 'p')
+ WHERE (p.oid = ANY (%(oids)s::oid[]) OR p.proname = ANY (%(names)s::text[])) AND l.lanname IN ('sql', 'plpgsql') AND p.prokind IN ('f', 'p')
    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'okto_change')
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d
-                    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')
+                    WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass::oid AND d.objid = p.oid AND d.deptype = 'e')
  ORDER BY p.oid
 
 -- name: rules
 SELECT r.ev_class, r.rulename::text
   FROM pg_catalog.pg_rewrite AS r
- WHERE r.ev_class = ANY (%(oids)s) AND r.rulename <> '_RETURN' AND r.ev_enabled <> 'D'
+ WHERE r.ev_class = ANY (%(oids)s::oid[]) AND r.rulename <> '_RETURN' AND r.ev_enabled <> 'D'
  ORDER BY r.ev_class, r.rulename
 
 -- name: closure
@@ -119,8 +119,8 @@ WITH RECURSIVE reached (oid, op) AS (
         SELECT d.refobjid, o.op
           FROM pg_catalog.pg_rewrite AS w
           JOIN pg_catalog.pg_class AS c ON c.oid = w.ev_class
-          JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = w.oid
-                                        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+          JOIN pg_catalog.pg_depend AS d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass::oid AND d.objid = w.oid
+                                        AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass::oid
                                         AND d.refobjid <> w.ev_class
          CROSS JOIN pg_catalog.unnest(ARRAY['d', 'u']) AS o (op)
          WHERE w.ev_class = r.oid AND w.ev_enabled <> 'D'

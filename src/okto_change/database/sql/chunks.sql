@@ -19,7 +19,7 @@ WITH RECURSIVE tree (oid) AS (
     UNION
     SELECT i.inhrelid FROM tree AS t JOIN pg_catalog.pg_inherits AS i ON i.inhparent = t.oid
 )
-SELECT CASE WHEN pg_catalog.bool_or(c.reltuples >= 0 AND c.relkind = 'r')
+SELECT CASE WHEN pg_catalog.bool_or(c.reltuples >= 0::real AND c.relkind = 'r')
             THEN pg_catalog.sum(greatest(c.reltuples, 0)) FILTER (WHERE c.relkind = 'r') END::bigint
   FROM tree AS t JOIN pg_catalog.pg_class AS c ON c.oid = t.oid
 
@@ -78,7 +78,7 @@ SELECT pg_catalog.count(*) FILTER (WHERE c.undone_by IS NULL), coalesce(pg_catal
 
 -- name: chunk_rows
 -- Rows of each statement over the chunks that stand, by its place; null where one does not tell.
-SELECT CASE WHEN pg_catalog.bool_and(pg_catalog.jsonb_typeof(r.rows) = 'number') THEN pg_catalog.sum((r.rows #>> '{}')::bigint) END::bigint
+SELECT CASE WHEN pg_catalog.bool_and(pg_catalog.jsonb_typeof(r.rows) = 'number') THEN pg_catalog.sum((r.rows #>> '{}'::text[])::bigint) END::bigint
   FROM okto_change.chunk AS c CROSS JOIN LATERAL pg_catalog.jsonb_array_elements(c.rows) WITH ORDINALITY AS r (rows, place)
  WHERE c.run = %(run)s AND c.unit = %(unit)s AND c.undone_by IS NULL
  GROUP BY r.place ORDER BY r.place
@@ -98,7 +98,7 @@ SELECT c.number, c.first, c.last,
        (SELECT coalesce(pg_catalog.sum((w.value ->> 3)::bigint), 0)::bigint FROM pg_catalog.jsonb_each(c.writes) AS w),
        c.undone_by IS NULL, c.left_rows, ARRAY(
         SELECT u.run FROM okto_change.capture AS o JOIN okto_change.capture AS u ON u.undoes = o.id
-         WHERE c.undone_by IS NOT NULL AND o.run = c.run AND o.unit = c.unit || '/' || c.number AND o.undoes IS NULL
+         WHERE c.undone_by IS NOT NULL AND o.run = c.run AND o.unit = c.unit || '/' || c.number::text AND o.undoes IS NULL
            AND NOT EXISTS (SELECT FROM okto_change.capture AS r WHERE r.undoes = u.id)
          ORDER BY u.id DESC)
   FROM okto_change.chunk AS c
@@ -138,8 +138,8 @@ SELECT pg_catalog.count(*)
 SELECT CASE WHEN pg_catalog.count(*) = 0 THEN 0
             WHEN pg_catalog.bool_or(r.state IS NULL) THEN NULL
             ELSE coalesce(pg_catalog.max(greatest(
-                     extract(epoch FROM r.replay_lag),
+                     extract(epoch FROM r.replay_lag)::double precision,
                      CASE WHEN r.replay_lsn IS DISTINCT FROM pg_catalog.pg_current_wal_lsn()
-                          THEN extract(epoch FROM pg_catalog.clock_timestamp() - r.reply_time) END)) * 1000, 0)
+                          THEN extract(epoch FROM pg_catalog.clock_timestamp() - r.reply_time)::double precision END)) * 1000::double precision, 0)
        END::bigint
   FROM pg_catalog.pg_stat_replication AS r

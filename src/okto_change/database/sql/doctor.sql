@@ -19,9 +19,9 @@ SELECT coalesce(g.rolname::text, 'everybody'), r.privilege_type, r.name
           FROM pg_catalog.pg_namespace AS n CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS x
          WHERE n.nspname = 'okto_change'
         UNION ALL
-        SELECT c.relowner, 'okto_change.' || c.relname, x.grantee, x.privilege_type
+        SELECT c.relowner, 'okto_change.' || c.relname::text, x.grantee, x.privilege_type
           FROM pg_catalog.pg_class AS c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS x
-         WHERE c.relnamespace = pg_catalog.to_regnamespace('okto_change') AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+         WHERE c.relnamespace = pg_catalog.to_regnamespace('okto_change')::oid AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
        ) AS r
   LEFT JOIN pg_catalog.pg_roles AS g ON g.oid = r.grantee
  WHERE r.grantee <> r.owner
@@ -35,15 +35,15 @@ SELECT pg_catalog.pg_has_role(c.relowner, 'USAGE'),
                FROM pg_catalog.unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRIGGER']) AS p (name)
               WHERE NOT pg_catalog.has_table_privilege(c.oid, p.name))
   FROM pg_catalog.pg_class AS c
- WHERE c.oid = %(oid)s
+ WHERE c.oid = %(oid)s::oid
 
 -- name: doctor_leftovers
-SELECT DISTINCT (n.nspname || '.' || c.relname) COLLATE "C"
+SELECT DISTINCT (n.nspname::text || '.' || c.relname::text) COLLATE "C"
   FROM pg_catalog.pg_trigger AS t
   JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
   JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE p.pronamespace = pg_catalog.to_regnamespace('okto_change') AND n.nspname <> 'okto_change' AND NOT t.tgisinternal
+ WHERE p.pronamespace = pg_catalog.to_regnamespace('okto_change')::oid AND n.nspname <> 'okto_change' AND NOT t.tgisinternal
  ORDER BY 1
 
 -- name: doctor_idle

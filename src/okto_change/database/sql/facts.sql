@@ -209,10 +209,10 @@ SELECT l.object, pg_catalog.string_agg(coalesce(l.definition, ''), E'\n' ORDER B
 -- name: fingerprint_places
 -- Where the rows of each table lie and which columns they have: equal as long as nothing rewrote, dropped or made them anew.
 SELECT n.nspname::text, c.relname::text, pg_catalog.concat_ws(' ', c.oid, c.relfilenode,
-           coalesce((SELECT pg_catalog.string_agg(a.attnum || ':' || a.atttypid || ':' || a.atttypmod, ',' ORDER BY a.attnum)
+           coalesce((SELECT pg_catalog.string_agg(pg_catalog.concat_ws(':', a.attnum, a.atttypid, a.atttypmod), ',' ORDER BY a.attnum)
               FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '')),
        (SELECT pg_catalog.array_agg(a.attname::text ORDER BY a.attname)
           FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'm') AND c.relispopulated AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'okto_change')
+ WHERE c.relkind IN ('r', 'm') AND c.relispopulated AND n.nspname::text !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'okto_change')

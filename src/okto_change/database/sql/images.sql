@@ -10,7 +10,7 @@ SELECT w.name, c.oid
 UNION
 SELECT w.name, c.oid
   FROM pg_catalog.unnest(%(names)s::text[]) AS w (name)
-  JOIN pg_catalog.pg_namespace AS n ON pg_catalog.starts_with(w.name, n.nspname || '.')
+  JOIN pg_catalog.pg_namespace AS n ON pg_catalog.starts_with(w.name, n.nspname::text || '.')
   JOIN pg_catalog.pg_class AS c
     ON c.relnamespace = n.oid AND c.relname = pg_catalog.substr(w.name, pg_catalog.length(n.nspname::text) + 2)
  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
@@ -20,7 +20,7 @@ SELECT w.name, c.oid
 SELECT c.oid, n.nspname::text, c.relname::text
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.oid = ANY (%(oids)s) AND c.relkind = 'r' AND c.relpersistence <> 't' AND c.oid >= 16384
+ WHERE c.oid = ANY (%(oids)s::oid[]) AND c.relkind = 'r' AND c.relpersistence <> 't' AND c.oid >= 16384::oid
    AND n.nspname NOT IN ('okto_change', 'information_schema')
  ORDER BY c.oid
 
@@ -29,32 +29,32 @@ SELECT c.oid, n.nspname::text, c.relname::text
 SELECT pg_catalog.format('%%s is a foreign table: its rows live elsewhere', o.name)
   FROM (SELECT c.*, n.nspname, pg_catalog.format('%%I.%%I', n.nspname, c.relname) AS name
           FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-         WHERE c.oid = ANY (%(oids)s)) AS o
+         WHERE c.oid = ANY (%(oids)s::oid[])) AS o
  WHERE o.relkind = 'f'
 UNION ALL
 SELECT pg_catalog.format('%%I.%%I is a system catalogue', n.nspname, c.relname)
   FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.oid = ANY (%(oids)s) AND n.nspname IN ('pg_catalog', 'information_schema')
+ WHERE c.oid = ANY (%(oids)s::oid[]) AND n.nspname IN ('pg_catalog', 'information_schema')
 UNION ALL
 SELECT pg_catalog.format('%%I.%%I belongs to okto-change itself', n.nspname, c.relname)
   FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.oid = ANY (%(oids)s) AND n.nspname = 'okto_change'
+ WHERE c.oid = ANY (%(oids)s::oid[]) AND n.nspname = 'okto_change'
 UNION ALL
 SELECT pg_catalog.format('%%I.%%I is a view that nothing can be written through', n.nspname, c.relname)
   FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.oid = ANY (%(oids)s) AND c.relkind = 'v' AND n.nspname <> 'information_schema'
+ WHERE c.oid = ANY (%(oids)s::oid[]) AND c.relkind = 'v' AND n.nspname <> 'information_schema'
    AND pg_catalog.pg_relation_is_updatable(c.oid, true) = 0
 UNION ALL
 SELECT pg_catalog.format('%%I.%%I belongs to %%s: capturing and restoring its rows needs its owner', n.nspname, c.relname,
                          pg_catalog.pg_get_userbyid(c.relowner))
   FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.oid = ANY (%(oids)s) AND c.relkind = 'r' AND c.relpersistence <> 't'
+ WHERE c.oid = ANY (%(oids)s::oid[]) AND c.relkind = 'r' AND c.relpersistence <> 't'
    AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'okto_change')
    AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')
 UNION ALL
 SELECT pg_catalog.format('row security of %%I.%%I applies to this role: it does not see every row', n.nspname, c.relname)
   FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.oid = ANY (%(oids)s) AND c.relkind = 'r' AND pg_catalog.row_security_active(c.oid)
+ WHERE c.oid = ANY (%(oids)s::oid[]) AND c.relkind = 'r' AND pg_catalog.row_security_active(c.oid)
 UNION ALL
 SELECT pg_catalog.format('rule %%I of %%I.%%I stands in the way of what a foreign key to %%s carries on, and %%s alone may switch it off',
                          w.rulename, n.nspname, c.relname, f.confrelid::pg_catalog.regclass, pg_catalog.pg_get_userbyid(c.relowner))
@@ -62,7 +62,7 @@ SELECT pg_catalog.format('rule %%I of %%I.%%I stands in the way of what a foreig
   JOIN pg_catalog.pg_class AS c ON c.oid = f.conrelid AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_rewrite AS w ON w.ev_class = c.oid AND w.ev_enabled <> 'D'
- WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s)
+ WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s::oid[])
    AND (w.ev_type = '4' AND f.confdeltype = 'c'
         OR w.ev_type = '2' AND (f.confdeltype IN ('n', 'd') OR f.confupdtype IN ('c', 'n', 'd')))
 UNION ALL
@@ -102,7 +102,7 @@ SELECT id FROM family ORDER BY id
 -- back since, by images or by a script.
 SELECT t.relid, pg_catalog.array_agg(DISTINCT c.id)
   FROM okto_change.capture AS c
-  JOIN okto_change.captured_table AS t ON t.capture = c.id AND t.relid = ANY (%(relids)s)
+  JOIN okto_change.captured_table AS t ON t.capture = c.id AND t.relid = ANY (%(relids)s::oid[])
  WHERE c.id >= %(first)s
    AND (c.id = ANY (%(captures)s) OR c.undoes IS NOT NULL
         OR EXISTS (SELECT FROM okto_change.capture AS u WHERE u.undoes = c.id)
@@ -172,7 +172,7 @@ ON CONFLICT (capture, relid) DO NOTHING
 -- transaction of its own into xmin of every row.
 SELECT DISTINCT t.relid
   FROM okto_change.captured_table AS t
- WHERE t.capture = ANY (%(captures)s) AND t.relid = ANY (%(relids)s)
+ WHERE t.capture = ANY (%(captures)s) AND t.relid = ANY (%(relids)s::oid[])
    AND (t.shape ->> 'file')::bigint <> pg_catalog.pg_relation_filenode(t.relid::pg_catalog.regclass)::bigint
 
 -- name: image_name_of
@@ -225,7 +225,7 @@ SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text,
                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]'::jsonb)
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.oid = ANY (%(oids)s) AND c.relkind IN ('r', 'm')
+ WHERE c.oid = ANY (%(oids)s::oid[]) AND c.relkind IN ('r', 'm')
 
 -- name: image_types
 -- What the values of user-made types in these tables are made of, down to built-in types: each type with whether it lies inside
@@ -233,7 +233,7 @@ SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text,
 WITH RECURSIVE used (relid, typid, inside) AS (
     SELECT a.attrelid, a.atttypid, false
       FROM pg_catalog.pg_attribute AS a
-     WHERE a.attrelid = ANY (%(oids)s) AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384
+     WHERE a.attrelid = ANY (%(oids)s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384::oid
     UNION
     SELECT u.relid, n.typid, true
       FROM used AS u
@@ -251,7 +251,7 @@ WITH RECURSIVE used (relid, typid, inside) AS (
           JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
          WHERE t.oid = u.typid
      ) AS n (typid)
-     WHERE u.typid >= 16384 AND n.typid <> 0
+     WHERE u.typid >= 16384::oid AND n.typid <> 0
 )
 SELECT u.relid, u.typid::bigint, u.inside, NULL FROM used AS u
 UNION
@@ -263,24 +263,26 @@ SELECT u.relid, NULL, NULL, pg_catalog.format('%%s: attribute %%s is %%s %%s', p
   FROM used AS u
   JOIN pg_catalog.pg_type AS t ON t.oid = u.typid
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
- WHERE u.typid >= 16384
+ WHERE u.typid >= 16384::oid
 
 -- name: image_unique
 -- Whole-table unique indexes on plain columns, each column with the operator that the index takes for equal; best first.
+-- Rows are compared in the collation of the column: an index in another one does not tell apart what that takes for equal.
 -- 403 is btree; a join less is milliseconds less of planning, four times a run.
 SELECT i.indrelid, i.indexrelid::bigint,
        pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(a.attnum, a.attname, n.nspname, o.oprname) ORDER BY k.position),
        pg_catalog.bool_and(a.attnotnull)
   FROM pg_catalog.pg_index AS i
- CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY AS k (attnum, opclass, position)
+ CROSS JOIN LATERAL unnest(i.indkey::int2[], i.indclass::oid[], i.indcollation::oid[]) WITH ORDINALITY AS k (attnum, opclass, coll, position)
   JOIN pg_catalog.pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
   JOIN pg_catalog.pg_opclass AS c ON c.oid = k.opclass AND c.opcmethod = 403
   JOIN pg_catalog.pg_amop AS m ON m.amopfamily = c.opcfamily AND m.amopstrategy = 3
                               AND m.amoplefttype = c.opcintype AND m.amoprighttype = c.opcintype
   JOIN pg_catalog.pg_operator AS o ON o.oid = m.amopopr
   JOIN pg_catalog.pg_namespace AS n ON n.oid = o.oprnamespace
- WHERE i.indrelid = ANY (%(oids)s) AND i.indisunique AND i.indisvalid AND i.indisready
+ WHERE i.indrelid = ANY (%(oids)s::oid[]) AND i.indisunique AND i.indisvalid AND i.indisready
    AND i.indpred IS NULL AND i.indexprs IS NULL AND k.position <= i.indnkeyatts
+   AND (k.coll = a.attcollation OR NOT EXISTS (SELECT FROM pg_catalog.pg_collation AS l WHERE l.oid = a.attcollation AND NOT l.collisdeterministic))
  GROUP BY i.indrelid, i.indexrelid, i.indisprimary, i.indnkeyatts
 HAVING pg_catalog.count(*) = i.indnkeyatts
  ORDER BY i.indrelid, i.indisprimary DESC, i.indnkeyatts, i.indexrelid
@@ -301,31 +303,31 @@ SELECT f.conname::text, f.conrelid, n.nspname::text, r.relname::text, f.confreli
   FROM pg_catalog.pg_constraint AS f
   JOIN pg_catalog.pg_class AS r ON r.oid = f.conrelid AND r.relkind = 'r'
   JOIN pg_catalog.pg_namespace AS n ON n.oid = r.relnamespace
- WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s)
+ WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s::oid[])
  ORDER BY f.conrelid, f.conname
 
 -- name: image_referred
 -- The columns of this table that foreign keys refer to.
-SELECT DISTINCT f.confkey FROM pg_catalog.pg_constraint AS f WHERE f.contype = 'f' AND f.confrelid = %(relid)s ORDER BY 1
+SELECT DISTINCT f.confkey FROM pg_catalog.pg_constraint AS f WHERE f.contype = 'f' AND f.confrelid = %(relid)s::oid ORDER BY 1
 
 -- name: image_alone
 -- The tables among these that no statement can write through another table: no partitions, neither parents nor children.
 -- Without virtual generated columns: PostgreSQL 18 cannot read those from a transition table. Without xml, which is written
 -- out column by column.
 SELECT c.oid FROM pg_catalog.pg_class AS c
- WHERE c.oid = ANY (%(oids)s) AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits AS i WHERE c.oid IN (i.inhrelid, i.inhparent))
+ WHERE c.oid = ANY (%(oids)s::oid[]) AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits AS i WHERE c.oid IN (i.inhrelid, i.inhparent))
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
                     WHERE a.attrelid = c.oid AND (a.attgenerated = 'v' OR a.atttypid IN (142, 143)))
 
 -- name: image_documents
 -- The tables among these that hold xml (142) or arrays of it (143).
-SELECT DISTINCT a.attrelid FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = ANY (%(oids)s) AND a.attnum > 0 AND a.atttypid IN (142, 143)
+SELECT DISTINCT a.attrelid FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = ANY (%(oids)s::oid[]) AND a.attnum > 0 AND a.atttypid IN (142, 143)
 
 -- name: image_triggers
 -- Rows of pg_trigger that belong to a capture; their place tells whether anybody touched them.
 SELECT t.tgrelid, t.tgname::text, t.ctid::text, t.tgenabled::text
   FROM pg_catalog.pg_trigger AS t
- WHERE t.tgrelid = ANY (%(oids)s) AND t.tgname = ANY (%(names)s)
+ WHERE t.tgrelid = ANY (%(oids)s::oid[]) AND t.tgname = ANY (%(names)s)
 
 -- name: image_user_triggers
 -- Triggers of others that can fire on these tables, with their mode: O, R (replica) or A (always).
@@ -334,8 +336,8 @@ SELECT n.nspname::text, c.relname::text, t.tgname::text, t.tgenabled::text
   JOIN pg_catalog.pg_class AS c ON c.oid = t.tgrelid
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
- WHERE t.tgrelid = ANY (%(oids)s) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
-   AND p.pronamespace IS DISTINCT FROM pg_catalog.to_regnamespace('okto_change')
+ WHERE t.tgrelid = ANY (%(oids)s::oid[]) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+   AND p.pronamespace IS DISTINCT FROM pg_catalog.to_regnamespace('okto_change')::oid
  ORDER BY t.tgrelid, t.tgname
 
 -- name: image_reached_triggers
@@ -347,10 +349,10 @@ SELECT DISTINCT n.nspname::text, c.relname::text, t.tgname::text, t.tgenabled::t
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
   JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = c.oid
   JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid
- WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s) AND f.conrelid <> ALL (%(oids)s)
+ WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s::oid[]) AND f.conrelid <> ALL (%(oids)s::oid[])
    AND (f.confdeltype IN ('c', 'n', 'd') OR f.confupdtype IN ('c', 'n', 'd'))
    AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 1 = 0
-   AND p.pronamespace IS DISTINCT FROM pg_catalog.to_regnamespace('okto_change')
+   AND p.pronamespace IS DISTINCT FROM pg_catalog.to_regnamespace('okto_change')::oid
  ORDER BY 1, 2, 3
 
 -- name: image_user_rules
@@ -361,10 +363,10 @@ SELECT n.nspname::text, c.relname::text, r.rulename::text, r.ev_enabled::text
   JOIN pg_catalog.pg_class AS c ON c.oid = r.ev_class
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
  WHERE r.ev_type IN ('2', '3', '4') AND r.ev_enabled <> 'D'
-   AND (r.ev_class = ANY (%(oids)s)
+   AND (r.ev_class = ANY (%(oids)s::oid[])
         OR pg_catalog.pg_has_role(c.relowner, 'USAGE')
            AND EXISTS (SELECT FROM pg_catalog.pg_constraint AS f
-                        WHERE f.contype = 'f' AND f.conrelid = r.ev_class AND f.confrelid = ANY (%(oids)s)
+                        WHERE f.contype = 'f' AND f.conrelid = r.ev_class AND f.confrelid = ANY (%(oids)s::oid[])
                           AND (f.confdeltype IN ('c', 'n', 'd') OR f.confupdtype IN ('c', 'n', 'd'))))
  ORDER BY r.ev_class, r.rulename
 
@@ -417,11 +419,11 @@ SELECT s.name, pg_catalog.current_setting(s.name), pg_catalog.set_config(s.name,
                ('timezone', 'UTC'), ('extra_float_digits', '1'), ('bytea_output', 'hex'), ('lc_monetary', 'C'),
                ('xmloption', 'content'), ('quote_all_identifiers', 'off'), ('array_nulls', 'on'), ('row_security', 'off'),
                ('session_replication_role', 'origin')) AS s (name, value)
- WHERE s.name <> 'session_replication_role' OR pg_catalog.current_setting(s.name) <> 'origin'
+ WHERE s.name OPERATOR(pg_catalog.<>) 'session_replication_role' OR pg_catalog.current_setting(s.name) OPERATOR(pg_catalog.<>) 'origin'
 
 -- name: image_resolve
--- The search_path that RESET would give, after the built-in schema.
-SELECT pg_catalog.set_config('search_path', 'pg_catalog, ' || s.reset_val, true)
+-- The search_path that RESET would give, after the built-in schema and before temporary objects; it may be empty.
+SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', 'pg_catalog', nullif(s.reset_val, ''), 'pg_temp'), true)
   FROM pg_catalog.pg_settings AS s WHERE s.name = 'search_path'
 
 -- name: event_triggers_listen
@@ -478,17 +480,17 @@ SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text,
        ARRAY(SELECT p.relid::oid FROM pg_catalog.pg_partition_ancestors(c.oid) AS p)
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.oid = ANY (%(oids)s)
+ WHERE c.oid = ANY (%(oids)s::oid[])
 
 -- name: account_roots
 SELECT c.oid, n.nspname::text || '.' || c.relname::text
   FROM pg_catalog.pg_class AS c
   JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
- WHERE c.oid = ANY (%(oids)s)
+ WHERE c.oid = ANY (%(oids)s::oid[])
 
 -- name: account_tops
 -- The partitioned table at the top of each of these relations; a relation that is no partition is its own.
-SELECT c.oid, coalesce(pg_catalog.pg_partition_root(c.oid), c.oid)::oid FROM pg_catalog.pg_class AS c WHERE c.oid = ANY (%(oids)s)
+SELECT c.oid, coalesce(pg_catalog.pg_partition_root(c.oid), c.oid)::oid FROM pg_catalog.pg_class AS c WHERE c.oid = ANY (%(oids)s::oid[])
 
 -- name: account_world
 -- The settings that counters depend on, the permanent relations there are: none may come or go in a data fix, but for tables
@@ -496,12 +498,12 @@ SELECT c.oid, coalesce(pg_catalog.pg_partition_root(c.oid), c.oid)::oid FROM pg_
 -- that this transaction has locked for writing, and what is gone that it had locked: some DDL keeps such locks (COMMENT
 -- that of pg_description; what rewrites a table that of its new file).
 SELECT s.setting, s.source, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class AS c
-         WHERE c.relpersistence <> 't' AND c.relnamespace <> 'pg_toast'::pg_catalog.regnamespace),
+         WHERE c.relpersistence <> 't' AND c.relnamespace <> 'pg_toast'::pg_catalog.regnamespace::oid),
        (SELECT pg_catalog.sum(c.oid::bigint) FROM pg_catalog.pg_class AS c
-         WHERE c.relpersistence <> 't' AND c.relnamespace <> 'pg_toast'::pg_catalog.regnamespace)::text,
+         WHERE c.relpersistence <> 't' AND c.relnamespace <> 'pg_toast'::pg_catalog.regnamespace::oid)::text,
        ARRAY(SELECT l.relation::bigint FROM pg_catalog.pg_locks AS l
               WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted
-                AND (l.relation < 16384 OR NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = l.relation))
+                AND (l.relation < 16384::oid OR NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = l.relation))
                 AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
   FROM pg_catalog.pg_settings AS s
  WHERE s.name = 'track_counts'
@@ -509,12 +511,12 @@ SELECT s.setting, s.source, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class
 -- name: account_there
 -- The permanent relations there are, as account_world tells them.
 SELECT pg_catalog.count(*), pg_catalog.sum(c.oid::bigint)::text FROM pg_catalog.pg_class AS c
- WHERE c.relpersistence <> 't' AND c.relnamespace <> 'pg_toast'::pg_catalog.regnamespace
+ WHERE c.relpersistence <> 't' AND c.relnamespace <> 'pg_toast'::pg_catalog.regnamespace::oid
 
 -- name: account_tables
 -- Everything that holds rows, or may hold them: a materialized view WITH NO DATA holds none. Whether a table is new cannot be
 -- told from its age: transaction ids come round again.
-SELECT c.oid, c.relispopulated FROM pg_catalog.pg_class AS c WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384
+SELECT c.oid, c.relispopulated FROM pg_catalog.pg_class AS c WHERE c.relkind IN ('r', 'm') AND c.oid >= 16384::oid
 
 -- name: account_definitions
 -- A digest of what pg_class says of these tables and their indexes, but for what TRUNCATE, ANALYZE and triggers of ours change.
@@ -522,8 +524,8 @@ SELECT coalesce(pg_catalog.md5(pg_catalog.string_agg((pg_catalog.to_jsonb(c) - A
            'relfilenode', 'relpages', 'reltuples', 'relallvisible', 'relallfrozen', 'relfrozenxid', 'relminmxid', 'relhastriggers'
        ])::text, '' ORDER BY c.oid)), '')
   FROM pg_catalog.pg_class AS c
- WHERE c.oid = ANY (%(oids)s)
-    OR c.oid IN (SELECT i.indexrelid FROM pg_catalog.pg_index AS i WHERE i.indrelid = ANY (%(oids)s))
+ WHERE c.oid = ANY (%(oids)s::oid[])
+    OR c.oid IN (SELECT i.indexrelid FROM pg_catalog.pg_index AS i WHERE i.indrelid = ANY (%(oids)s::oid[]))
 
 -- name: account_latest
 -- The transaction id of a new subtransaction: none that this transaction has had is later. Its row is rolled back.
@@ -554,14 +556,14 @@ WITH allowed (oid) AS (
     UNION SELECT i.indexrelid FROM allowed AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.oid
                                                 JOIN pg_catalog.pg_index AS i ON i.indrelid = c.reltoastrelid
     UNION SELECT d.objid FROM allowed AS a JOIN pg_catalog.pg_depend AS d
-                    ON d.refobjid = a.oid AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')
+                    ON d.refobjid = a.oid AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass::oid AND d.deptype IN ('a', 'i')
 ), ours (oid) AS (
     SELECT t.oid FROM pg_catalog.pg_trigger AS t
      WHERE t.tgfoid IN ('okto_change.capture_row()'::pg_catalog.regprocedure, 'okto_change.capture_rows()'::pg_catalog.regprocedure,
                         'okto_change.capture_columns()'::pg_catalog.regprocedure, 'okto_change.capture_truncate()'::pg_catalog.regprocedure)
 ), temporary_types (oid) AS (
     SELECT t.oid FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
-     WHERE n.nspname ~ '^pg_temp_'
+     WHERE n.nspname::text ~ '^pg_temp_'
 )
 SELECT 'pg_class', c.oid::text FROM pg_catalog.pg_class AS c
  WHERE (c.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND c.oid NOT IN (SELECT oid FROM family WHERE oid IS NOT NULL)
@@ -569,7 +571,7 @@ SELECT 'pg_class', c.oid::text FROM pg_catalog.pg_class AS c
 UNION ALL
 SELECT 'pg_attribute', a.attrelid::text FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
  WHERE (a.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND c.relpersistence <> 't'
-   AND NOT (c.relnamespace = 'pg_toast'::pg_catalog.regnamespace AND c.oid IN (SELECT oid FROM family WHERE oid IS NOT NULL))
+   AND NOT (c.relnamespace = 'pg_toast'::pg_catalog.regnamespace::oid AND c.oid IN (SELECT oid FROM family WHERE oid IS NOT NULL))
 UNION ALL
 SELECT 'pg_type', t.oid::text FROM pg_catalog.pg_type AS t
  WHERE (t.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND t.oid NOT IN (SELECT oid FROM temporary_types)
@@ -594,7 +596,7 @@ SELECT 'pg_sequence', s.seqrelid::text FROM pg_catalog.pg_sequence AS s
  WHERE (s.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND s.seqrelid NOT IN (SELECT oid FROM family WHERE oid IS NOT NULL)
 UNION ALL
 SELECT 'pg_namespace', n.oid::text FROM pg_catalog.pg_namespace AS n
- WHERE (n.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND n.nspname !~ '^pg_(toast_)?temp_'
+ WHERE (n.xmin::text::bigint - %(first)s + 4294967296) %% 4294967296 <= %(span)s AND n.nspname::text !~ '^pg_(toast_)?temp_'
 
 -- name: account_statement_locks
 -- Locks of this transaction on relations that people know, for showing which statement took them.

@@ -253,11 +253,11 @@ $$
 -- name: inverse_trash_names
 -- Names that nothing else has: oids are unique, and what is put aside keeps its own.
 SELECT n.id, pg_catalog.quote_ident(n.name::name::text)
-  FROM (SELECT 'pg_class:' || c.oid || ':0', c.oid || '_' || c.relname FROM pg_catalog.pg_class AS c
+  FROM (SELECT pg_catalog.concat('pg_class:', c.oid, ':0'), pg_catalog.concat(c.oid, '_', c.relname) FROM pg_catalog.pg_class AS c
         UNION ALL
-        SELECT 'pg_class:' || a.attrelid || ':' || a.attnum, 'okto_gone_' || a.attnum || '_' || a.attname FROM pg_catalog.pg_attribute AS a
+        SELECT pg_catalog.concat('pg_class:', a.attrelid, ':', a.attnum), pg_catalog.concat('okto_gone_', a.attnum, '_', a.attname) FROM pg_catalog.pg_attribute AS a
         UNION ALL
-        SELECT 'pg_namespace:' || s.oid || ':0', 'okto_trash_' || s.oid || '_' || s.nspname FROM pg_catalog.pg_namespace AS s) AS n (id, name)
+        SELECT pg_catalog.concat('pg_namespace:', s.oid, ':0'), pg_catalog.concat('okto_trash_', s.oid, '_', s.nspname) FROM pg_catalog.pg_namespace AS s) AS n (id, name)
  WHERE n.id = ANY (%(ids)s)
 
 -- name: inverse_trash_keep
@@ -281,7 +281,7 @@ SELECT a.change, t.run, t.object, t.place, t.at, p.bytes, p.statement
     SELECT NULL, pg_catalog.format('ALTER TABLE %%I.%%I DROP COLUMN %%I', n.nspname, c.relname, b.attname)
       FROM pg_catalog.pg_attribute AS b JOIN pg_catalog.pg_class AS c ON c.oid = b.attrelid
       JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-     WHERE b.attname LIKE 'okto\_gone\_%%' AND NOT b.attisdropped AND c.relkind IN ('r', 'p', 'f')
+     WHERE b.attname::text LIKE 'okto\_gone\_%%' AND NOT b.attisdropped AND c.relkind IN ('r', 'p', 'f')
        AND t.place = 'COLUMN ' || pg_catalog.format('%%I.%%I.%%I', n.nspname, c.relname, b.attname)
     UNION ALL
     SELECT (SELECT pg_catalog.sum(pg_catalog.pg_total_relation_size(c.oid))::bigint FROM pg_catalog.pg_class AS c

@@ -43,7 +43,7 @@ LIMIT %(size)s
 -- The triggers that stand as they were installed: enabled always, for every row or statement, with our function.
 SELECT t.tgname::text
 FROM pg_catalog.pg_trigger AS t
-WHERE t.tgrelid = 'okto_change.entry'::regclass AND t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr = ''
+WHERE t.tgrelid = 'okto_change.entry'::regclass::oid AND t.tgenabled = 'A' AND t.tgqual IS NULL AND t.tgattr = ''
   AND (t.tgname, t.tgfoid, t.tgtype::int) IN (
-      ('entry_refuse', 'okto_change.entry_refuse()'::regprocedure, 2 + 8 + 16 + 32),
-      ('entry_follow', 'okto_change.entry_follow()'::regprocedure, 1 + 2 + 4))
+      ('entry_refuse', 'okto_change.entry_refuse()'::regprocedure::oid, 2 + 8 + 16 + 32),
+      ('entry_follow', 'okto_change.entry_follow()'::regprocedure::oid, 1 + 2 + 4))

@@ -21,7 +21,7 @@ UNION ALL
 SELECT pg_catalog.format('the trigger %%I of %%s fires', t.tgname, m.name)
   FROM member AS m JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = m.oid
  WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & %(event)s <> 0
-   AND t.tgfoid IS DISTINCT FROM pg_catalog.to_regprocedure('okto_change.capture_row()')
+   AND t.tgfoid IS DISTINCT FROM pg_catalog.to_regprocedure('okto_change.capture_row()')::oid
 UNION ALL
 SELECT pg_catalog.format('the rule %%I of %%s rewrites statements', r.rulename, m.name)
   FROM member AS m JOIN pg_catalog.pg_rewrite AS r ON r.ev_class = m.oid
@@ -78,7 +78,7 @@ SELECT DISTINCT c.relname::text, g.rolname::text
   FROM pg_catalog.pg_class AS c
  CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS x
   LEFT JOIN pg_catalog.pg_roles AS g ON g.oid = x.grantee
- WHERE c.relnamespace = pg_catalog.to_regnamespace('okto_change') AND c.relname LIKE 'rows\_%%' AND x.grantee <> c.relowner
+ WHERE c.relnamespace = pg_catalog.to_regnamespace('okto_change')::oid AND c.relname::text LIKE 'rows\_%%' AND x.grantee <> c.relowner
 
 -- name: native_inserted
 -- Rows that this transaction has inserted into one of our own tables.
@@ -93,8 +93,8 @@ SELECT EXISTS (SELECT FROM okto_change.image AS i WHERE i.capture = ANY (%(captu
 SELECT c.relkind = 'r'
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_inherits AS i WHERE i.inhparent = c.oid)
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute AS a
-                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384)
-  FROM pg_catalog.pg_class AS c WHERE c.oid = %(oid)s
+                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384::oid)
+  FROM pg_catalog.pg_class AS c WHERE c.oid = %(oid)s::oid
 
 -- name: native_memory
 -- More memory and no compiling for our own joins; what was set comes back.
@@ -109,7 +109,7 @@ SELECT c.oid
   FROM okto_change.capture AS k
   JOIN pg_catalog.pg_class AS c ON pg_catalog.starts_with(c.relname::text, 'rows_' || k.id || '_')
  WHERE k.xid = pg_catalog.pg_current_xact_id()::text::bigint
-   AND c.relnamespace = pg_catalog.to_regnamespace('okto_change') AND c.relkind = 'r'
+   AND c.relnamespace = pg_catalog.to_regnamespace('okto_change')::oid AND c.relkind = 'r'
 
 -- name: series_fresh
 -- Whether this transaction has written nothing yet.
@@ -121,25 +121,25 @@ SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NULL
 SELECT pg_catalog.md5(coalesce(pg_catalog.string_agg(f.fact, ' ' ORDER BY f.fact COLLATE "C"), ''))
   FROM (
     SELECT pg_catalog.concat('c', c.oid, ' ', c.xmin, ' ', n.nspname, '.', c.relname)
-      FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = ANY (%(oids)s)
+      FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = ANY (%(oids)s::oid[])
     UNION ALL
-    SELECT pg_catalog.concat('a', a.attrelid, ' ', a.attnum, ' ', a.xmin) FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = ANY (%(oids)s)
+    SELECT pg_catalog.concat('a', a.attrelid, ' ', a.attnum, ' ', a.xmin) FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = ANY (%(oids)s::oid[])
     UNION ALL
-    SELECT pg_catalog.concat('i', i.indexrelid, ' ', i.xmin) FROM pg_catalog.pg_index AS i WHERE i.indrelid = ANY (%(oids)s)
+    SELECT pg_catalog.concat('i', i.indexrelid, ' ', i.xmin) FROM pg_catalog.pg_index AS i WHERE i.indrelid = ANY (%(oids)s::oid[])
     UNION ALL
-    SELECT pg_catalog.concat('t', t.oid, ' ', t.xmin) FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = ANY (%(oids)s)
+    SELECT pg_catalog.concat('t', t.oid, ' ', t.xmin) FROM pg_catalog.pg_trigger AS t WHERE t.tgrelid = ANY (%(oids)s::oid[])
     UNION ALL
-    SELECT pg_catalog.concat('r', r.oid, ' ', r.xmin) FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = ANY (%(oids)s)
+    SELECT pg_catalog.concat('r', r.oid, ' ', r.xmin) FROM pg_catalog.pg_rewrite AS r WHERE r.ev_class = ANY (%(oids)s::oid[])
     UNION ALL
-    SELECT pg_catalog.concat('p', p.oid, ' ', p.xmin) FROM pg_catalog.pg_policy AS p WHERE p.polrelid = ANY (%(oids)s)
+    SELECT pg_catalog.concat('p', p.oid, ' ', p.xmin) FROM pg_catalog.pg_policy AS p WHERE p.polrelid = ANY (%(oids)s::oid[])
     UNION ALL
     SELECT pg_catalog.concat('h', h.inhrelid, ' ', h.inhparent) FROM pg_catalog.pg_inherits AS h
-     WHERE h.inhparent = ANY (%(oids)s) OR h.inhrelid = ANY (%(oids)s)
+     WHERE h.inhparent = ANY (%(oids)s::oid[]) OR h.inhrelid = ANY (%(oids)s::oid[])
     UNION ALL
     SELECT pg_catalog.concat('f', p.oid, ' ', p.xmin) FROM pg_catalog.pg_proc AS p WHERE p.proname = ANY (%(functions)s::text[])
     UNION ALL
     SELECT pg_catalog.concat('o', c.oid) FROM pg_catalog.unnest(%(names)s::text[]) AS w (name)
-      JOIN pg_catalog.pg_class AS c ON c.relname = w.name AND c.relnamespace = pg_catalog.to_regnamespace('okto_change')
+      JOIN pg_catalog.pg_class AS c ON c.relname = w.name AND c.relnamespace = pg_catalog.to_regnamespace('okto_change')::oid
        AND c.relkind = 'r'
   ) AS f (fact)
 
@@ -167,7 +167,7 @@ SELECT s.name, s.value, pg_catalog.set_config(s.name, s.now, true)
 -- As image_trusted, without the other chunks of the same batch: none of them can have written a row of these.
 SELECT c.id
   FROM okto_change.capture AS c
-  JOIN okto_change.captured_table AS t ON t.capture = c.id AND t.relid = %(relid)s
+  JOIN okto_change.captured_table AS t ON t.capture = c.id AND t.relid = %(relid)s::oid
  WHERE c.id >= %(first)s
    AND (c.undoes IS NOT NULL OR EXISTS (SELECT FROM okto_change.capture AS u WHERE u.undoes = c.id)
         OR EXISTS (SELECT FROM okto_change.applied AS a WHERE a.run = c.run AND a.unit = c.unit AND a.undone_xid IS NOT NULL))
@@ -176,7 +176,7 @@ SELECT c.id
 
 -- name: series_writers
 -- The transactions that moved the rows of chunks of one table.
-SELECT DISTINCT n.writer::text FROM okto_change.image_native AS n WHERE n.capture = ANY (%(captures)s) AND n.relid = %(relid)s
+SELECT DISTINCT n.writer::text FROM okto_change.image_native AS n WHERE n.capture = ANY (%(captures)s) AND n.relid = %(relid)s::oid
 
 -- name: series_family
 -- The captures of chunks of a batch, each with what took it back, what took that back, and so on.

@@ -35,7 +35,7 @@ SELECT h.capture, h.relid, pg_catalog.count(*),
 SELECT c.relname::text, m.part[1]::integer, m.part[2]::bigint, m.part[3], false
   FROM pg_catalog.pg_class AS c
  CROSS JOIN LATERAL pg_catalog.regexp_match(c.relname, '^rows_([0-9]+)_([0-9]+)_(old|new)$') AS m (part)
- WHERE c.relnamespace = pg_catalog.to_regnamespace('okto_change') AND c.relkind = 'r'
+ WHERE c.relnamespace = pg_catalog.to_regnamespace('okto_change')::oid AND c.relkind = 'r'
    AND m.part[1]::integer = ANY (%(captures)s)
    AND NOT EXISTS (SELECT FROM okto_change.image_native AS n WHERE n.home = m.part[1]::integer)
 UNION ALL
@@ -43,15 +43,15 @@ SELECT c.relname::text, n.source, n.relid::bigint, p.part, true
   FROM okto_change.image_native AS n
  CROSS JOIN LATERAL (VALUES ('new'), ('old')) AS p (part)
   JOIN pg_catalog.pg_class AS c ON c.relname = pg_catalog.concat('rows_', n.home, '_', n.relid, '_', p.part)
-   AND c.relnamespace = pg_catalog.to_regnamespace('okto_change') AND c.relkind = 'r'
+   AND c.relnamespace = pg_catalog.to_regnamespace('okto_change')::oid AND c.relkind = 'r'
  WHERE n.capture = ANY (%(captures)s) AND n.home IS NOT NULL AND n.capture = n.source AND (p.part = 'old' OR NOT n.foreseen)
  ORDER BY 2, 3, 4
 
 -- name: retention_note
 INSERT INTO okto_change.purged (target, origin, capture, run, unit, object, part, rows, digest)
 SELECT %(target)s, %(origin)s, c.id, c.run, c.unit,
-       coalesce((SELECT (k.shape ->> 'schema') || '.' || (k.shape ->> 'name') FROM okto_change.captured_table AS k
-                  WHERE k.capture = c.id AND k.relid = %(relid)s::bigint::oid), 'table ' || %(relid)s::bigint),
+       coalesce((SELECT (k.shape ->> 'schema'::text) || '.' || (k.shape ->> 'name'::text) FROM okto_change.captured_table AS k
+                  WHERE k.capture = c.id AND k.relid = %(relid)s::bigint::oid), pg_catalog.concat('table ', %(relid)s::bigint)),
        %(part)s, %(rows)s, %(digest)s
   FROM okto_change.capture AS c WHERE c.id = %(capture)s
 RETURNING run, unit, object, part, rows, digest
@@ -66,7 +66,7 @@ DELETE FROM okto_change.image AS i WHERE i.capture = ANY (%(captures)s)
 SELECT c.relname::text
   FROM pg_catalog.pg_class AS c
  CROSS JOIN LATERAL pg_catalog.regexp_match(c.relname, '^rows_([0-9]+)_([0-9]+)_(old|new)$') AS m (part)
- WHERE c.relnamespace = pg_catalog.to_regnamespace('okto_change') AND c.relkind = 'r'
+ WHERE c.relnamespace = pg_catalog.to_regnamespace('okto_change')::oid AND c.relkind = 'r'
    AND m.part[1]::integer = ANY (%(homes)s)
    AND NOT EXISTS (SELECT FROM okto_change.image_native AS n WHERE n.home = m.part[1]::integer)
 

@@ -71,7 +71,7 @@ SELECT l.pid, a.application_name, a.usename::text, a.client_addr::text, a.xact_s
   LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
  WHERE l.locktype = 'relation' AND l.granted AND l.mode = 'ExclusiveLock'
    AND l.database = (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database())
-   AND l.relation = 'okto_change.target'::pg_catalog.regclass
+   AND l.relation = 'okto_change.target'::pg_catalog.regclass::oid
 
 -- name: xact_status
 -- NULL when the transaction is too old to be known; an error (22023) when its id is from the future.

@@ -12,7 +12,7 @@ ON CONFLICT (capture) DO NOTHING
 SELECT EXISTS (SELECT FROM okto_change.unchecked AS u WHERE u.capture = ANY (%(captures)s)),
        ARRAY(SELECT DISTINCT f.conrelid::bigint
                FROM pg_catalog.pg_constraint AS f
-              WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s)
+              WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s::oid[])
                 AND (f.confdeltype IN ('c', 'n', 'd') OR f.confupdtype IN ('c', 'n', 'd'))
                 AND (EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
                               WHERE t.tgrelid = f.conrelid AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype & 3 = 3)
@@ -31,7 +31,7 @@ SELECT f.oid, f.conrelid, r.relkind = 'p', n.nspname::text, r.relname::text,
   FROM pg_catalog.pg_constraint AS f
   JOIN pg_catalog.pg_class AS r ON r.oid = f.confrelid
   JOIN pg_catalog.pg_namespace AS n ON n.oid = r.relnamespace
- WHERE f.contype = 'f' AND f.conrelid = ANY (%(oids)s) AND coalesce(pg_catalog.to_jsonb(f) ->> 'conenforced', 'true') = 'true'
+ WHERE f.contype = 'f' AND f.conrelid = ANY (%(oids)s::oid[]) AND coalesce(pg_catalog.to_jsonb(f) ->> 'conenforced', 'true') = 'true'
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint AS g WHERE g.oid = f.conparentid AND g.conrelid = f.conrelid)
  ORDER BY f.oid
 
@@ -41,14 +41,14 @@ SELECT DISTINCT n.nspname::text, r.relname::text
   FROM pg_catalog.pg_constraint AS f
   JOIN pg_catalog.pg_class AS r ON r.oid = f.conrelid AND r.relkind = 'r'
   JOIN pg_catalog.pg_namespace AS n ON n.oid = r.relnamespace
- WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s)
+ WHERE f.contype = 'f' AND f.confrelid = ANY (%(oids)s::oid[])
  ORDER BY 1, 2
 
 -- name: unchecked_unfit
 -- Whether the role of a replica leaves more undone there than can be looked at afterwards: deferred exclusion constraints,
 -- and foreign keys over a period.
 SELECT EXISTS (SELECT FROM pg_catalog.pg_constraint AS x
-                WHERE (x.conrelid = ANY (%(oids)s) OR x.confrelid = ANY (%(oids)s))
+                WHERE (x.conrelid = ANY (%(oids)s::oid[]) OR x.confrelid = ANY (%(oids)s::oid[]))
                   AND (x.condeferrable AND x.contype = 'x' OR coalesce(pg_catalog.to_jsonb(x) ->> 'conperiod', '') = 'true'))
 
 -- name: unchecked_role

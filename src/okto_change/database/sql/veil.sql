@@ -31,8 +31,8 @@ WITH RECURSIVE wanted AS (
              JOIN pg_catalog.pg_rewrite AS w ON w.oid = d.objid
              JOIN pg_catalog.pg_class AS v ON v.oid = w.ev_class AND v.relkind IN ('v', 'm') AND v.oid <> r.relid
              JOIN pg_catalog.pg_attribute AS k ON k.attrelid = v.oid AND k.attnum > 0 AND NOT k.attisdropped
-            WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
-              AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+            WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass::oid
+              AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass::oid
               AND d.refobjid = r.relid AND d.refobjsubid IN (0, r.attnum)
      ) AS f
 )

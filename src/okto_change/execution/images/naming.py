@@ -94,10 +94,10 @@ def _values(capture: int, table: Shape, column: ColumnShape) -> Part:
     return compose(
         """SELECT {kind}::text, v.value::oid::bigint
              FROM (SELECT i.before AS image FROM okto_change.image AS i
-                    WHERE i.capture = {capture} AND i.relid = {relid} AND i.before IS NOT NULL
+                    WHERE i.capture = {capture} AND i.relid = {relid}::oid AND i.before IS NOT NULL
                    UNION
                    SELECT i.after FROM okto_change.image AS i
-                    WHERE i.capture = {capture} AND i.relid = {relid} AND i.after IS NOT NULL) AS net
+                    WHERE i.capture = {capture} AND i.relid = {relid}::oid AND i.after IS NOT NULL) AS net
             CROSS JOIN LATERAL (SELECT {field} AS value FROM (SELECT net.image::{table} AS r OFFSET 0) AS p) AS v
             WHERE v.value IS NOT NULL""",
         kind=literal(NAMED.get(column.typid) or ARRAYS[column.typid]),

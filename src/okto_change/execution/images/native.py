@@ -253,10 +253,10 @@ def same(
     others = [column for column in columns if column not in plain]
     conditions = [
         compose(
-            "{one} {collation} IS NOT DISTINCT FROM {other} {collation}",
+            "{one}{text} IS NOT DISTINCT FROM {other}{text}",
             one=of(left, column),
             other=of(right, column),
-            collation=compose('COLLATE pg_catalog."C"' if column.typid in TEXTS else ""),
+            text=compose('::pg_catalog.text COLLATE pg_catalog."C"' if column.typid in TEXTS else ""),
         )
         for column in plain
     ]

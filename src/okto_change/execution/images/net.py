@@ -61,10 +61,10 @@ def images(captures: Sequence[int], relid: int) -> Part:
     return compose(
         """SELECT e.image, pg_catalog.sum(e.n)::integer AS n
              FROM (SELECT i.before COLLATE "C" AS image, 1 AS n FROM okto_change.image AS i
-                    WHERE i.capture IN ({captures}) AND i.relid = {relid} AND i.before IS NOT NULL
+                    WHERE i.capture IN ({captures}) AND i.relid = {relid}::oid AND i.before IS NOT NULL
                    UNION ALL
                    SELECT i.after COLLATE "C", -1 FROM okto_change.image AS i
-                    WHERE i.capture IN ({captures}) AND i.relid = {relid} AND i.after IS NOT NULL
+                    WHERE i.capture IN ({captures}) AND i.relid = {relid}::oid AND i.after IS NOT NULL
                   ) AS e
             GROUP BY e.image HAVING pg_catalog.sum(e.n) <> 0""",
         captures=joined(map(literal, captures)),

@@ -298,7 +298,7 @@ def _olds(capture: Capture, table: Shape, op: str) -> Part:
     """The images taken ahead, with the columns of the key in their own types."""
     source = compose(
         """SELECT i.before AS image, 1 AS n FROM okto_change.image AS i
-            WHERE i.capture = {capture} AND i.relid = {relid} AND i.op = {op} AND i.before IS NOT NULL""",
+            WHERE i.capture = {capture} AND i.relid = {relid}::oid AND i.op = {op} AND i.before IS NOT NULL""",
         capture=literal(capture.id),
         relid=literal(table.relid),
         op=literal(op),

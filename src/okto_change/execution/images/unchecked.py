@@ -198,7 +198,7 @@ def _lost(session: Session, work: Work, key: ForeignKey, captures: Sequence[int]
                 WHERE n.n > 0 AND {broken}
                   AND NOT EXISTS (SELECT FROM {places} AS a JOIN {rows} AS o ON o.id = a.id WHERE a.new = n.id AND {unmoved})
                   AND NOT EXISTS (SELECT FROM okto_change.unchecked_row AS u
-                                   WHERE u.capture IN ({captures}) AND u.key = {key} AND u.row = {digest})
+                                   WHERE u.capture IN ({captures}) AND u.key = {key}::oid AND u.row = {digest})
                 ORDER BY n.id LIMIT {limit}""",
             rows=work.rows,
             places=work.places,

@@ -45,8 +45,8 @@ def _anybody(session: Session, relid: int) -> Part:
 
 def _query(relid: int, captures: Sequence[int], transactions: Sequence[str]) -> Part:
     return compose(
-        """SELECT i.xmin FROM okto_change.image AS i WHERE i.capture IN ({captures}) AND i.relid = {relid}
-           UNION SELECT n.writer FROM okto_change.image_native AS n WHERE n.capture IN ({captures}) AND n.relid = {relid}
+        """SELECT i.xmin FROM okto_change.image AS i WHERE i.capture IN ({captures}) AND i.relid = {relid}::oid
+           UNION SELECT n.writer FROM okto_change.image_native AS n WHERE n.capture IN ({captures}) AND n.relid = {relid}::oid
            UNION SELECT pg_catalog.unnest({transactions}::xid[])""",
         captures=joined(map(literal, captures)),
         relid=literal(relid),
