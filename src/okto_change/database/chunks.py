@@ -139,7 +139,7 @@ def seeking(go: Through, after: str | None, upper: str) -> Composed:
         beyond = compose("t.{key} > {after}::{type}", key=go.key, after=literal(after), type=go.type)
     return compose(
         """SELECT (SELECT t.{key}::text FROM {rows} ORDER BY t.{key} LIMIT 1),
-                  coalesce((SELECT t.{key}::text FROM {rows} ORDER BY t.{key} OFFSET {most} LIMIT 1),
+                  coalesce((SELECT k.key::text FROM (SELECT t.{key} FROM {rows} ORDER BY t.{key} OFFSET {most} LIMIT 1) AS k (key)),
                            (SELECT t.{key}::text FROM {rows} ORDER BY t.{key} DESC LIMIT 1))""",
         key=go.key,
         rows=compose(

@@ -135,13 +135,17 @@ class Session:
             return cursor.rowcount if cursor.rowcount >= 0 else None
 
     def texts(self, text: str) -> tuple[tuple[str, ...], list[tuple[str | None, ...]]]:
-        """Run a query of the author's; return column names and rows as PostgreSQL prints them (NULL is None)."""
+        """Run a query of the author's; return column names and rows as PostgreSQL prints them (NULL is None).
+
+        ``affected`` tells of one that has no rows.
+        """
         with self._cursor(text) as cursor:
             waiting, self._waiting = self._waiting, []
             with self._at_once() if waiting else nullcontext():
                 for statement, parameters, binary in waiting:
                     self._connection.cursor().execute(statement, parameters, binary=binary)
                 cursor.execute(text.encode())
+            self.affected = cursor.rowcount
             if not cursor.description:
                 return (), []
             return tuple(column.name for column in cursor.description), _rows(cursor)

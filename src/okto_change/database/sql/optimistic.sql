@@ -163,6 +163,22 @@ SELECT s.name, s.value, pg_catalog.set_config(s.name, s.now, true)
                ('jit', pg_catalog.current_setting('jit'), 'off'),
                ('enable_nestloop', pg_catalog.current_setting('enable_nestloop'), 'off')) AS s (name, value, now)
 
+-- name: series_proving
+-- The same for the proof of a chunk as it is made. Where %%(ranged)s all its joins begin with a range of keys: a bitmap reads each page
+-- of that once, an index scan each row.
+SELECT s.name, s.value, pg_catalog.set_config(s.name, s.now, true)
+  FROM (VALUES ('work_mem', pg_catalog.current_setting('work_mem'), %(kilobytes)s::text || 'kB'),
+               ('jit', pg_catalog.current_setting('jit'), 'off'),
+               ('enable_nestloop', pg_catalog.current_setting('enable_nestloop'), 'off'),
+               ('enable_indexscan', pg_catalog.current_setting('enable_indexscan'),
+                CASE WHEN %(ranged)s THEN 'off' ELSE pg_catalog.current_setting('enable_indexscan') END)) AS s (name, value, now)
+
+-- name: series_ends
+-- How many pages these tables of ours have.
+SELECT w.name, pg_catalog.pg_relation_size(pg_catalog.to_regclass('okto_change.' || w.name))
+             / pg_catalog.current_setting('block_size')::bigint
+  FROM pg_catalog.unnest(%(names)s::text[]) AS w (name)
+
 -- name: series_trusted
 -- As image_trusted, without the other chunks of the same batch: none of them can have written a row of these.
 SELECT c.id

@@ -45,8 +45,8 @@ class Native:
     """1: the rows are as the change left them; -1: as it found them again"""
     home: int | None = None
     """the chunk of a batch whose tables hold the images of others too, each with its own capture in ``c0``"""
-    places: tuple[str, str] | None = None
-    """where the old rows lie in a table of many chunks, first and last, while the chunk is under way"""
+    places: tuple[str, str | None] | None = None
+    """where the old rows lie in a table of many chunks while the chunk is under way: first, and last unless it is the end"""
     sources: tuple[int, ...] = ()
     """several chunks at once, to look at them; () for the one of ``source``"""
     foreseen: bool = False
@@ -93,14 +93,16 @@ class Native:
             one=self._rows(self.new_name, None),
         )
 
-    def _rows(self, name: str, places: tuple[str, str] | None) -> Part:
+    def _rows(self, name: str, places: tuple[str, str | None] | None) -> Part:
         table = identifier(OUR, name)
         if self.home is None:
             return table
         lying = compose("")
         if places is not None:
-            first, last = map(literal, places)
-            lying = compose("AND h.ctid >= {first}::tid AND h.ctid <= {last}::tid", first=first, last=last)
+            first, last = places
+            lying = compose("AND h.ctid >= {first}::tid", first=literal(first))
+            if last is not None:
+                lying = compose("{lying} AND h.ctid <= {last}::tid", lying=lying, last=literal(last))
         return compose(
             "(SELECT * FROM {table} AS h WHERE h.c0 IN ({sources}) {lying})",
             table=table,

@@ -28,9 +28,11 @@ from okto_change.execution.images.unheard import execute
 from okto_change.model import Preview, Statement
 from okto_change.model.base import type_
 
-COPIED = "WITH okto_taken AS ({taken}\nRETURNING ctid) SELECT pg_catalog.count(*), {ends} FROM okto_taken"
+COPIED = "WITH okto_taken AS ({taken}\nRETURNING ctid) SELECT pg_catalog.count(*), pg_catalog.min(ctid), pg_catalog.max(ctid) FROM okto_taken"
 TID_RANGES = 140_000
 """server version that reads a range of row places without reading the whole table"""
+SLACK = 8
+"""pages before what was the end of a table of images that are looked at, too: room left there may be used"""
 
 
 @type_
@@ -60,6 +62,10 @@ class Chunks:
     """the settings of counters, as the last chunk left them"""
     relations: dict[tuple[int, ...], list[Row]] = field(default_factory=dict)
     """what those are called that chunks write or lock; the tables themselves are sealed"""
+    ends: dict[str, int] = field(default_factory=dict)
+    """pages that tables of old rows had when the last chunk was accounted for; the next one's rows come behind them"""
+    astray: bool = False
+    """whether a chunk's images were found before the end of their table, where room had become free"""
 
 
 @type_
@@ -193,16 +199,20 @@ def copy(session: Session, begun: Capture, chunk: Chunk, preview: Preview, state
     item = imaged.natives[chunk.series.targets[statement.step, statement.index]]
     alias = preview.alias
     once = f"DISTINCT ON ({alias}.tableoid, {alias}.ctid) " if preview.joined else ""
-    ends = "pg_catalog.min(ctid), pg_catalog.max(ctid)"
-    if session.identity.server_version < TID_RANGES:
-        ends = "NULL, NULL"
     fields = f"{once}{begun.id}, {optimistic.fields(preview, item)}"
     taken = f"INSERT INTO {OUR}.{item.old_name} {preview.prefix}SELECT {fields} {preview.rows}"
-    rows = optimistic.read_ahead(session, begun, COPIED.format(taken=taken, ends=ends))
-    count, first, last = rows[0]
-    imaged.counts[item.table.relid, item.op] = int(count or 0)
-    if first is not None and last is not None:
-        imaged.natives[item.table.relid] = replace(item, places=(first, last))
+    place: tuple[str, str | None] | None = None
+    if chunk.chunks.astray:
+        rows = optimistic.read_ahead(session, begun, COPIED.format(taken=taken))
+        count, first, last = rows[0]
+        rows_taken, place = int(count or 0), None if first is None else (first, last)
+    else:
+        optimistic.read_ahead(session, begun, taken)
+        rows_taken = session.affected
+        if session.identity.server_version >= TID_RANGES:
+            place = f"({max(chunk.chunks.ends.get(item.old_name, 0) - SLACK, 0)},0)", None
+    imaged.counts[item.table.relid, item.op] = rows_taken
+    imaged.natives[item.table.relid] = replace(item, places=place)
 
 
 def _imaged(begun: Capture) -> Imaged:
@@ -228,9 +238,10 @@ def account(session: Session, begun: Capture, chunk: Chunk) -> Accounting:
 
 
 def _account(session: Session, begun: Capture, chunk: Chunk) -> Accounting:
-    asked: tuple[Call, ...] = (*accounting.ACCOUNTS, ("series_settings", {"kilobytes": native.MEMORY}))
+    olds = [item.old_name for item in _imaged(begun).natives.values()]
+    asked: tuple[Call, ...] = (*accounting.ACCOUNTS, ("series_ends", {"names": olds}), _proving(begun, chunk))
     with pinned_for(session, *asked, ahead=capture.SETTLING, again=True) as (former, answers):
-        counters, locks, settings, positions, room = answers
+        counters, locks, settings, positions, ends, room = answers
         former |= {name: value for name, value, _ in room}
         now, held = accounting.counted(counters), accounting.locked(locks)
         relations, vanished = accounting.told(session, begun.before, now, held, chunk.chunks.relations)
@@ -259,7 +270,14 @@ def _account(session: Session, begun: Capture, chunk: Chunk) -> Accounting:
         result = accounts.judge(facts, ddl=False, declared=chunk.series.declared)
     begun.mark, begun.refusals = 0, result.refusals
     chunk.chunks.tracking = world.tracking
+    chunk.chunks.ends = dict(ends)
     return result
+
+
+def _proving(begun: Capture, chunk: Chunk) -> Call:
+    """Return what sets the proof's settings: ranges of keys are better read page by page, whole tables as the planner likes."""
+    ranged = all(relid == chunk.chunks.table for relid in _imaged(begun).natives)
+    return "series_proving", {"kilobytes": native.MEMORY, "ranged": ranged}
 
 
 def _all_tables(begun: Capture) -> frozenset[str]:
@@ -305,6 +323,9 @@ def _prove_rows(session: Session, begun: Capture, chunk: Chunk, item: Native, ro
     written = _written(chunk, item, here=here)
     if item.op == "U" and item.foreseen and native_foreseen.as_foreseen(session, item, written) == rows:
         return True
+    if _is_astray(session, item, rows):
+        chunk.chunks.astray = True
+        return _prove_rows(session, begun, chunk, replace(item, places=None), rows)
     foreless = replace(item, foreseen=False)
     found = _deleted(session, chunk, item, here=here) if item.op == "D" else native.keep_new(session, foreless, written)
     if found != rows:
@@ -314,6 +335,14 @@ def _prove_rows(session: Session, begun: Capture, chunk: Chunk, item: Native, ro
             what = "a deleted key is there again, or rows were deleted"
         raise Unproven(begun.unit, f"{item.table.qualified}: {rows} rows, {found} proven{beyond}: {what}")
     return False
+
+
+def _is_astray(session: Session, item: Native, rows: int) -> bool:
+    """Whether images of the chunk lie elsewhere than they were looked for: vacuum may have made room in their table."""
+    if item.places is None:
+        return False
+    found: int = session.execute(compose("SELECT pg_catalog.count(*) FROM {old} AS o", old=item.old))[0][0]
+    return found != rows
 
 
 def _written(chunk: Chunk, item: Native, *, here: bool) -> Part:
