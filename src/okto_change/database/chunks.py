@@ -139,7 +139,8 @@ def seeking(go: Through, after: str | None, upper: str) -> Composed:
         beyond = compose("t.{key} > {after}::{type}", key=go.key, after=literal(after), type=go.type)
     return compose(
         """SELECT (SELECT t.{key}::text FROM {rows} ORDER BY t.{key} LIMIT 1),
-                  coalesce((SELECT k.key::text FROM (SELECT t.{key} FROM {rows} ORDER BY t.{key} OFFSET {most} LIMIT 1) AS k (key)),
+                  coalesce((SELECT k.at::text
+                              FROM (SELECT t.{key} FROM {rows} ORDER BY t.{key} OFFSET {most} LIMIT 1) AS k (at)),
                            (SELECT t.{key}::text FROM {rows} ORDER BY t.{key} DESC LIMIT 1))""",
         key=go.key,
         rows=compose(
@@ -288,19 +289,22 @@ def record(
     *,
     rows: Sequence[int | None],
     writes: Mapping[str, Sequence[int]],
-) -> None:
-    """Write, in the transaction of the chunk itself, that it is done. Raises Refused when somebody has done it already."""
+) -> int:
+    """Write, in the transaction of the chunk itself, that it is done; return how many sessions wait for a lock of it.
+
+    Raises Refused when somebody has done it already.
+    """
+    done = {
+        "run": run,
+        "unit": unit,
+        "number": number,
+        "first": found.first,
+        "last": found.last,
+        "rows": json.dumps(list(rows)),
+        "writes": json.dumps({name: list(counts) for name, counts in writes.items()}),
+    }
     try:
-        session.query(
-            "chunk_record",
-            run=run,
-            unit=unit,
-            number=number,
-            first=found.first,
-            last=found.last,
-            rows=json.dumps(list(rows)),
-            writes=json.dumps({name: list(counts) for name, counts in writes.items()}),
-        )
+        return int(session.each(("chunk_record", done), ("blocked_by_us", {}), again=True, ours=True)[1][0][0])
     except DatabaseError as error:
         if error.sqlstate != "23505":
             raise

@@ -15,8 +15,8 @@ from okto_change.model import Timeouts
 Query = LiteralString | sql.SQL | sql.Composed
 Call = tuple[str, Mapping[str, Any]] | sql.Composed
 """a query of ours by name, with its parameters; or one that was composed"""
-Sent = tuple[Query, Any, bool | None]
-"""a statement, its parameters, whether its rows are asked for in binary"""
+Sent = tuple[Query, Any, bool | None, bool]
+"""a statement, its parameters, whether its rows are asked for in binary, whether it is parsed and planned once for all times"""
 
 MOMENTS = frozenset(
     {
@@ -61,12 +61,12 @@ def demand_ours(fakes: psycopg.Cursor[tuple[Any, ...]], target: str) -> None:
         raise DatabaseError("the change prepares statements under names of the driver", sqlstate=GONE, where=target)
 
 
-def sent(call: Call) -> Sent:
-    """Return a call as it is sent."""
+def sent(call: Call, *, again: bool = False) -> Sent:
+    """Return a call as it is sent; one by name that comes ``again`` is prepared."""
     if isinstance(call, sql.Composed):
-        return call, None, None
+        return call, None, None, False
     name, parameters = call
-    return queries.load(name), parameters or None, name in MOMENTS
+    return queries.load(name), parameters or None, name in MOMENTS, again
 
 
 def limiting(timeouts: Timeouts) -> str:

@@ -68,33 +68,35 @@ class Session:
     def execute(self, statement: Query, parameters: Any = None, *, binary: bool | None = None) -> list[Row]:
         """Run a statement composed with ``psycopg.sql``; return its rows, [] when it has none. Raises DatabaseError."""
         if self._waiting and not sending.several(statement, parameters):
-            return self._send(((statement, parameters, binary),))[-1]
+            return self._send(((statement, parameters, binary, False),))[-1]
         self._flush()
         with self._cursor() as cursor:
             cursor.execute(statement, parameters, binary=binary)
             self.affected = cursor.rowcount
             return cursor.fetchall() if cursor.description else []
 
-    def later(self, name: str, /, **parameters: Any) -> None:
+    def later(self, name: str, /, *, again: bool = False, **parameters: Any) -> None:
         """Run a query like ``query`` in front of what is sent next, in the same round trip. Its rows are of no interest.
 
-        Its error is raised there. A ROLLBACK before that takes it along.
+        Its error is raised there. A ROLLBACK before that takes it along. ``again`` only where nothing of others has run
+        since ``each`` found that prepared statements are ours.
         """
-        self._waiting.append((queries.load(name), parameters or None, None))
+        self._waiting.append(sending.sent((name, parameters), again=again))
 
-    def each(self, *calls: Call, again: bool = False) -> list[list[Row]]:
+    def each(self, *calls: Call, again: bool = False, ours: bool = False) -> list[list[Row]]:
         """Run queries by name with parameters, or composed statements, in one round trip; return the rows of each.
 
         When one fails, none of those behind it is run. Those by name that come ``again`` and again are parsed and planned
-        once. Raises DatabaseError with sqlstate ``GONE`` where somebody else's statements answer in their place, or none.
+        once. Raises DatabaseError with sqlstate ``GONE`` where somebody else's statements answer in their place, or none;
+        that is not asked where nothing of others has run since it was, and they are known to be ``ours``.
         """
         waiting = len(self._waiting)
-        sent = [sending.sent(call) for call in calls]
-        if not again:
+        sent = [sending.sent(call, again=again) for call in calls]
+        if not again or ours:
             return self._send(sent)[waiting:]
         first = next((at for at, call in enumerate(calls) if isinstance(call, tuple)), len(calls))
         sent.insert(first, sending.sent(FAKES))
-        found = self._send(sent, planned=waiting + first + 1)[waiting:]
+        found = self._send(sent, fakes=waiting + first)[waiting:]
         del found[first]
         return found
 
@@ -142,8 +144,8 @@ class Session:
         with self._cursor(text) as cursor:
             waiting, self._waiting = self._waiting, []
             with self._at_once() if waiting else nullcontext():
-                for statement, parameters, binary in waiting:
-                    self._connection.cursor().execute(statement, parameters, binary=binary)
+                for statement, parameters, binary, prepared in waiting:
+                    self._connection.cursor().execute(statement, parameters, binary=binary, prepare=prepared)
                 cursor.execute(text.encode())
             self.affected = cursor.rowcount
             if not cursor.description:
@@ -212,7 +214,7 @@ class Session:
             if not self._connection.closed:
                 self.run("ROLLBACK TO SAVEPOINT okto_change; RELEASE SAVEPOINT okto_change")
             raise
-        self._waiting.append(("RELEASE SAVEPOINT okto_change", None, None))
+        self._waiting.append(("RELEASE SAVEPOINT okto_change", None, None, False))
 
     @property
     def in_transaction(self) -> bool:
@@ -245,22 +247,18 @@ class Session:
         if self._waiting:
             self._send(())
 
-    def _send(self, calls: Sequence[Sent], planned: int | None = None) -> list[list[Row]]:
-        """Send what waits and then ``calls`` at once; return the rows of all of them.
-
-        From ``planned`` on those by name are prepared; what stands before that one is ``FAKES``.
-        """
+    def _send(self, calls: Sequence[Sent], fakes: int | None = None) -> list[list[Row]]:
+        """Send what waits and then ``calls`` at once; return the rows of all of them. ``fakes`` is the place of ``FAKES``."""
         sent, self._waiting = (*self._waiting, *calls), []
         cursors = [self._connection.cursor() for _ in sent]
         with self._cursor():
             try:
                 with self._at_once():
-                    for at, (cursor, (statement, parameters, binary)) in enumerate(zip(cursors, sent, strict=True)):
-                        named = planned is not None and at >= planned and isinstance(statement, str)
-                        cursor.execute(statement, parameters, binary=binary, prepare=named)
+                    for cursor, (statement, parameters, binary, prepared) in zip(cursors, sent, strict=True):
+                        cursor.execute(statement, parameters, binary=binary, prepare=prepared)
             finally:
-                if planned is not None:
-                    sending.demand_ours(cursors[planned - 1], self.target)
+                if fakes is not None:
+                    sending.demand_ours(cursors[fakes], self.target)
             self.affected = cursors[-1].rowcount
             return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
 

@@ -181,8 +181,7 @@ def _chunk(
     after = added(job, unit, course, found)
     if capture.triggers:
         images.finish(session, capture)
-    _record(job, unit, session, after, found)
-    blocked = chunks.blocked(session)
+    blocked = _record(job, unit, session, after, found)
     transactions.commit(job, unit.target, session, marks[0])
     job.seen.committed.add(unit.number)
     course.number, course.last, course.rows, course.writes = after.number, after.last, after.rows, after.writes
@@ -211,7 +210,7 @@ def find(job: Job, unit: SqlUnit, session: Session, course: Course) -> tuple[Thr
     go, upper = course.go, course.opened.upper
     with interrupts.allowed():
         if go is not None and upper is not None:
-            found = choosing.hold(job, unit, session, chunks.seeking(go, course.last, upper))
+            found = choosing.hold(job, unit, session, course.number + 1, chunks.seeking(go, course.last, upper))
             if found is not None:
                 return go, chunks.found_in(found[0])
         go = course.go = chunks.through(session, batch_of(unit))
@@ -230,7 +229,9 @@ def perform(
     """
     chunks.enter(session, found)
     known = job.chunks.setdefault(this.number, images.Chunks())
-    known.table, known.key, known.xid = go.oid, batch_of(this).key, None
+    known.table, known.key = go.oid, batch_of(this).key
+    if known.begun is None:
+        known.xid = None
     known.inside = lambda key: chunks.inside(go, found, key)
     early = ran if not this.inside and not this.invariants else None
     capture = yield from _quietly(work.perform(job, this, session), len(this.statements), early)
@@ -292,12 +293,14 @@ def _imaged_ahead(this: SqlUnit, capture: images.Capture, own: frozenset[int]) -
     return sum(rows for (relid, _), rows in capture.imaged.counts.items() if relid in own)
 
 
-def _record(job: Job, unit: SqlUnit, session: Session, course: Course, found: Range) -> None:
+def _record(job: Job, unit: SqlUnit, session: Session, course: Course, found: Range) -> int:
+    """Write that a chunk is done; return how many sessions wait for it."""
     rows = [result.rows for result in job.seen.statements[unit.number]]
     writes = {w.table: (w.inserted, w.updated, w.deleted, w.imaged) for w in job.seen.writes[unit.number]}
-    chunks.record(session, job.run, str(unit.number), course.number, found, rows=rows, writes=writes)
+    blocked = chunks.record(session, job.run, str(unit.number), course.number, found, rows=rows, writes=writes)
     if course.number == 1:
         _applied(job, unit, session)
+    return blocked
 
 
 def _applied(job: Job, unit: SqlUnit, session: Session) -> None:

@@ -11,9 +11,8 @@ from dataclasses import replace
 from okto_change.database.sending import Call
 from okto_change.database.session import Row, Session
 from okto_change.errors import ConnectionLost, DatabaseError, Refused
-from okto_change.execution import images
+from okto_change.execution import images, units
 from okto_change.execution.images import series
-from okto_change.execution.images.pins import pinned_for
 from okto_change.execution.job import Job
 from okto_change.execution.units import SqlUnit
 from okto_change.model import AutoUndo, Event, EventKind, Preview, Statement, StatementKind
@@ -48,7 +47,7 @@ OPS = {StatementKind.INSERT: "I", StatementKind.DELETE: "D", StatementKind.UPDAT
 
 def start(job: Job, unit: SqlUnit, session: Session) -> images.Capture:
     """Begin to capture in the open transaction, the way that fits; remember in ``job.seen`` which one and why."""
-    begun = _go_on(job, unit, session)
+    begun = _go_on(job, unit)
     if begun is not None:
         job.seen.captures[unit.number] = AHEAD
         return _since_first(job, unit, begun)
@@ -93,28 +92,23 @@ def contended(job: Job, unit: SqlUnit, error: DatabaseError, attempts: int) -> s
     return "; locking the tables before reading them from now on"
 
 
-def hold(job: Job, unit: SqlUnit, session: Session, *calls: Call) -> list[list[Row]] | None:
-    """Lock the tables of a batch, before there is a snapshot, and run queries of ours under pinned settings.
+def hold(job: Job, unit: SqlUnit, session: Session, chunk: int, *calls: Call) -> list[list[Row]] | None:
+    """Begin a chunk of a batch by what the one before found out, and run queries of ours under pinned settings.
 
     Return their rows, None where there is nothing that chunks found out, or where it does not hold for the next.
     """
     known = job.chunks.get(unit.number)
-    if known is None or known.series is None or unit.number in job.unproven:
+    if known is None or unit.number in job.unproven:
         return None
-    series.lock(session, known.series.natives.values())
-    with pinned_for(session, series.sealing(known.series), *calls, again=True) as (_, (seal, *found)):
-        if seal[0][0] == known.series.seal:
-            return found
-    known.series = None
-    return None
+    return series.reopen(session, job.run, units.chunk(unit, chunk).key, known, *calls)
 
 
-def _go_on(job: Job, unit: SqlUnit, session: Session) -> images.Capture | None:
-    """Begin a chunk by what the one before found out, where it still holds."""
+def _go_on(job: Job, unit: SqlUnit) -> images.Capture | None:
+    """Return the chunk that ``hold`` began."""
     known = job.chunks.get(unit.number)
-    if unit.chunk is None or known is None or known.series is None or unit.number in job.unproven:
+    if unit.chunk is None or known is None or unit.number in job.unproven:
         return None
-    return series.go_on(session, job.run, unit.key, known)
+    return series.go_on(unit.key, known)
 
 
 def _series(job: Job, unit: SqlUnit, session: Session) -> images.Capture | None:

@@ -117,8 +117,10 @@ SELECT pg_catalog.pg_current_xact_id_if_assigned() IS NULL
 
 -- name: series_seal
 -- A digest of what defines these tables: the rows of the catalogue that say so, by the transaction that wrote each; the functions
--- of these names; and whether our own tables are there.
-SELECT pg_catalog.md5(coalesce(pg_catalog.string_agg(f.fact, ' ' ORDER BY f.fact COLLATE "C"), ''))
+-- of these names; and whether our own tables are there. Where it is %%(seal)s, a capture begins as by image_begin, and its number and
+-- transaction follow.
+WITH seal (found) AS (
+  SELECT pg_catalog.md5(coalesce(pg_catalog.string_agg(f.fact, ' ' ORDER BY f.fact COLLATE "C"), ''))
   FROM (
     SELECT pg_catalog.concat('c', c.oid, ' ', c.xmin, ' ', n.nspname, '.', c.relname)
       FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace WHERE c.oid = ANY (%(oids)s::oid[])
@@ -142,6 +144,19 @@ SELECT pg_catalog.md5(coalesce(pg_catalog.string_agg(f.fact, ' ' ORDER BY f.fact
       JOIN pg_catalog.pg_class AS c ON c.relname = w.name AND c.relnamespace = pg_catalog.to_regnamespace('okto_change')::oid
        AND c.relkind = 'r'
   ) AS f (fact)
+), begun AS (
+    INSERT INTO okto_change.capture (run, unit, undoes)
+    SELECT %(run)s::text, %(unit)s::text, NULL::integer
+      FROM seal AS s CROSS JOIN pg_catalog.set_config('okto_change.unchecked', '', true)
+     WHERE s.found = %(seal)s::text
+    RETURNING id, xid
+)
+SELECT s.found, b.id, b.xid FROM seal AS s LEFT JOIN begun AS b ON true
+
+-- name: series_planning
+-- What is asked again and again is planned once, whatever is asked for; what was set comes back.
+SELECT 'plan_cache_mode', pg_catalog.current_setting('plan_cache_mode'),
+       pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true)
 
 -- name: series_keep
 -- A chunk's images and the shape that they have, with the file of its table. The row of the capture was written by the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from okto_change.database.composing import Part, compose, identifier, joined
+from okto_change.database.composing import Composed, Part, compose, identifier, joined
 from okto_change.database.session import Session
 from okto_change.execution.images.native import OUR, Native, fields, keyed, own, private, same
 from okto_change.execution.images.unheard import execute
@@ -46,15 +46,18 @@ def as_foreseen(session: Session, native: Native, written: Part | None = None) -
 
     ``written`` as for ``keep_new``.
     """
-    found: int = session.execute(
-        compose(
-            "SELECT pg_catalog.count(*) FROM {old} AS o JOIN ONLY {table} AS t ON {key} AND {kept} AND {new} WHERE {own}",
-            old=native.old,
-            table=native.table.table,
-            key=keyed(native, "t", "o", "o"),
-            kept=same("t", False, "o", native.kept),
-            new=same("t", False, "o", native.changed, foreseen=native),
-            own=own(session) if written is None else written,
-        )
-    )[0][0]
+    found: int = session.execute(coming(native, own(session) if written is None else written))[0][0]
     return found
+
+
+def coming(native: Native, written: Part) -> Composed:
+    """Return the question that ``as_foreseen`` asks."""
+    return compose(
+        "SELECT pg_catalog.count(*) FROM {old} AS o JOIN ONLY {table} AS t ON {key} AND {kept} AND {new} WHERE {own}",
+        old=native.old,
+        table=native.table.table,
+        key=keyed(native, "t", "o", "o"),
+        kept=same("t", False, "o", native.kept),
+        new=same("t", False, "o", native.changed, foreseen=native),
+        own=written,
+    )

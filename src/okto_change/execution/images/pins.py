@@ -24,11 +24,12 @@ def pinned(session: Session) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def pinned_for(
-    session: Session, *calls: Call, ahead: Sequence[Call] = (), again: bool = False
+    session: Session, *calls: Call, ahead: Sequence[Call] = (), again: bool = False, ours: bool = False
 ) -> Iterator[tuple[dict[str, str], list[list[Row]]]]:
     """Pin the settings like ``pinned`` and run queries under them in the same round trip; yield the rows of each, too.
 
-    What is to run ``ahead`` of the pins goes with them. ``again`` as for ``Session.each``.
+    What is to run ``ahead`` of the pins goes with them. ``again`` as for ``Session.each``; ``ours`` says that nothing of others
+    runs in the body, so that the settings come back by a prepared statement, too.
     """
     pins, *found = session.each(*ahead, ("image_pin", {}), *calls, again=again)[len(ahead) :]
     former: dict[str, str] = {name: value for name, value, _ in pins}
@@ -38,7 +39,7 @@ def pinned_for(
         with suppress(DatabaseError):  # a failed transaction takes the settings back by itself
             session.query("image_unpin", names=list(former), values=list(former.values()))
         raise
-    session.later("image_unpin", names=list(former), values=list(former.values()))
+    session.later("image_unpin", again=ours, names=list(former), values=list(former.values()))
 
 
 @contextmanager

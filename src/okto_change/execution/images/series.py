@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from okto_change.database import accounting
 from okto_change.database.accounting import NONE, Counts, Ledger, Relation
-from okto_change.database.composing import Part, compose, identifier, joined, literal
+from okto_change.database.composing import Composed, Part, compose, identifier, joined, literal
 from okto_change.database.sending import GONE, Call
 from okto_change.database.session import Row, Session
 from okto_change.errors import DatabaseError
@@ -28,7 +28,10 @@ from okto_change.execution.images.unheard import execute
 from okto_change.model import Preview, Statement
 from okto_change.model.base import type_
 
-COPIED = "WITH okto_taken AS ({taken}\nRETURNING ctid) SELECT pg_catalog.count(*), pg_catalog.min(ctid), pg_catalog.max(ctid) FROM okto_taken"
+COPIED = (
+    "WITH okto_taken AS ({taken}\nRETURNING ctid)"
+    " SELECT pg_catalog.count(*), pg_catalog.min(ctid), pg_catalog.max(ctid) FROM okto_taken"
+)
 TID_RANGES = 140_000
 """server version that reads a range of row places without reading the whole table"""
 SLACK = 8
@@ -66,6 +69,8 @@ class Chunks:
     """pages that tables of old rows had when the last chunk was accounted for; the next one's rows come behind them"""
     astray: bool = False
     """whether a chunk's images were found before the end of their table, where room had become free"""
+    begun: Capture | None = None
+    """the capture that ``reopen`` began, until ``go_on`` takes it"""
 
 
 @type_
@@ -83,11 +88,6 @@ def lock(session: Session, natives: Iterable[Native]) -> None:
     session.execute(compose("LOCK TABLE {tables} IN ROW EXCLUSIVE MODE", tables=tables))
 
 
-def sealing(known: Series) -> Call:
-    """Return the query that answers with ``Series.seal`` while the tables are defined as they were; ask it behind ``lock``."""
-    return _sealing(known.natives.values(), known.calls)
-
-
 def fresh(session: Session) -> bool:
     """Whether this transaction has written nothing: rows that it wrote before would look like rows of the chunk."""
     return bool(session.query("series_fresh")[0][0])
@@ -99,11 +99,17 @@ def seal(session: Session, natives: Iterable[Native], calls: Sequence[str]) -> s
     return found
 
 
-def _sealing(natives: Iterable[Native], calls: Sequence[str]) -> Call:
+def _sealing(natives: Iterable[Native], calls: Sequence[str], *, run: str = "", unit: str = "", seal: str = "") -> Call:
+    """Return the query of the seal; it begins a capture of that unit where the seal is as given."""
     items = tuple(natives)
-    names = [name for item in items for name in _tables(item)]
-    functions = [call.rpartition(".")[2] for call in calls]
-    return "series_seal", {"oids": [item.table.relid for item in items], "names": names, "functions": functions}
+    return "series_seal", {
+        "oids": [item.table.relid for item in items],
+        "names": [name for item in items for name in _tables(item)],
+        "functions": [call.rpartition(".")[2] for call in calls],
+        "run": run,
+        "unit": unit,
+        "seal": seal,
+    }
 
 
 def _tables(item: Native) -> tuple[str, ...]:
@@ -156,14 +162,33 @@ def begin(
         return _opened(capture, chunks, xid, accounting.open_ledger(session))
 
 
-def go_on(session: Session, run: str, unit: str, chunks: Chunks) -> Capture:
-    """Begin another chunk of a series that holds."""
-    begin: Call = ("image_begin", {"run": run, "unit": unit, "undoes": None})
+def reopen(session: Session, run: str, unit: str, chunks: Chunks, *calls: Call) -> list[list[Row]] | None:
+    """Begin another chunk of a series that holds, and run queries of ours under pinned settings; return their rows.
+
+    The tables are locked before there is a snapshot. None where what defines them is not as it was: nothing is begun then.
+    """
+    known, chunks.begun = chunks.series, None
+    if known is None:
+        return None
+    lock(session, known.natives.values())
+    begin = _sealing(known.natives.values(), known.calls, run=run, unit=unit, seal=known.seal)
     asked = accounting.LEDGER if chunks.tracking is None else accounting.LATER
-    with pinned_for(session, begin, *asked, again=True) as (former, (begun, *ledger)):
-        number, xid = begun[0]
+    every: tuple[Call, ...] = (("series_planning", {}), begin, *asked, *calls)
+    with pinned_for(session, *every, again=True, ours=True) as (former, (planning, begun, *found)):
+        former |= {name: value for name, value, _ in planning}
+        _, number, xid = begun[0]
+        if number is None:
+            chunks.series = None
+            return None
         capture = Capture(id=number, run=run, unit=unit, tables={}, search_path=former["search_path"])
-        return _opened(capture, chunks, xid, accounting.ledger_of(ledger, chunks.tracking))
+        chunks.begun = _opened(capture, chunks, xid, accounting.ledger_of(found[: len(asked)], chunks.tracking))
+        return found[len(asked) :]
+
+
+def go_on(unit: str, chunks: Chunks) -> Capture | None:
+    """Return what ``reopen`` began for this chunk."""
+    begun, chunks.begun = chunks.begun, None
+    return begun if begun is not None and begun.unit == unit else None
 
 
 def _opened(begun: Capture, chunks: Chunks, xid: int, ledger: Ledger) -> Capture:
@@ -239,9 +264,12 @@ def account(session: Session, begun: Capture, chunk: Chunk) -> Accounting:
 
 def _account(session: Session, begun: Capture, chunk: Chunk) -> Accounting:
     olds = [item.old_name for item in _imaged(begun).natives.values()]
+    foreseen = _foreseen(begun, chunk)
     asked: tuple[Call, ...] = (*accounting.ACCOUNTS, ("series_ends", {"names": olds}), _proving(begun, chunk))
-    with pinned_for(session, *asked, ahead=capture.SETTLING, again=True) as (former, answers):
-        counters, locks, settings, positions, ends, room = answers
+    every: tuple[Call, ...] = (*asked, *foreseen.values())
+    with pinned_for(session, *every, ahead=capture.SETTLING, again=True, ours=True) as (former, answers):
+        counters, locks, settings, positions, ends, room, *came = answers
+        proven = {relid: rows[0][0] for relid, rows in zip(foreseen, came, strict=True)}
         former |= {name: value for name, value, _ in room}
         now, held = accounting.counted(counters), accounting.locked(locks)
         relations, vanished = accounting.told(session, begun.before, now, held, chunk.chunks.relations)
@@ -251,7 +279,8 @@ def _account(session: Session, begun: Capture, chunk: Chunk) -> Accounting:
         ours = {relation.name: relation for relation in relations if relation.schema == OUR}
         for item in _imaged(begun).natives.values():
             _demand_alone(begun, item, ours)
-            _prove(session, begun, chunk, item, counts.get(item.table.relid, NONE))
+            relid = item.table.relid
+            _prove(session, begun, chunk, item, counts.get(relid, NONE), proven.get(relid))
         facts = Facts(
             relations=relations,
             vanished=vanished,
@@ -293,7 +322,17 @@ def _demand_alone(begun: Capture, item: Native, ours: Mapping[str, Relation]) ->
             raise Unproven(begun.unit, f"{OUR}.{name} was written by the change itself")
 
 
-def _prove(session: Session, begun: Capture, chunk: Chunk, item: Native, counts: Counts) -> None:
+def _foreseen(begun: Capture, chunk: Chunk) -> dict[int, Composed]:
+    """Return, by table, the question how many rows are as foreseen; it goes with the accounts, which are judged first."""
+    imaged = _imaged(begun)
+    return {
+        relid: native_foreseen.coming(item, _written(chunk, item, here=relid == chunk.chunks.table))
+        for relid, item in imaged.natives.items()
+        if item.op == "U" and item.foreseen and imaged.counts.get((relid, item.op))
+    }
+
+
+def _prove(session: Session, begun: Capture, chunk: Chunk, item: Native, counts: Counts, foreseen: int | None) -> None:
     rows = _imaged(begun).counts.get((item.table.relid, item.op), 0)
     if counts != ((0, rows, 0) if item.op == "U" else (0, 0, rows)):
         inserted, updated, deleted = counts
@@ -301,9 +340,10 @@ def _prove(session: Session, begun: Capture, chunk: Chunk, item: Native, counts:
         raise Unproven(begun.unit, f"{item.table.qualified}: {what}")
     if not rows:
         return
-    foreseen = _prove_rows(session, begun, chunk, item, rows)
+    came = foreseen == rows or _prove_rows(session, begun, chunk, item, rows)
     session.later(
         "series_keep",
+        again=True,
         capture=begun.id,
         relid=item.table.relid,
         source=begun.id,
@@ -312,20 +352,22 @@ def _prove(session: Session, begun: Capture, chunk: Chunk, item: Native, counts:
         rows=rows,
         columns=[column.number for column in item.changed],
         home=item.home,
-        foreseen=foreseen,
+        foreseen=came,
         shape=item.table.content(),
     )
 
 
 def _prove_rows(session: Session, begun: Capture, chunk: Chunk, item: Native, rows: int) -> bool:
-    """Prove the rows of one table; return whether the values foreseen are its new ones. Raises Unproven."""
+    """Prove rows of one table that did not all come as foreseen where they were looked for; return whether they did elsewhere.
+
+    Raises Unproven.
+    """
     here = item.table.relid == chunk.chunks.table
     written = _written(chunk, item, here=here)
-    if item.op == "U" and item.foreseen and native_foreseen.as_foreseen(session, item, written) == rows:
-        return True
     if _is_astray(session, item, rows):
-        chunk.chunks.astray = True
-        return _prove_rows(session, begun, chunk, replace(item, places=None), rows)
+        chunk.chunks.astray, item = True, replace(item, places=None)
+        if item.op == "U" and item.foreseen and native_foreseen.as_foreseen(session, item, written) == rows:
+            return True
     foreless = replace(item, foreseen=False)
     found = _deleted(session, chunk, item, here=here) if item.op == "D" else native.keep_new(session, foreless, written)
     if found != rows:
@@ -334,7 +376,7 @@ def _prove_rows(session: Session, begun: Capture, chunk: Chunk, item: Native, ro
         if item.op == "D":
             what = "a deleted key is there again, or rows were deleted"
         raise Unproven(begun.unit, f"{item.table.qualified}: {rows} rows, {found} proven{beyond}: {what}")
-    return False
+    return found != rows
 
 
 def _is_astray(session: Session, item: Native, rows: int) -> bool:
