@@ -9,7 +9,7 @@ from okto_change.database import accounting, facts, state
 from okto_change.database.session import REPEATABLE_READ, Session
 from okto_change.errors import DatabaseError, NotReversible, Refused, StepFailed, Stuck, Unaccounted
 from okto_change.execution import catalogue, checks, choosing, images, interrupts, inverse, transactions
-from okto_change.execution.images import series
+from okto_change.execution.images import series_proof
 from okto_change.execution.job import Job
 from okto_change.execution.units import SqlUnit, bounds
 from okto_change.model import (
@@ -211,7 +211,7 @@ def account(job: Job, unit: SqlUnit, session: Session, capture: images.Capture) 
     """Demand that every changed row has its image and every changed table is declared; keep the figures in ``job.seen``."""
     ddl = any(statement.kind is StatementKind.DDL for statement in unit.statements)
     if capture.imaged is not None and capture.imaged.chunk is not None:
-        found = series.account(session, capture, capture.imaged.chunk)
+        found = series_proof.account(session, capture, capture.imaged.chunk)
     else:
         images.prove(session, capture)
         same = unit.temporary and job.seen.definitions[unit.number] == facts.fingerprint(session)
