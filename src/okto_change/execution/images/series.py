@@ -110,6 +110,7 @@ def _sealing(natives: Iterable[Native], calls: Sequence[str], *, run: str = "", 
 
 
 def tables_of(item: Native) -> tuple[str, ...]:
+    """Return the names of the tables that the images lie in."""
     return (item.old_name, item.new_name) if item.op == "U" else (item.old_name,)
 
 
@@ -238,6 +239,7 @@ def copy(session: Session, begun: Capture, chunk: Chunk, preview: Preview, state
 
 
 def imaged_of(begun: Capture) -> Imaged:
+    """Return what is imaged ahead. Raises ValueError for a capture by triggers."""
     if begun.imaged is None:
         raise ValueError("images are taken ahead here")
     return begun.imaged
