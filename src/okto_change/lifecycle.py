@@ -105,7 +105,7 @@ class ChangeState:
 
     @property
     def half(self) -> Run | None:
-        """The undo or redo that did not get to its end and left some chunks standing and others not; None if none did."""
+        """The run that did not get to the end of an undo or redo, so that some chunks stand and others do not; None if none."""
         run = next((run for run in self.runs if self.standing and run.id == self.standing[0]), None)
         halves = (self._half(run, unit) for unit in run.standing) if run is not None else ()
         return next((half for half in halves if half is not None), None)
@@ -113,6 +113,8 @@ class ChangeState:
     def _half(self, run: Run, unit: str) -> Run | None:
         """Return the run that last took chunks of a unit back or put them back, if it left some of them standing only."""
         last = next((o for o in reversed(self.runs) if o.origin == run.id and unit in o.effects), None)
+        if last is None:  # it may have broken off itself, while it took back what it had done
+            last = run if run.progress is not None and run.progress.undo else None
         return last if last is not None and unit in last.part and unit in last.chunks else None
 
     @property
@@ -168,7 +170,8 @@ class ChangeState:
     @property
     def undone(self) -> bool:
         """Whether it was applied once and nothing of it stands any more."""
-        return any(run.committed for run in self.runs if not run.origin) and not self.standing and not self.left
+        was = any(run.committed or run.chunks for run in self.runs if not run.origin)
+        return was and not self.standing and not self.left
 
 
 def advance(run: Run | None, event: Event, *, actor: str, at: datetime) -> Run:

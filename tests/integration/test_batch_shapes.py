@@ -66,6 +66,22 @@ KEYS = {
     "numeric": ("id numeric PRIMARY KEY", "n / 3.0", "numeric"),
     "date": ("id date PRIMARY KEY", "date '2026-01-31' + n * 40", "date"),
     "timestamptz": ("id timestamptz PRIMARY KEY", "now() + n * interval '1 day 0.001 s'", "timestamptz"),
+    "timestamps without end": (
+        "id timestamptz PRIMARY KEY",
+        "CASE n WHEN 1 THEN '-infinity' WHEN 23 THEN 'infinity' ELSE now() + n * interval '1 day' END",
+        "timestamptz",
+    ),
+    "before Christ": (
+        "id timestamp PRIMARY KEY",
+        "timestamp '0044-03-15 12:00:00.000001 BC' + n * interval '17 days'",
+        "timestamp",
+    ),
+    "no number": ("id numeric PRIMARY KEY", "CASE n WHEN 1 THEN 'NaN' ELSE (n / 7.0)::numeric(20, 5) END", "numeric"),
+    "text that ignores case": (
+        "id text COLLATE caseless PRIMARY KEY",
+        "CASE n % 2 WHEN 0 THEN 'a' ELSE 'B' END || n",
+        "text",
+    ),
     "smallint": ("id smallint PRIMARY KEY", "-n", "smallint"),
 }
 
@@ -74,6 +90,8 @@ KEYS = {
 def test_a_batch_goes_by_any_type_of_key(bank: Bank, name: str) -> None:
     """Also where the text of the key depends on settings."""
     column, value, type_ = KEYS[name]
+    if "caseless" in column:
+        bank.sql("CREATE COLLATION caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false)")
     bank.sql(f"ALTER DATABASE {bank.sql('SELECT current_database()')[0][0]} SET datestyle = 'German'")
     plan(bank, f"CREATE TABLE t ({column}, state text); {FILL.format(key=value)}", type_=type_)
     there_and_back(bank)
@@ -206,6 +224,28 @@ def after(bank: Bank, chunk: int, act: Callable[[], object]) -> Callable[[Event]
             act()
 
     return watch
+
+
+def test_rows_that_others_move_while_it_runs(bank: Bank) -> None:
+    """Each goes by the key that it has when its range is due. What was done to one that moved is named by the undo, twice if so."""
+    plan(bank, TABLE)
+
+    def move() -> None:
+        bank.sql("UPDATE t SET id = id + 100 WHERE id = 2")  # done, and now above the end
+        bank.sql("UPDATE t SET id = -5 WHERE id = 21; UPDATE t SET id = 900 WHERE id = 22")  # never to be done
+        bank.sql(
+            "DELETE FROM t WHERE id = 19; UPDATE t SET id = 19 WHERE id = 3"
+        )  # done, and now before a range that is due
+
+    assert bank.journey.apply(after(bank, 2, move)).result is Result.DONE
+    moved = "SELECT id, state FROM t WHERE id IN (102, -5, 900, 19) ORDER BY id"
+    assert bank.sql(moved) == [(-5, "old"), (19, "old!!"), (102, "old!"), (900, "old")]
+    gone = ("chunk 1: public.t (id=2): removed since", "chunk 1: public.t (id=3): removed since")
+    for _ in range(2):
+        part = bank.journey.rollback(only_clean=True)
+        assert part.result is Result.CONFLICT and part.conflicts == gone, part
+        assert bank.sql(moved) == [(-5, "old"), (19, "old!"), (102, "old!"), (900, "old")]
+    assert bank.sql("SELECT count(*) FROM t WHERE state = 'old!'") == [(2,)]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -549,6 +550,49 @@ def test_no_chunk_commits_whose_announcement_cannot_be_written(
             getattr(bank.journey, command)()
     assert chunks(bank) == ([1, 2] if command == "apply" else [1, 2, 3])
     assert bank.journey.rollback().result is Result.DONE and as_before(bank)
+
+
+@pytest.mark.parametrize("command", ["rollback", "redo"])
+@pytest.mark.parametrize("how", [OnCommit.LOSE_REQUEST, OnCommit.LOSE_ANSWER], ids=lambda how: how.name)
+def test_a_broken_commit_of_a_chunk_on_its_way_back_or_forth_happens_once(
+    bank: Bank, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, how: OnCommit, command: str
+) -> None:
+    """As while it was applied: lost, it pauses; without an answer, it is found out."""
+    monkeypatch.setenv("OKTO_LEDGER_DSN", proxy.conninfo(bank.ledger))
+    write(bank)
+    assert bank.journey.apply().result is Result.DONE
+    if command == "redo":
+        assert bank.journey.rollback().result is Result.DONE
+    kind = EventKind.UNDO_COMMITTING if command == "rollback" else EventKind.COMMITTING
+
+    def watch(event: Event) -> None:
+        proxy.on_commit = how if event.kind is kind and event.data.get("chunk") == 3 else OnCommit.PASS
+
+    go = getattr(bank.journey, command)
+    ended = go(watch)
+    if how is OnCommit.LOSE_REQUEST:
+        assert ended.result is Result.PAUSED and len(chunks(bank)) == (3 if command == "rollback" else 2), ended
+        ended = go()
+    assert ended.result is Result.DONE and released(bank) == (0 if command == "rollback" else 40), ended
+
+
+def test_of_two_terminals_that_resume_at_once_one_does_it(bank: Bank) -> None:
+    """The other is told who works on it; no chunk is done twice."""
+    write(bank, size=1)
+    bank.journey.killed("apply", "committed", "after", nth=3)
+    run = str(bank.journey.status().run)
+
+    def resume() -> str:
+        try:
+            with closing(pipeline.open_repository(bank.journey.git.path)) as repo:
+                return pipeline.resume(repo, run, watch=lambda event: None).result.value
+        except Refused as refused:
+            return refused.message
+
+    with ThreadPoolExecutor(2) as pool:
+        told = sorted(one.result(60) for one in [pool.submit(resume), pool.submit(resume)])
+    assert told[1] == "done" and ("another command works on" in told[0] or "nothing to resume" in told[0]), told
+    assert released(bank) == 40 and len(chunks(bank)) == 50
 
 
 def test_a_run_without_chunks_and_one_that_nobody_knows_cannot_be_paused(bank: Bank) -> None:

@@ -255,6 +255,11 @@ def close(session: Session, run: str, unit: str) -> None:
     session.query("batch_close", run=run, unit=unit)
 
 
+def closed(session: Session, run: str, unit: str) -> bool:
+    """Whether a batch came to its end and the whole was judged."""
+    return session.query("batch_closed", run=run, unit=unit) == [(True,)]
+
+
 def standing(session: Session, run: str, unit: str) -> Standing:
     """Return which chunks of a batch stand."""
     count, latest, last, undone = session.query("chunk_standing", run=run, unit=unit)[0]

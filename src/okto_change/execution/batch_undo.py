@@ -68,6 +68,8 @@ def undo(job: Job, unit: SqlUnit, origin: str, *, only_clean: bool) -> Generator
         way = chunk_moves.find(session, unit, origin)
         way.prepare(session)
         course = _Course(way, rest=undoing.keep_as(job, unit, origin) == job.run)
+        if not chunks.closed(session, origin, str(unit.number)):
+            job.seen.unfinished.add(unit.number)
         ahead = chunks.ahead(session, origin, str(unit.number), None, rest=course.rest)
         _see(
             job, unit, standing=ahead.standing + ahead.stands, more=ahead.more + (ahead.number is not None), of=ahead.of

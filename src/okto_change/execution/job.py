@@ -44,6 +44,8 @@ class Seen:
     """how far each batch got, in words"""
     batches_undone: set[int] = field(default_factory=set)
     """numbers of the batches of which this run took chunks back"""
+    unfinished: set[int] = field(default_factory=set)
+    """numbers of the batches taken back that never came to their end: nobody puts such a part back"""
     rows_back: int = 0
     """rows of batches that this run took back"""
     failure: str | None = None

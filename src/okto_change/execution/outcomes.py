@@ -160,15 +160,16 @@ def _back(job: Job) -> str:
     return f"{_names(back)} is back; " if back else ""
 
 
-def conflict(job: Job, error: OktoError) -> Outcome:
-    """The undo would destroy later work, so it did nothing."""
+def conflict(job: Job, error: OktoError, *, only_clean: bool) -> Outcome:
+    """The undo would destroy later work, so it did nothing; with ``only_clean`` that leaves nothing to be undone."""
+    rest = f"settle these by hand, or undo the rest with: okto-change rollback {_place(job)} --only-clean"
     return Outcome(
         result=Result.CONFLICT,
         run=job.run,
         summary=error.message,
         state="nothing was changed",
         conflicts=error.faults,
-        hint=f"settle these by hand, or undo the rest with: okto-change rollback {_place(job)} --only-clean",
+        hint=error.hint if only_clean else rest,
     )
 
 
@@ -204,7 +205,7 @@ def undone(job: Job, origin: str, left: tuple[str, ...]) -> Outcome:
     scripted = [unit for unit in units if isinstance(unit, SqlUnit) and unit.scripts]
     writes, checks = job.seen.all_writes(), job.seen.all_checks()
     summary, state = f"took back run {origin}", "every row and key is back as it was"
-    redoable = not any(taken_back_by(unit) for unit in units)
+    redoable = not job.seen.unfinished and not any(taken_back_by(unit) for unit in units)
     hint = f"put it back again with: okto-change redo {_place(job)}" if redoable else ""
     if scripted:
         state = f"undone; {_names(scripted)} by its author's script"

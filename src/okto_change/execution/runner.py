@@ -62,7 +62,7 @@ def undo(job: Job, origin: str, done: frozenset[int], *, only_clean: bool = Fals
     except Conflict as error:
         if not job.seen.undone and not job.seen.batches_undone:
             yield job.event(EventKind.CONFLICT, rows=len(error.faults))
-            return (yield from _finish(job, outcomes.conflict(job, error)))
+            return (yield from _finish(job, outcomes.conflict(job, error, only_clean=only_clean)))
         return (yield from _finish(job, outcomes.undo_failed(job, origin, error)))
     except (OktoError, KeyboardInterrupt) as error:
         return (yield from _finish(job, outcomes.undo_failed(job, origin, _plain(error))))

@@ -180,7 +180,7 @@ def _next(found: ChangeState) -> tuple[str | None, str | None]:
             f"okto-change redo {place}, or okto-change rollback {place}",
         )
     if found.half is not None:
-        return f"{detail}; a rollback has taken a part of it back", f"okto-change rollback {place}"
+        return f"{detail}; a part of it is taken back", f"okto-change rollback {place}"
     undoing = found.state is State.PAUSED and found.run is not None and found.run.origin is not None
     if found.applied or undoing:
         return detail, f"okto-change rollback {place}"

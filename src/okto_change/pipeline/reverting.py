@@ -126,7 +126,7 @@ def _nothing(change: str, environment: str) -> Outcome:
 def _nothing_undone(found: lifecycle.ChangeState, environment: str) -> Outcome:
     if found.half is not None:
         raise Refused(
-            f"run {found.half.origin} of {found.change} is taken back in part only",
+            f"run {found.half.origin or found.half.id} of {found.change} is taken back in part only",
             where=environment,
             state="nothing was changed",
             hint=f"take back the rest first, with: okto-change rollback {found.change} --env {environment}",

@@ -85,7 +85,13 @@ def _unfinished(found: lifecycle.ChangeState, run: str) -> lifecycle.Run:
             where=lost.change,
             hint=f"okto-change status --env {lost.environment}",
         )
-    taken = any(other.origin == run and (other.undone or other.progress) for other in found.runs)
+    taken = found.half or any(other.origin == run and (other.undone or other.progress) for other in found.runs)
+    if taken and found.undone:
+        raise Refused(
+            f"run {run} was taken back, there is nothing to resume",
+            where=lost.change,
+            hint=f"apply it anew with: okto-change apply {place}",
+        )
     if taken or lost.origin is not None or lost.undone or lost.state in UNDOING:
         raise Refused(
             f"run {run} broke off while it took something back or put it back; that is not resumed but done again",
@@ -109,7 +115,7 @@ def _stands(found: lifecycle.ChangeState, environment: str) -> Outcome:
     on = f"resume {run}" if found.half is None else f"redo {place}"
     if found.half is not None and not found.half.redo:
         raise Stuck(
-            f"a rollback has taken a part of run {run} of {found.change} back: {found.state.value}",
+            f"a part of run {run} of {found.change} is taken back: {found.state.value}",
             where=environment,
             state=f"units of which some chunks stand committed: {', '.join(units)}",
             hint=f"take back the rest with `okto-change rollback {place}`",

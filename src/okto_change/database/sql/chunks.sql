@@ -12,6 +12,9 @@ UPDATE okto_change.batch
    SET closed_xid = pg_catalog.pg_current_xact_id()::text::bigint
  WHERE run = %(run)s AND unit = %(unit)s
 
+-- name: batch_closed
+SELECT b.closed_xid IS NOT NULL FROM okto_change.batch AS b WHERE b.run = %(run)s AND b.unit = %(unit)s
+
 -- name: batch_rows
 -- Rows of a table as its statistics say, those of partitions and children together; null when it was never analysed.
 WITH RECURSIVE tree (oid) AS (
