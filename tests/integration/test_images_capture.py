@@ -251,6 +251,34 @@ def test_a_rule_of_others_in_the_way_of_a_cascade_is_known_before(prepared: str)
             admin.execute("DROP TABLE IF EXISTS child, parent; DROP ROLE okto_parent")
 
 
+def test_rows_that_refer_to_these_need_not_be_readable_where_no_key_goes(prepared: str) -> None:
+    """An UPDATE that leaves the key alone is taken back by a role that may not read the children; a DELETE of parents is not."""
+    with psycopg.connect(prepared, autocommit=True) as admin:
+        admin.execute("CREATE ROLE okto_merchants; GRANT CREATE ON SCHEMA public TO okto_merchants")
+        try:
+            admin.execute(
+                "DO $$BEGIN EXECUTE format('GRANT CREATE, TEMP ON DATABASE %I TO okto_merchants', current_database()); END$$"
+            )
+            admin.execute(
+                "CREATE TABLE parent (id int PRIMARY KEY, a int); CREATE TABLE child (parent int REFERENCES parent);"
+                "INSERT INTO parent VALUES (1, 1), (2, 2); INSERT INTO child VALUES (1); ALTER TABLE parent OWNER TO okto_merchants"
+            )
+            with connect("ledger", as_role(prepared, "okto_merchants")) as theirs:
+                ensure_schema(theirs)
+                attempt = guarded(theirs, "r1", "1", {"parent"}, lambda: run(theirs, "UPDATE parent SET a = 0"))
+                assert images.restore(theirs, "r1", unit="1").rows == 2
+                assert images.proof(theirs, attempt.capture).proven
+                theirs.rollback()
+                guarded(theirs, "r2", "1", {"parent"}, lambda: run(theirs, "INSERT INTO parent VALUES (3, 3)"))
+                with pytest.raises(NotReversible, match="permission denied for table child"):
+                    images.restore(theirs, "r2", unit="1")
+                theirs.rollback()
+        finally:
+            admin.execute(
+                "DROP TABLE IF EXISTS child, parent; DROP OWNED BY okto_merchants CASCADE; DROP ROLE okto_merchants"
+            )
+
+
 def test_a_refusal_rolls_everything_back(session: Session) -> None:
     """The reasons are listed, and the transaction is closed."""
     with pytest.raises(NotReversible) as caught:

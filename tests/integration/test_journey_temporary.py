@@ -116,3 +116,16 @@ def demand_there_and_back(bank: Bank) -> None:
     assert done.result is Result.DONE and not bank.unchanged(), done
     back = bank.journey.rollback()
     assert back.result is Result.DONE and bank.unchanged(), back
+
+
+def test_what_a_change_prepares_does_not_stand_in_the_way_of_its_next_attempt(bank: Bank) -> None:
+    """The first attempt finds out which tables EXECUTE writes; what it prepared outlives its rollback, and is forgotten."""
+    bank.plan(STEP, pay="PREPARE fix (integer) AS UPDATE accounts SET balance = balance + $1;\nEXECUTE fix (5);\n")
+    found = bank.journey.dry_run().rehearsal
+    assert found is not None and found.failure is None, found
+    assert found.undo.proven, found.undo
+    bank.journey.git.commit("Rehearsed")
+    assert bank.journey.apply().result is Result.DONE
+    assert not bank.unchanged()
+    assert bank.journey.rollback().result is Result.DONE
+    assert bank.unchanged()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from okto_change.database.composing import compose, identifier
 from okto_change.database.session import Session
 from okto_change.errors import ConnectionLost, OktoError, UsageError
 
@@ -69,10 +70,14 @@ class Targets:
         return self._sessions[target]
 
     def ready(self, target: str) -> Session:
-        """Return the session of ``target`` outside a transaction, after a look whether it still answers; else connect anew."""
+        """Return the session of ``target`` outside a transaction, after a look whether it still answers; else connect anew.
+
+        What the author's statements prepared outlives a transaction that was rolled back; it is forgotten.
+        """
         session = self.session(target)
         try:
-            session.run("SELECT")
+            for (name,) in session.query("session_prepared"):
+                session.execute(compose("DEALLOCATE {name}", name=identifier(name)))
         except ConnectionLost:
             return self.fresh(target)
         return session

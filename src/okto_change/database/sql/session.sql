@@ -12,3 +12,7 @@ SELECT pg_catalog.current_database()::text,
 
 -- name: system_identifier
 SELECT system_identifier::text FROM pg_catalog.pg_control_system()
+
+-- name: session_prepared
+-- Statements that were prepared by PREPARE; a driver prepares its own by the protocol.
+SELECT p.name FROM pg_catalog.pg_prepared_statements AS p WHERE p.from_sql

@@ -246,10 +246,42 @@ def _depended_on(session: Session, works: Sequence[Work], unchecked: Sequence[in
         work = by_relid[parent]
         if any(column[0] not in {c.number for c in work.table.stored} for column in columns):
             continue
+        if not _goes(session, work, columns):
+            continue
         ours, table = _others(by_relid.get(child), unchecked), identifier(schema, name)
         for number, image, count in _children(session, work, ours, table, columns):
             reason = f"{label(work.table, image)}: {count} rows of {schema}.{name} that others wrote refer to it"
             yield Dirty(work=work, id=number, reason=reason)
+
+
+def _goes(session: Session, work: Work, columns: list[Pair]) -> bool:
+    """Whether any value of these columns goes away: where none does, nobody's rows need be looked at, nor be readable."""
+    found: bool = session.execute(
+        compose(
+            "SELECT EXISTS (SELECT FROM {rows} AS n WHERE {goes})",
+            rows=work.rows,
+            goes=_without_successor(work, columns),
+        )
+    )[0][0]
+    return found
+
+
+def _without_successor(work: Work, columns: list[Pair]) -> Part:
+    """The condition that row ``n`` is to be taken away, and that no row to put back has its values in these columns."""
+    again = joined(
+        (
+            compose("p.{c} {equal} n.{c}", c=identifier(f"c{number}"), equal=operator(space, sign))
+            for number, _, _, _, space, sign in columns
+        ),
+        " AND ",
+    )
+    return compose(
+        """n.n < 0 AND EXISTS (SELECT FROM {places} AS a WHERE a.id = n.id)
+                  AND NOT EXISTS (SELECT FROM {rows} AS p WHERE p.n > 0 AND {again})""",
+        places=work.places,
+        rows=work.rows,
+        again=again,
+    )
 
 
 def _others(ours: Work | None, unchecked: Sequence[int]) -> Part:
@@ -285,26 +317,17 @@ def _children(session: Session, work: Work, others: Part, child: Part, columns: 
         ),
         " AND ",
     )
-    again = joined(
-        (
-            compose("p.{c} {equal} n.{c}", c=identifier(f"c{number}"), equal=operator(space, sign))
-            for number, _, _, _, space, sign in columns
-        ),
-        " AND ",
-    )
     return session.execute(
         compose(
             """SELECT n.id, n.image, pg_catalog.count(*)
                  FROM {rows} AS n JOIN ONLY {child} AS k ON {same}
-                WHERE n.n < 0 AND {others} AND EXISTS (SELECT FROM {places} AS a WHERE a.id = n.id)
-                  AND NOT EXISTS (SELECT FROM {rows} AS p WHERE p.n > 0 AND {again})
+                WHERE {goes} AND {others}
                 GROUP BY n.id, n.image ORDER BY n.id""",
             rows=work.rows,
             child=child,
             same=same,
             others=others,
-            again=again,
-            places=work.places,
+            goes=_without_successor(work, columns),
         )
     )
 
