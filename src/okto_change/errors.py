@@ -86,10 +86,18 @@ class DatabaseError(OktoError):
         self.sqlstate = sqlstate
 
 
-class ConnectionFailed(DatabaseError):
-    """No connection could be opened: server down, wrong password, unknown service. Nothing ran."""
+class Unusable(DatabaseError):
+    """The database cannot be worked with at all. Nothing ran: the exit code is not that of a run that was rolled back."""
 
     exit_code = 1
+
+
+class ConnectionFailed(Unusable):
+    """No connection could be opened: server down, wrong password, unknown service."""
+
+
+class AccessDenied(Unusable):
+    """The connection's role may not read or make what okto-change keeps in the database: its schema, its journal."""
 
 
 class ConnectionLost(DatabaseError):

@@ -217,6 +217,19 @@ def test_of_several_environments_the_one_that_is_silent_is_named(locked: Shop) -
     assert "connection refused" in silent["message"]
 
 
+def test_what_a_silent_journal_hides_is_not_said_to_be_nothing(locked: Shop) -> None:
+    """Whether a run is known, what stands and what lies aside cannot be told; exit code 1, and what to do."""
+    nowhere = {"SANDBOX_LEDGER": "host=127.0.0.1 port=1"}
+    for command in ("resume", "pause"):
+        answer = locked.okto("ana", command, "20261122-000000-00000000", expect=1, **nowhere)
+        explained(answer, 1, "cannot be told", "the journal of sandbox gives no answer", "is the server up")
+    explained(locked.okto("ana", "resume", "20261122-000000-00000000", expect=2), 2, "no journal knows a run")
+    shown = locked.okto("ana", "show", CHANGE, expect=1, **nowhere).out
+    assert "ledger of sandbox gives no answer" in shown and "NOT KNOWN" in shown and "never run" not in shown
+    assert "never run" in locked.okto("ana", "show", CHANGE).out
+    assert "in what was reached" in locked.okto("ana", "trash", *SANDBOX, expect=1, **nowhere).out
+
+
 def test_a_config_root_that_is_not_there_is_no_missing_file(locked: Shop, tmp_path: Path) -> None:
     """The variable that names it is named; the doctor says the same."""
     gone = str(tmp_path / "gone")

@@ -178,6 +178,7 @@ def test_a_killed_undo_goes_on_at_the_last_chunk_that_stands(
     assert bank.journey.apply().result is Result.DONE
     bank.journey.killed("rollback", kind, moment, nth=nth)
     assert len(chunks(bank)) == stand and released(bank) == stand * 8
+    assert "all that run" not in str(bank.journey.status().detail)
     if stand > 1:
         bank.journey.killed("rollback", "undone", "before")
     again = bank.journey.rollback()
@@ -454,6 +455,9 @@ def test_a_run_pauses_between_two_chunks_when_asked_and_goes_on(bank: Bank) -> N
     status = bank.journey.status()
     assert status.state == "paused" and "chunk 2 of about 5, 16 rows so far" in str(status.detail)
     assert "paused as ana asked" in str(status.detail) and "okto-change resume" in str(status.next)
+    assert f"run {paused.run} stands committed in part" in str(status.detail)
+    with pytest.raises(Stuck, match=f"run {paused.run} of .* is paused"):
+        bank.journey.apply()
     with pytest.raises(Refused, match="has ended: paused"):
         pause(bank)
     done = bank.journey.resume(str(paused.run))

@@ -53,7 +53,7 @@ def test_an_apply_that_is_killed_after_its_commit_is_not_run_again(bank: Bank, k
     assert paid(bank) == 1
     with pytest.raises(Stuck, match="broke off") as caught:
         bank.journey.apply()
-    assert "units committed so far: 1" in caught.value.state and "resume" in str(caught.value.hint)
+    assert "parts that stand committed: 1" in caught.value.state and "resume" in str(caught.value.hint)
     assert paid(bank) == 1 and settled(bank) == fates
     assert bank.journey.rollback().result is Result.DONE and bank.unchanged()
 

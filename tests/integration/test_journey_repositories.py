@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -97,5 +98,7 @@ def test_a_role_that_may_not_read_the_journal_is_told_who_may(
             assert main(["audit", command, "--env", "sandbox"]) == 1
             said = " ".join(capsys.readouterr().err.split())
             assert "this role may not read the journal" in said and "the owner of schema okto_change" in said
+        assert main(["audit", "verify", "--env", "sandbox", "--json"]) == 1
+        assert json.loads(capsys.readouterr().out)["error"]["type"] == "AccessDenied"
     finally:
         bank.sql("DROP ROLE okto_reader")

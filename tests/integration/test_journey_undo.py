@@ -41,6 +41,8 @@ def test_a_run_that_ended_cannot_be_resumed_and_neither_can_an_undo(bank: Bank) 
     """The state that the run is in is told, and the command that shows more."""
     bank.plan(FIRST)
     done, back = bank.journey.apply(), bank.journey.rollback()
+    with pytest.raises(Refused, match=f"nothing to resume; run {back.run} has taken it back since"):
+        bank.journey.resume(str(done.run))
     for run, state in ((done.run, "applied"), (back.run, "undone")):
         assert run is not None
         with pytest.raises(Refused, match=f"run {run} is {state}, there is nothing to resume") as caught:

@@ -223,6 +223,10 @@ def test_images_that_the_chunks_of_a_batch_share_go_chunk_by_chunk(value: str, p
     assert [(one.rows, one.part) for one in purge(vault).images] == [(2, part) for part in parts]
     assert vault.sql(tables) == [(2,)] and vault.sql("SELECT sum(rows) FROM okto_change.image_native") == [(4,)]
     vault.sql("UPDATE okto_change.capture SET at = at - interval '31 days' WHERE unit <> '1/1'")
+    ((run,),) = vault.sql("SELECT DISTINCT run FROM okto_change.capture")
+    vault.sql("UPDATE okto_change.capture SET run = 'elsewhere'")
+    assert len(purge(vault).kept) == 1, "a reason is told once, not once for each chunk"
+    vault.sql(f"UPDATE okto_change.capture SET run = '{run}'")
     assert sum(one.rows for one in purge(vault).images) == 4 * len(parts) and vault.sql(tables) == [(0,)]
     assert vault.journey.journal()
     refused = vault.journey.rollback()

@@ -19,12 +19,14 @@ def status(face: Face, environment: str | None) -> int:
 
 @command("okto-change show stuck-settlements")
 @change_argument
-def show(face: Face, change: str) -> None:
-    """Show one change: plan, state, decisions."""
+def show(face: Face, change: str) -> int:
+    """Show one change: its plan, and where it stands."""
     from okto_change import pipeline
     from okto_change.report import data, text
 
-    face.emit(pipeline.show(face.repository(), change), text.show, data.show)
+    found = pipeline.show(face.repository(), change)
+    face.emit(found, text.show, data.show)
+    return 1 if found.silent else 0
 
 
 @command("okto-change trash --env production")

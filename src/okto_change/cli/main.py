@@ -53,7 +53,7 @@ SECTIONS: dict[str, dict[str, Place]] = {
     },
     "Look": {
         "status": Place("look", "Show where each change stands."),
-        "show": Place("look", "Show one change: plan, state, decisions."),
+        "show": Place("look", "Show one change: its plan, and where it stands."),
         "trash": Place("look", "List what was put aside instead of dropped."),
         "audit": Place("audit", "Read or verify the audit trail."),
         "doctor": Place("look", "Look for whatever would make a run fail."),

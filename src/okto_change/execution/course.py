@@ -20,6 +20,8 @@ class Course:
     number: int = 0
     last: str | None = None
     rows: tuple[int | None, ...] = ()
+    took: tuple[int, ...] = ()
+    """milliseconds of each statement, in the chunks that this process ran"""
     writes: dict[str, TableWrites] = field(default_factory=dict)
     verdicts: tuple[CheckResult, ...] = ()
     """of the checks before the first chunk"""
@@ -41,10 +43,12 @@ class Course:
 
 def counted(job: Job, unit: SqlUnit, course: Course) -> Course:
     """Return where the batch stands with the rows of the chunk whose statements have just run."""
-    rows = tuple(result.rows for result in job.seen.statements[unit.number])
+    ran = job.seen.statements[unit.number]
+    rows = tuple(result.rows for result in ran)
     known = course.rows or (0,) * len(rows)
+    took = tuple(one.milliseconds + before for one, before in zip(ran, course.took or (0,) * len(ran), strict=True))
     summed = tuple(None if one is None or two is None else one + two for one, two in zip(known, rows, strict=True))
-    return replace(course, number=course.number + 1, rows=summed)
+    return replace(course, number=course.number + 1, rows=summed, took=took)
 
 
 def added(job: Job, unit: SqlUnit, course: Course, found: Range) -> Course:
@@ -102,7 +106,8 @@ def see(job: Job, unit: SqlUnit, course: Course) -> None:
     job.seen.writes[unit.number] = tuple(course.writes.values())
     job.seen.batches[unit.number] = course.about()
     if course.rows:
+        took = course.took or (0,) * len(course.rows)
         job.seen.statements[unit.number] = tuple(
-            StatementResult(step=one.step, index=one.index, rows=rows, milliseconds=0)
-            for one, rows in zip(unit.statements, course.rows, strict=True)
+            StatementResult(step=one.step, index=one.index, rows=rows, milliseconds=took)
+            for one, rows, took in zip(unit.statements, course.rows, took, strict=True)
         )

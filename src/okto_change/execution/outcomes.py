@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from okto_change.errors import Conflict, ConnectionFailed, NotReversible, OktoError, Refused, Stuck
+from okto_change.errors import Conflict, NotReversible, OktoError, Refused, Stuck, Unusable
 from okto_change.execution.job import Job
 from okto_change.execution.redoing import taken_back_by
 from okto_change.execution.units import SqlUnit, Unit
 from okto_change.model import Outcome, Result
+
+AGAIN = (
+    "apply it again once the cause is gone; if the plan or its SQL has to change, lock that anew and have it approved"
+)
 
 
 def done(job: Job) -> Outcome:
@@ -34,13 +38,13 @@ def done(job: Job) -> Outcome:
 
 def rolled_back(job: Job, error: OktoError) -> Outcome:
     """Nothing was committed: refused before anything ran, or failed inside the first transaction."""
-    refused = isinstance(error, Refused | ConnectionFailed) and not isinstance(error, NotReversible)
+    refused = isinstance(error, Refused | Unusable) and not isinstance(error, NotReversible)
     return Outcome(
         result=Result.REFUSED if refused else Result.ROLLED_BACK,
         run=job.run,
         summary=_with_place(error),
         state="nothing was changed" if refused else "rolled back; nothing was changed",
-        hint=error.hint,
+        hint=error.hint or (None if refused else AGAIN),
         writes=job.seen.all_writes(),
         checks=job.seen.all_checks(),
         conflicts=error.faults,

@@ -12,7 +12,7 @@ from typing import Any
 from okto_change import lifecycle
 from okto_change.database import state, turns
 from okto_change.database.session import Session
-from okto_change.errors import ConnectionFailed, ConnectionLost, DatabaseError, JournalBroken
+from okto_change.errors import AccessDenied, ConnectionLost, DatabaseError, JournalBroken
 from okto_change.journal import chain
 from okto_change.model import AuditReport, Entry, Event, EventKind, Timeouts
 
@@ -185,8 +185,7 @@ class Journal:
         except DatabaseError as error:
             if error.sqlstate != DENIED:
                 raise
-            # Nothing ran: the exit code is not that of a run that was rolled back.
-            raise ConnectionFailed(
+            raise AccessDenied(
                 f"this role may not read the journal: {error.message}",
                 sqlstate=error.sqlstate,
                 where=error.where,

@@ -226,12 +226,15 @@ class StatusBoard:
 
 @type_
 class ChangeView:
-    """A change as a whole: its plan as written, its folder, where it stands in each environment, decisions on it."""
+    """A change as a whole: its plan as written, its folder, where it stands in each environment.
+
+    ``silent`` are the targets of those environments that give no answer.
+    """
 
     plan: ChangePlan
     path: str
     statuses: tuple[ChangeStatus, ...]
-    ballots: tuple[Ballot, ...] = ()
+    silent: tuple[Silence, ...] = ()
 
 
 @type_

@@ -12,7 +12,7 @@ from okto_change.approval.policy import Environment, FilesTarget, PostgresTarget
 from okto_change.database import session as database
 from okto_change.database import state, turns
 from okto_change.database.session import Session
-from okto_change.errors import ConnectionFailed, DatabaseError, OktoError, PlanError, Refused
+from okto_change.errors import AccessDenied, DatabaseError, OktoError, PlanError, Refused
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
 
@@ -54,7 +54,7 @@ def connect(
     environment: str | None = None,
     near: Approach | None = None,
 ) -> Session:
-    """Connect and demand the database that the policy names. Raises ConnectionFailed, Refused.
+    """Connect and demand the database that the policy names. Raises ConnectionFailed, AccessDenied, Refused.
 
     Where ``environment`` is going to write (``install``) and the policy does not name the database, one that was first
     changed as another environment is refused: a variable that leads to production makes no sandbox of it.
@@ -87,8 +87,9 @@ def _whole(session: Session) -> Iterator[None]:
     except OktoError as error:
         session.close()
         if isinstance(error, DatabaseError) and error.sqlstate == DENIED:
-            # Nothing ran: the exit code is not that of a run that was rolled back.
-            raise ConnectionFailed(error.message, where=error.where, hint=error.hint, faults=error.faults) from error
+            raise AccessDenied(
+                error.message, sqlstate=error.sqlstate, where=error.where, hint=error.hint, faults=error.faults
+            ) from error
         raise
 
 

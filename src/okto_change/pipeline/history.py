@@ -23,6 +23,7 @@ from okto_change.model import (
     Diagnosis,
     Entry,
     SqlStep,
+    StatusBoard,
 )
 from okto_change.pipeline import purging
 from okto_change.pipeline.compiling import lock_path
@@ -39,8 +40,13 @@ def show(repo: Repository, change: str) -> ChangeView:
     files = repo.worktree_files(change)
     plan = read.load(change, files)
     locked = [name for name in sorted(repo.policy.environments) if lock_path(name) in files]
-    states = [_locked_status(repo, plan, files[lock_path(name)], name) for name in locked]
-    return ChangeView(plan=plan, path=f"{CHANGES}/{change}", statuses=tuple(states))
+    boards = [(entry := repo.policy.environment(name), board(repo, entry)) for name in locked]
+    return ChangeView(
+        plan=plan,
+        path=f"{CHANGES}/{change}",
+        statuses=tuple(_locked_status(plan, files[lock_path(entry.name)], entry, found) for entry, found in boards),
+        silent=tuple(one for _, found in boards for one in found.silent),
+    )
 
 
 def audit_log(repo: Repository, environment: str, change: str | None = None) -> tuple[Entry, ...]:
@@ -112,21 +118,19 @@ def doctor(repo: Repository, environment: str) -> tuple[Diagnosis, ...]:
     return tuple(found)
 
 
-def _locked_status(repo: Repository, plan: ChangePlan, content: bytes, environment: str) -> ChangeStatus:
-    entry = repo.policy.environment(environment)
-    found = board(repo, entry)
+def _locked_status(plan: ChangePlan, content: bytes, entry: Environment, found: StatusBoard) -> ChangeStatus:
     known = next((one for one in found.changes if one.change == plan.change), None)
     if known is not None:
         return known
-    mute = next((one for one in found.silent if one.target == entry.journal), None)
+    mute = any(one.target == entry.journal for one in found.silent)
     return ChangeStatus(
         change=plan.change,
-        environment=environment,
+        environment=entry.name,
         title=plan.title,
-        state="locked",
+        state="not known" if mute else "locked",
         digest=parse_lock(content).digest,
-        detail=f"its journal cannot be read: {mute.message}" if mute else "never run",
-        next=None if mute else f"okto-change dry-run {plan.change} --env {environment}",
+        detail="it is locked; whether it ever ran cannot be told without the journal" if mute else "never run",
+        next=f"okto-change {'doctor' if mute else f'dry-run {plan.change}'} --env {entry.name}",
     )
 
 

@@ -9,7 +9,7 @@ from okto_change.approval.policy import Environment, PostgresTarget
 from okto_change.errors import DatabaseError, OktoError, PlanError, Refused
 from okto_change.journal.store import Journal
 from okto_change.lifecycle import ChangeState, Run, State, left_by, replay
-from okto_change.model import ChangeStatus, Concern, Progress, Silence, StatusBoard
+from okto_change.model import ChangeStatus, Concern, EventKind, Progress, Silence, StatusBoard
 from okto_change.pipeline import glass, proposed
 from okto_change.pipeline.connections import connect, open_journal, root
 from okto_change.pipeline.repository import Repository
@@ -131,8 +131,9 @@ def _working(run: Run, busy: str) -> str:
 def _far(progress: Progress) -> str:
     of = "" if progress.of is None else f" of about {max(progress.of, progress.chunk):,}"
     rows = "" if progress.rows is None else f", {progress.rows:,} rows so far"
-    back = " taken back" if progress.undo else ""
-    return f"{progress.step}: chunk {progress.chunk:,}{of}{back}{rows}, at {progress.at:%H:%M:%S} UTC"
+    if progress.undo:
+        return f"{progress.step}: {progress.chunk - 1:,}{of} chunks still stand, at {progress.at:%H:%M:%S} UTC"
+    return f"{progress.step}: chunk {progress.chunk:,}{of}{rows}, at {progress.at:%H:%M:%S} UTC"
 
 
 def _concern(found: ChangeState) -> Concern:
@@ -160,14 +161,13 @@ def _next(found: ChangeState) -> tuple[str | None, str | None]:
     place = f"{found.change} --env {found.environment}"
     if found.unresolved is not None:
         run, pending = found.unresolved
-        detail = f"unit {pending.unit} of run {run} was announced and its end never came; the next command finds out"
-        return detail, f"okto-change apply {place}" if not pending.undo else f"okto-change rollback {place}"
+        what = "an edit" if pending.kind is EventKind.EDITING else "a COMMIT"
+        detail = f"run {run} announced {what} of {pending.step!r} and told no end; the next command finds out what became of it"
+        return detail + _how_far(found), f"okto-change {'rollback' if pending.undo else 'apply'} {place}"
     if found.standing is None:
         return _nothing_stands(found), f"okto-change rollback {place} --dry-run" if found.left else None
-    run, units = found.standing
-    stand = "unit {} of run {} stands committed" if len(units) == 1 else "units {} of run {} stand committed"
-    part = stand.format(", ".join(units), run)
-    detail = (f"all that run {run} did stands committed" if found.applied else part) + _how_far(found)
+    run = found.standing[0]
+    detail = _what_stands(found) + _how_far(found)
     if found.state is State.CONFLICT:
         detail += "; an undo stopped where somebody changed what it left, which its dry run names"
         return detail, f"okto-change rollback {place} --dry-run"
@@ -185,6 +185,19 @@ def _next(found: ChangeState) -> tuple[str | None, str | None]:
     if found.applied or undoing:
         return detail, f"okto-change rollback {place}"
     return detail, f"okto-change resume {run}, or okto-change rollback {place}"
+
+
+def _what_stands(found: ChangeState) -> str:
+    """Say what of a run stands committed: all, some of its parts (as they are counted in the journal), or a part of a batch."""
+    run, units = found.standing or ("", ())
+    if found.applied:
+        return f"all that run {run} did stands committed"
+    whole = next((known.whole for known in found.runs if known.id == run), ())
+    parts = [unit for unit in units if unit in whole]
+    if found.half is not None or not parts:
+        return f"run {run} stands committed in part"
+    several = len(parts) > 1
+    return f"part{'s' if several else ''} {', '.join(parts)} of run {run} stand{'' if several else 's'} committed"
 
 
 def _how_far(found: ChangeState) -> str:

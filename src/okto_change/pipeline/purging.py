@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from okto_change.approval.policy import Environment, PostgresTarget
 from okto_change.database import state
 from okto_change.database.session import READ_COMMITTED, Session
-from okto_change.errors import ConnectionFailed, ConnectionLost, NotAuthorised, OktoError, Stuck
+from okto_change.errors import ConnectionLost, NotAuthorised, OktoError, Stuck, Unusable
 from okto_change.execution.images import retention
 from okto_change.execution.images.retention import Family, Remains
 from okto_change.journal.store import Journal
@@ -41,7 +41,7 @@ def purge(repo: Repository, environment: str, *, dry_run: bool) -> Purge:
             if isinstance(target, PostgresTarget):
                 try:
                     session = targets.session(target.name)
-                except ConnectionFailed as error:
+                except Unusable as error:
                     found.silent.append(error.message)
                     continue
                 found.done += _purge_target(entry, session, journal, actor, found, dry_run=dry_run)
@@ -61,7 +61,8 @@ class _Found:
     """What a purge finds on its way; a database that two targets name is looked at once."""
 
     done: list[PurgedImages] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
+    kept: dict[str, None] = field(default_factory=dict)
+    """why images must stay, each reason once: a run in chunks has thousands of families"""
     silent: list[str] = field(default_factory=list)
     databases: set[tuple[str, str]] = field(default_factory=set)
 
@@ -113,14 +114,14 @@ def _take_away(entry: Environment, session: Session, states: States, before: dat
         if reason is None:
             remains += retention.take_away(session, family)
         else:
-            found.kept.append(f"{session.target}: {reason}")
+            found.kept[f"{session.target}: {reason}"] = None
     if session.target == entry.journal:
         for run in retention.edits(session, before):
             reason = why_not(Family(origin=run, captures=(), runs=(run,)), states)
             if reason is None:
                 remains += retention.take_away_edits(session, run)
             else:
-                found.kept.append(f"{session.target}: {reason}")
+                found.kept[f"{session.target}: {reason}"] = None
     return remains
 
 

@@ -281,9 +281,10 @@ class Repository:
 
     def demand_clean(self, change: str) -> None:
         """Raise WorkspaceError if files of the change differ from HEAD: only what is committed can be decided on."""
-        if self.workspace.is_dirty(f"{CHANGES}/{change}"):
+        edited = self.workspace.changed(f"{CHANGES}/{change}")
+        if edited:
             raise WorkspaceError(
-                "the change has uncommitted edits",
+                f"the change has uncommitted edits: {', '.join(edited)}",
                 where=f"{CHANGES}/{change}",
                 hint=f"git add {CHANGES}/{change} && git commit, then run the command again",
             )

@@ -81,7 +81,7 @@ def _unfinished(found: lifecycle.ChangeState, run: str) -> lifecycle.Run:
     place = f"{lost.change} --env {lost.environment}"
     if lost.finished and lost.result not in (Result.STUCK, Result.PAUSED):
         raise Refused(
-            f"run {run} is {lost.state.value}, there is nothing to resume",
+            f"run {run} is {lost.state.value}, there is nothing to resume{_since(found, run)}",
             where=lost.change,
             hint=f"okto-change status --env {lost.environment}",
         )
@@ -101,6 +101,12 @@ def _unfinished(found: lifecycle.ChangeState, run: str) -> lifecycle.Run:
     return lost
 
 
+def _since(found: lifecycle.ChangeState, run: str) -> str:
+    """Say which run has begun to take ``run`` back since it ended, '' if none has."""
+    undo = next((one for one in reversed(found.runs) if one.origin == run and (one.undone or one.progress)), None)
+    return "" if undo is None or undo.redo else f"; run {undo.id} has taken it back since, or a part of it"
+
+
 def _stands(found: lifecycle.ChangeState, environment: str) -> Outcome:
     """Answer for a change that stands already. Raises Stuck for one that was cut off half-way."""
     run, units = found.standing or ("", ())
@@ -113,17 +119,20 @@ def _stands(found: lifecycle.ChangeState, environment: str) -> Outcome:
         )
     place = f"{found.change} --env {environment}"
     on = f"resume {run}" if found.half is None else f"redo {place}"
+    known = next(one for one in found.runs if one.id == run)
+    parts = [unit if unit in known.whole and found.half is None else f"{unit} (some chunks of it)" for unit in units]
     if found.half is not None and not found.half.redo:
         raise Stuck(
             f"a part of run {run} of {found.change} is taken back: {found.state.value}",
             where=environment,
-            state=f"units of which some chunks stand committed: {', '.join(units)}",
+            state=f"parts that stand committed: {', '.join(parts)}",
             hint=f"take back the rest with `okto-change rollback {place}`",
         )
+    how = f"broke off or got stuck: {found.state.value}" if known.result is not Result.PAUSED else "is paused"
     raise Stuck(
-        f"run {run} of {found.change} broke off or got stuck: {found.state.value}",
+        f"run {run} of {found.change} {how}",
         where=environment,
-        state=f"units committed so far: {', '.join(units)}",
+        state=f"parts that stand committed: {', '.join(parts)}",
         hint=f"go on with `okto-change {on}`, or take it back with `okto-change rollback {place}`",
     )
 

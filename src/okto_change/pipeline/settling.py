@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from okto_change.approval.policy import Environment
 from okto_change.database import state
-from okto_change.errors import ConnectionFailed, NotAuthorised, Refused, Stuck, UsageError
+from okto_change.errors import NotAuthorised, OktoError, Refused, Stuck, Unusable, UsageError
 from okto_change.execution import transactions
 from okto_change.execution.targets import Targets
 from okto_change.journal.store import Journal
@@ -105,22 +105,26 @@ def demand_same(lock: Lock, targets: Targets, run: str) -> None:
 def in_journals(repo: Repository, run: str, look: Callable[[Journal, str], T | None]) -> tuple[Environment, T]:
     """Return the environment whose journal tells ``look`` (journal, environment) something of ``run``, and what.
 
-    Only looks: nothing is installed. Raises UsageError where none does; journals out of reach are named.
+    Only looks: nothing is installed. Raises UsageError where none does, Refused where one of them gives no answer.
     """
-    silent = []
+    silent: dict[str, OktoError] = {}
     for name in sorted(repo.policy.environments):
         entry = repo.policy.environment(name)
         try:
             with open_journal(entry, repo.environ, repo=repo.policy.repo, install=False) as journal:
                 found = look(journal, name)
-        except (ConnectionFailed, Refused) as error:
-            silent.append(f"{name}: {error.message}")
+        except (Unusable, Refused) as error:
+            silent[name] = error
             continue
         if found is not None:
             return entry, found
-    raise UsageError(
-        f"no journal knows a run {run!r}", faults=tuple(silent), hint="`okto-change status` lists the runs"
-    )
+    if silent:
+        raise Refused(
+            f"whether there is a run {run!r} cannot be told",
+            faults=tuple(f"the journal of {name} gives no answer: {error.message}" for name, error in silent.items()),
+            hint=next(iter(silent.values())).hint,
+        )
+    raise UsageError(f"no journal knows a run {run!r}", hint="`okto-change status` lists the runs")
 
 
 def find_run(journal: Journal, environment: str, run: str) -> Entry | None:

@@ -161,7 +161,7 @@ def status(board: StatusBoard) -> Json:
 
 
 def show(view: ChangeView) -> Json:
-    """``plan``, ``path``, ``statuses``, ``ballots``."""
+    """``plan``, ``path``, ``statuses``; ``silent``: the targets that give no answer, as ``status`` has them."""
     return _object("show", **_fields(view))
 
 

@@ -224,10 +224,8 @@ def status(repo: Any, environment: str | None) -> StatusBoard:
 
 
 def show(repo: Any, change: str) -> ChangeView:
-    """The plan with one ballot."""
-    return ChangeView(
-        plan=PLAN, path=f"changes/{samples.CHANGE}", statuses=status(repo, None).changes, ballots=(samples.BALLOT,)
-    )
+    """The plan, and where it stands."""
+    return ChangeView(plan=PLAN, path=f"changes/{samples.CHANGE}", statuses=status(repo, None).changes)
 
 
 def audit_log(repo: Any, environment: str, change: str | None) -> tuple[Entry, ...]:

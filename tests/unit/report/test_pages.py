@@ -22,11 +22,14 @@ from okto_change.model import (
     Irreversible,
     LockWritten,
     NewChange,
+    Purge,
+    PurgedImages,
     Quality,
     Result,
     Silence,
     StatusBoard,
     TableWrites,
+    Trash,
     UndoProof,
 )
 from okto_change.report import markdown, text, units
@@ -311,6 +314,24 @@ def test_a_preview_of_an_undo_shows_rows_files_conflicts_and_the_way_out() -> No
     assert "puts back run" in again and f"okto-change redo {samples.CHANGE}" in again
     asked = text.undo_ballot(replace(samples.AHEAD, redo=True), Look(width=100))
     assert "nothing was changed" in asked and "okto-change redo" not in asked
+
+
+def test_a_purge_of_a_run_in_chunks_has_one_line_for_each_kind_of_its_images() -> None:
+    """Thousands of chunks have a digest each: the page counts them, the object has them all."""
+    one = PurgedImages(
+        target="ledger", change="c", run="r", unit="1/1", object="public.t", part="old", rows=1500, digest="sha256:1"
+    )
+    chunks = tuple(replace(one, unit=f"1/{number}", digest=f"sha256:{number}") for number in range(1, 41))
+    found = Purge(environment="e", keep=86_400, at=samples.AT, dry_run=True, images=chunks, kept=())
+    page = text.purge(found, Look(width=100))
+    assert "ledger  public.t  old  60,000  40 digests, see --json" in page and page.count("public.t") == 1
+    assert "public.t  old  1,500  sha256:1" in text.purge(replace(found, images=(one,)), Look(width=100))
+
+
+def test_what_lies_aside_is_not_said_to_be_nothing_where_a_target_was_not_reached() -> None:
+    """Only of what was reached."""
+    page = text.trash(Trash(environment="e", items=(), silent=("cannot connect",)), Look(width=100))
+    assert "nothing lies aside in what was reached" in page and "NOT REACHED" in page
 
 
 def test_an_outcome_shows_what_else_there_is_to_know() -> None:

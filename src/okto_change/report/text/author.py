@@ -8,7 +8,6 @@ from okto_change.model import ChangeView, Check, CheckReport, EditStep, LockWrit
 from okto_change.report.look import BAD, CARE, DIM, GOOD, STRONG, Cell, Look, Page
 from okto_change.report.text import parts
 from okto_change.report.text.board import standing
-from okto_change.report.text.decide import ballot
 from okto_change.report.verdict import findings_code
 
 
@@ -75,7 +74,7 @@ def lock(written: LockWritten, look: Look) -> str:
 
 
 def show(view: ChangeView, look: Look) -> str:
-    """Return a change as a whole: its plan as written, where it stands, and every decision on it."""
+    """Return a change as a whole: its plan as written, who gives no answer, and where it stands."""
     page = Page()
     plan = view.plan
     page.line((plan.change, STRONG))
@@ -91,8 +90,7 @@ def show(view: ChangeView, look: Look) -> str:
     if plan.checks:
         page.heading("CHECKS")
         page.columns([_check(check) for check in plan.checks])
-    pages = [page.render(look), standing(view.statuses, look), *(ballot(each, look) for each in view.ballots)]
-    return "\n".join(pages)
+    return "\n".join([page.render(look), standing(view.statuses, look, view.silent)])
 
 
 def _short(where: Where, change: str) -> str:

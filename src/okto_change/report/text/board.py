@@ -51,9 +51,11 @@ def status(board: StatusBoard, look: Look) -> str:
     return page.render(look)
 
 
-def standing(found: Sequence[ChangeStatus], look: Look) -> str:
-    """Return where one change stands in each environment."""
+def standing(found: Sequence[ChangeStatus], look: Look, silent: Sequence[Silence] = ()) -> str:
+    """Return who gives no answer, and where one change stands in each environment."""
     page = Page()
+    for silence in silent:
+        _add_silence(page, silence)
     _add_changes(page, found)
     if not found:
         page.line(("not locked for any environment yet: okto-change lock CHANGE --env ENVIRONMENT", DIM))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from okto_change.model import Purge, PurgedImages
 from okto_change.report import units
 from okto_change.report.look import BAD, CARE, DIM, GOOD, STRONG, Cell, Look, Page
@@ -25,7 +27,7 @@ def purge(result: Purge, look: Look) -> str:
         page.line(("PURGED", GOOD), f"  {units.plural(rows, 'image')} of {units.plural(runs, 'run')}, {kept}")
     for change, run in dict.fromkeys((one.change, one.run) for one in result.images):
         page.heading(change, (f"  run {run}", DIM))
-        page.columns([_line(one) for one in result.images if (one.change, one.run) == (change, run)])
+        page.columns(_lines([one for one in result.images if (one.change, one.run) == (change, run)]))
     if result.images and not result.dry_run:
         page.gap()
         page.line("these runs cannot be rolled back any more; counts and digests stay, here and in the journal")
@@ -38,5 +40,16 @@ def purge(result: Purge, look: Look) -> str:
     return page.render(look)
 
 
-def _line(one: PurgedImages) -> list[Cell]:
-    return [one.target, (one.object, STRONG), one.part, f"{one.rows:,}", (one.digest, DIM)]
+def _lines(images: Sequence[PurgedImages]) -> list[list[Cell]]:
+    """Return a line for each kind of images of a table: a run in chunks has thousands of digests, which `--json` lists."""
+    kinds: dict[tuple[str, str, str], list[PurgedImages]] = {}
+    for one in images:
+        kinds.setdefault((one.target, one.object, one.part), []).append(one)
+    return [
+        [target, (name, STRONG), part, f"{sum(one.rows for one in some):,}", (_digest(some), DIM)]
+        for (target, name, part), some in kinds.items()
+    ]
+
+
+def _digest(images: Sequence[PurgedImages]) -> str:
+    return images[0].digest if len(images) == 1 else f"{len(images):,} digests, see --json"

@@ -11,7 +11,8 @@ def trash(found: Trash, look: Look) -> str:
     """Return what lies aside, by change, and the statements that an approved change needs to drop it for good."""
     page = Page()
     if not found.items:
-        page.line(("nothing lies aside", GOOD), f"  {found.environment}")
+        seen = ("nothing lies aside in what was reached", DIM) if found.silent else ("nothing lies aside", GOOD)
+        page.line(seen, f"  {found.environment}")
     else:
         page.line(("PUT ASIDE", STRONG), f"  {found.environment}, {units.plural(len(found.items), 'object')}")
     for change, run in dict.fromkeys((one.change, one.run) for one in found.items):
