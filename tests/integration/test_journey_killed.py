@@ -70,7 +70,7 @@ def test_status_after_a_kill_says_what_stands_and_what_to_do(bank: Bank) -> None
     with pytest.raises(Stuck):
         bank.journey.apply()
     status = bank.journey.status()
-    assert status.state == "partly applied (no end was written)" and "unit 1 of run" in str(status.detail)
+    assert status.state == "partly applied (no end was written)" and "part 1 of run" in str(status.detail)
     assert "okto-change resume" in str(status.next) and "okto-change rollback" in str(status.next)
     assert status.concern is Concern.PAUSED
 

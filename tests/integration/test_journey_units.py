@@ -149,7 +149,7 @@ def test_a_failing_undo_does_not_hide_the_first_error(bank: Bank) -> None:
     assert any("id=1" in line or "id = 1" in line for line in outcome.conflicts), outcome.conflicts
     assert bank.file.read_text() == bank.before[2].decode()
     status = bank.journey.status()
-    assert status.state == "stuck" and status.detail is not None and "unit 1 of run" in status.detail
+    assert status.state == "stuck" and status.detail is not None and "part 1 of run" in status.detail
     rest = bank.journey.rollback(only_clean=True)
     assert rest.result is Result.CONFLICT and len(rest.conflicts) == 1
     assert bank.sql("SELECT balance, note FROM accounts WHERE id <= 2 ORDER BY id") == [(101, "mine"), (200, "opened")]
