@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import LiteralString
+from typing import Any, LiteralString
 
 from psycopg import sql
 
@@ -21,6 +21,12 @@ def literal(value: str | int | bool | None) -> sql.Literal:
 def joined(parts: Iterable[sql.Composable], separator: LiteralString = ", ") -> sql.Composed:
     """Put ``separator`` between parts; nothing for none."""
     return sql.SQL(separator).join(parts)
+
+
+def settled(part: Part) -> Part:
+    """Return a part that is used again and again, put together once."""
+    text: Any = part.as_string(None)
+    return sql.SQL(text)
 
 
 OPERATOR_CHARACTERS: dict[str, LiteralString] = {
@@ -54,4 +60,4 @@ def operator(schema: str, name: str) -> sql.Composed:
     return compose("OPERATOR({schema}.{name})", schema=identifier(schema), name=sql.SQL(text))
 
 
-__all__ = ["Composed", "Part", "compose", "identifier", "joined", "literal", "operator"]
+__all__ = ["Composed", "Part", "compose", "identifier", "joined", "literal", "operator", "settled"]

@@ -43,8 +43,8 @@ def redo(job: Job, unit: SqlUnit, origin: str) -> Events:
         way.prepare(session)
         before = _whole(job, unit)
         for number in way.numbers(back=False):
-            job.look()
-            yield from batches.held_off(job, unit, partial(_chunk, job, unit, way, number))
+            with job.beside():
+                yield from batches.held_off(job, unit, partial(_chunk, job, unit, way, number))
             giving_way.heard(job, unit)
         yield from batches.held_off(job, unit, lambda session: _close(job, unit, session, origin, before))
     except (OktoError, KeyboardInterrupt) as error:

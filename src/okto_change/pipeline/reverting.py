@@ -195,6 +195,7 @@ def _redo_work(place: _Place, source: Source) -> _Work | Outcome:
         policy_sha256=clearance.policy_sha256,
         allowed_by=list(clearance.statements),
     )
-    job = replace(job, look=Lookout(place.repo, source.lock, clearance.statements, present.risk))
+    look = Lookout(place.repo, source.lock, clearance.statements, present.risk)
+    job = replace(job, look=look, beside=look.beside)
     units = {int(unit): undos for unit, undos in undone.items()}
     return _Work(job, place.journal, run, units, left=found.left is not None)

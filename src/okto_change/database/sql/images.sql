@@ -497,15 +497,14 @@ SELECT c.oid, coalesce(pg_catalog.pg_partition_root(c.oid), c.oid)::oid FROM pg_
 -- of TOAST, which a refreshed materialized view gets anew and which have no life of their own. And the catalogues
 -- that this transaction has locked for writing, and what is gone that it had locked: some DDL keeps such locks (COMMENT
 -- that of pg_description; what rewrites a table that of its new file).
-SELECT s.setting, s.source, (SELECT pg_catalog.count(*) FROM pg_catalog.pg_class AS c
-         WHERE c.relpersistence <> 't' AND c.relnamespace <> 'pg_toast'::pg_catalog.regnamespace::oid),
-       (SELECT pg_catalog.sum(c.oid::bigint) FROM pg_catalog.pg_class AS c
-         WHERE c.relpersistence <> 't' AND c.relnamespace <> 'pg_toast'::pg_catalog.regnamespace::oid)::text,
+SELECT s.setting, s.source, t.relations, t.total,
        ARRAY(SELECT l.relation::bigint FROM pg_catalog.pg_locks AS l
               WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted
                 AND (l.relation < 16384::oid OR NOT EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.oid = l.relation))
                 AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'))
   FROM pg_catalog.pg_settings AS s
+ CROSS JOIN (SELECT pg_catalog.count(*) AS relations, pg_catalog.sum(c.oid::bigint)::text AS total FROM pg_catalog.pg_class AS c
+              WHERE c.relpersistence <> 't' AND c.relnamespace <> 'pg_toast'::pg_catalog.regnamespace::oid) AS t
  WHERE s.name = 'track_counts'
 
 -- name: account_there

@@ -50,14 +50,22 @@ def as_foreseen(session: Session, native: Native, written: Part | None = None) -
     return found
 
 
-def coming(native: Native, written: Part) -> Composed:
-    """Return the question that ``as_foreseen`` asks."""
+def coming(native: Native, written: Part, same_rows: Part | None = None) -> Composed:
+    """Return the question that ``as_foreseen`` asks; ``same_rows`` is ``alike`` where that is composed already."""
     return compose(
-        "SELECT pg_catalog.count(*) FROM {old} AS o JOIN ONLY {table} AS t ON {key} AND {kept} AND {new} WHERE {own}",
+        "SELECT pg_catalog.count(*) FROM {old} AS o JOIN ONLY {table} AS t ON {alike} WHERE {own}",
         old=native.old,
         table=native.table.table,
+        alike=alike(native) if same_rows is None else same_rows,
+        own=written,
+    )
+
+
+def alike(native: Native) -> Composed:
+    """Return the condition that row ``t`` has the key of the old row ``o``, the values foreseen, and else what it had."""
+    return compose(
+        "{key} AND {kept} AND {new}",
         key=keyed(native, "t", "o", "o"),
         kept=same("t", False, "o", native.kept),
         new=same("t", False, "o", native.changed, foreseen=native),
-        own=written,
     )

@@ -66,6 +66,8 @@ class Chunks:
     """pages that tables of old rows had when the last chunk was accounted for; the next one's rows come behind them"""
     astray: bool = False
     """whether a chunk's images were found before the end of their table, where room had become free"""
+    alike: dict[int, Part] = field(default_factory=dict)
+    """by table, when a row is as foreseen; of the series in hand"""
     begun: Capture | None = None
     """the capture that ``reopen`` began, until ``go_on`` takes it"""
 
@@ -155,7 +157,7 @@ def begin(
             declared=declared,
             names=accounting.names(session, relids),
         )
-        chunks.series = series
+        chunks.series, chunks.alike = series, {}
         capture = Capture(id=number, run=run, unit=unit, tables={}, search_path=former["search_path"])
         return _opened(capture, chunks, xid, accounting.open_ledger(session))
 
