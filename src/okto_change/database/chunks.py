@@ -294,10 +294,12 @@ def record(
     *,
     rows: Sequence[int | None],
     writes: Mapping[str, Sequence[int]],
+    ours: bool,
 ) -> int:
     """Write, in the transaction of the chunk itself, that it is done; return how many sessions wait for a lock of it.
 
-    Raises Refused when somebody has done it already.
+    ``ours`` where prepared statements are known to be, since nothing of others has run. Raises Refused when somebody has
+    done it already.
     """
     done = {
         "run": run,
@@ -309,7 +311,7 @@ def record(
         "writes": json.dumps({name: list(counts) for name, counts in writes.items()}),
     }
     try:
-        return int(session.each(("chunk_record", done), ("blocked_by_us", {}), again=True, ours=True)[1][0][0])
+        return int(session.each(("chunk_record", done), ("blocked_by_us", {}), again=ours, ours=ours)[1][0][0])
     except DatabaseError as error:
         if error.sqlstate != "23505":
             raise

@@ -181,7 +181,8 @@ def _chunk(
     after = added(job, unit, course, found)
     if capture.triggers:
         images.finish(session, capture)
-    blocked = _record(job, unit, session, after, found)
+    proven = capture.imaged is not None and capture.imaged.chunk is not None
+    blocked = _record(job, unit, session, after, found, ours=proven)
     transactions.commit(job, unit.target, session, marks[0])
     job.seen.committed.add(unit.number)
     course.number, course.last, course.rows, course.writes = after.number, after.last, after.rows, after.writes
@@ -293,11 +294,13 @@ def _imaged_ahead(this: SqlUnit, capture: images.Capture, own: frozenset[int]) -
     return sum(rows for (relid, _), rows in capture.imaged.counts.items() if relid in own)
 
 
-def _record(job: Job, unit: SqlUnit, session: Session, course: Course, found: Range) -> int:
-    """Write that a chunk is done; return how many sessions wait for it."""
+def _record(job: Job, unit: SqlUnit, session: Session, course: Course, found: Range, *, ours: bool) -> int:
+    """Write that a chunk is done; return how many sessions wait for it. ``ours`` as for ``chunks.record``."""
     rows = [result.rows for result in job.seen.statements[unit.number]]
     writes = {w.table: (w.inserted, w.updated, w.deleted, w.imaged) for w in job.seen.writes[unit.number]}
-    blocked = chunks.record(session, job.run, str(unit.number), course.number, found, rows=rows, writes=writes)
+    blocked = chunks.record(
+        session, job.run, str(unit.number), course.number, found, rows=rows, writes=writes, ours=ours
+    )
     if course.number == 1:
         _applied(job, unit, session)
     return blocked
