@@ -17,6 +17,7 @@ from tests.integration.ddl_driver import apply, dump, others, take_back
 from tests.plugins.server import Cluster
 
 ROLES = ("okto_r1", "okto_r2")
+MILLS = "UPDATE app.price SET a = 1.234, b = '{1.234}'"
 TOGETHER = 12
 """Changes that are tried one after the other in one world; each must leave it as it found it."""
 WORLD = """
@@ -68,6 +69,7 @@ CREATE TABLE app.part (k integer, w text) PARTITION BY RANGE (k);
 CREATE TABLE app.part1 PARTITION OF app.part FOR VALUES FROM (0) TO (10); CREATE INDEX ON app.part (w);
 CREATE TABLE app.part2 (k integer NOT NULL, w text); INSERT INTO app.part VALUES (1, 'one'); INSERT INTO app.part2 VALUES (11, 'eleven');
 CREATE TABLE app.parent (z integer); CREATE TABLE app.child (z integer, y integer DEFAULT 3) INHERITS (app.parent); INSERT INTO app.child VALUES (1, 2);
+CREATE DOMAIN app.cents AS numeric(10,2); CREATE TABLE app.price (a app.cents, b app.cents[]); INSERT INTO app.price VALUES (1.25, '{1.25}');
 CREATE PUBLICATION pub FOR TABLE app.c;
 ALTER DEFAULT PRIVILEGES IN SCHEMA app GRANT SELECT ON TABLES TO okto_r2;
 """
@@ -337,6 +339,33 @@ def test_what_has_no_inverse_is_refused_before_commit_and_named(
             "is gone",
         ),
         ("CREATE SCHEMA n1", "CREATE TABLE n1.t (id integer)", "depends on schema n1"),
+        (
+            "ALTER TABLE app.child ALTER y TYPE bigint",
+            "CREATE VIEW app.yv AS SELECT y FROM app.child",
+            "cannot alter type of a column used by a view or rule",
+        ),
+        (
+            "ALTER TABLE app.part2 SET SCHEMA public",
+            "ALTER SCHEMA app RENAME TO app2",
+            'schema "app" does not exist',
+        ),
+        (
+            "ALTER TABLE app.p ALTER how DROP DEFAULT; ALTER TABLE app.p ALTER how TYPE text; DROP TYPE app.mood",
+            "UPDATE app.p SET how = 'awful' WHERE id = 1",
+            'invalid input value for enum app.mood: "awful"',
+        ),
+        (
+            "ALTER TABLE app.price ALTER a TYPE numeric, ALTER b TYPE numeric[]; DROP DOMAIN app.cents",
+            MILLS,
+            "app.cents cannot hold: 1; column app.price.b holds values that app.cents[] cannot hold: 1",
+        ),
+        (
+            "ALTER DOMAIN app.cents RENAME TO c0; CREATE DOMAIN app.cents AS numeric;"
+            "ALTER TABLE app.price ALTER a TYPE app.cents, ALTER b TYPE app.cents[]",
+            MILLS,
+            "app.cents cannot hold: 1; column app.price.b holds values that app.cents[] cannot hold: 1",
+        ),
+        ("ALTER TABLE app.part ADD COLUMN z integer DEFAULT 5", "UPDATE app.part SET z = 6", "written since: 1"),
     ],
 )
 def test_later_work_of_others_is_a_conflict_that_is_named(
@@ -362,6 +391,21 @@ def test_what_others_made_elsewhere_since_stays(session: Session, world: str) ->
     take_back(session, "run")
     lines = "\n".join(dump(world))
     assert "app.mine" in lines and "mine integer" in lines and "z text" not in lines
+
+
+def test_a_column_with_a_default_leaves_rows_of_others_where_they_hold_it(session: Session, world: str) -> None:
+    """Rows that have the default and nothing else lose nothing when it goes, in partitions as elsewhere."""
+    for number, (table, row) in enumerate((("app.part", "(2, 'two')"), ("app.parent", "(7)"))):
+        apply(session, f"run {number}", f"ALTER TABLE {table} ADD COLUMN fresh integer NOT NULL DEFAULT 5")
+        others(world, f"INSERT INTO {table} VALUES {row}; UPDATE {table} SET fresh = 5")
+        take_back(session, f"run {number}")
+
+
+def test_values_that_cannot_be_cast_back_are_told_before_the_change_is_committed(session: Session) -> None:
+    """No cast leads from a time to an integer: that is said of the column, with what to do."""
+    with pytest.raises(NotReversible) as refused:
+        apply(session, "run", "ALTER TABLE app.part2 ALTER k TYPE timestamptz USING to_timestamp(k)")
+    assert "column app.part2.k holds values that integer cannot hold" in refused.value.faults[0]
 
 
 def test_a_statement_that_fails_fails_as_it_does_without_us(session: Session, world: str) -> None:

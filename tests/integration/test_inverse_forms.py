@@ -215,6 +215,18 @@ ALTER TABLE app.c DROP CONSTRAINT ca, ADD CONSTRAINT ca CHECK (a >= -1)
 ALTER TABLE app.c DROP CONSTRAINT c_p_fk, ADD CONSTRAINT c_p_fk FOREIGN KEY (p) REFERENCES app.p (id)
 ALTER TABLE app.c ADD CONSTRAINT n1 UNIQUE (id); ALTER TABLE app.c CLUSTER ON n1; ALTER TABLE app.c REPLICA IDENTITY USING INDEX n1
 """,
+    "names taken again": r"""
+ALTER TYPE app.mood RENAME TO mood_old; CREATE TYPE app.mood AS ENUM ('good', 'bad', 'worse'); ALTER TABLE app.p ALTER how DROP DEFAULT; ALTER TABLE app.p ALTER how TYPE app.mood USING how::text::app.mood; ALTER TABLE app.p ALTER how SET DEFAULT 'good'
+ALTER TYPE app.mood RENAME TO mood_old; CREATE TYPE app.mood AS ENUM ('good', 'bad', 'worse'); ALTER TABLE app.p ALTER how DROP DEFAULT, ALTER how TYPE app.mood USING how::text::app.mood; DROP TYPE app.mood_old; COMMENT ON TYPE app.mood IS 'new'
+ALTER TABLE app.p ALTER how DROP DEFAULT; ALTER TABLE app.p ALTER how TYPE text; DROP TYPE app.mood
+ALTER TYPE app.mood RENAME TO mood2; ALTER TABLE app.p ALTER how DROP DEFAULT; ALTER TABLE app.p ALTER how TYPE varchar(9)
+ALTER TABLE app.g ALTER v TYPE text; DROP DOMAIN app.dd
+ALTER DOMAIN app.dd RENAME TO d0; CREATE DOMAIN app.dd AS varchar(90); ALTER TABLE app.g ALTER v TYPE app.dd
+ALTER TABLE app.g ADD COLUMN moods app.mood[]; ALTER TYPE app.mood RENAME TO m0; CREATE TYPE app.mood AS ENUM ('good'); ALTER TABLE app.g ALTER moods TYPE app.mood[] USING moods::text::app.mood[]
+ALTER SCHEMA app RENAME TO app9; CREATE SCHEMA app
+ALTER SCHEMA app RENAME TO app9; CREATE SCHEMA app; ALTER TABLE app9.c SET SCHEMA app; CREATE TABLE app.own (id integer)
+CREATE TABLE app.t1 (id integer PRIMARY KEY); CREATE TABLE app.t2 (id integer PRIMARY KEY REFERENCES app.t1); ALTER TABLE app.t1 ADD FOREIGN KEY (id) REFERENCES app.t2 DEFERRABLE
+""",
 }
 """forms by what they are about, one a line; the server's dump is the same after all of them and their undos"""
 REFUSED = r"""
@@ -259,7 +271,6 @@ ALTER PUBLICATION pub OWNER TO okto_r1
 COMMENT ON PUBLICATION pub IS 'x'
 CREATE PUBLICATION pub4 FOR TABLE app.c
 DROP PUBLICATION pub
-ALTER SCHEMA app RENAME TO app9; CREATE SCHEMA app
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO okto_r1
 REVOKE EXECUTE ON FUNCTION pg_catalog.pg_sleep(double precision) FROM PUBLIC
 GRANT SELECT ON pg_catalog.pg_authid TO okto_r1

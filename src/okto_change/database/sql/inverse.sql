@@ -39,7 +39,7 @@ WITH space AS (
            CASE r.kind WHEN 'index' THEN (SELECT 'pg_class:' || i.indrelid || ':0' FROM pg_catalog.pg_index AS i WHERE i.indexrelid = r.oid)
                 WHEN 'sequence' THEN (SELECT 'pg_class:' || q.refobjid || ':' || q.refobjsubid FROM sequence AS q WHERE q.oid = r.oid) END,
            CASE WHEN r.kind <> 'index' THEN coalesce(r.relacl, pg_catalog.acldefault(CASE r.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", r.relowner)) END,
-           pg_catalog.jsonb_build_object('name', pg_catalog.quote_ident(r.relname), 'schema', pg_catalog.quote_ident(r.nspname),
+           pg_catalog.jsonb_build_object('name', pg_catalog.quote_ident(r.relname), 'schema', pg_catalog.quote_ident(r.nspname), 'schema_id', r.relnamespace::text,
                'persistence', r.relpersistence,
                'options', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(pg_catalog.quote_ident(o.option_name), pg_catalog.quote_literal(o.option_value)))
                              FROM pg_catalog.pg_options_to_table(r.reloptions) AS o))
@@ -88,6 +88,7 @@ WITH space AS (
            CASE r.kind WHEN 'composite type' THEN 'pg_type:' || r.reltype ELSE 'pg_class:' || r.oid END || ':0', a.attacl,
            pg_catalog.jsonb_build_object('name', pg_catalog.quote_ident(a.attname), 'table', r.ref, 'of', r.kind,
                'type', pg_catalog.format_type(a.atttypid, a.atttypmod), 'type_id', a.atttypid || ' ' || a.atttypmod,
+               'element', (SELECT t.typelem::text FROM pg_catalog.pg_type AS t WHERE t.oid = a.atttypid AND t.typcategory = 'A' AND t.typelem <> 0),
                'collation', (SELECT a.attcollation::regcollation::text FROM pg_catalog.pg_type AS t
                               WHERE t.oid = a.atttypid AND a.attcollation <> 0 AND t.typcollation <> a.attcollation),
                'not_null', CASE WHEN r.relkind NOT IN ('r', 'p') OR pg_catalog.current_setting('server_version_num')::integer < 180000 THEN a.attnotnull END,
@@ -100,7 +101,9 @@ WITH space AS (
                'options', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(pg_catalog.quote_ident(o.option_name), pg_catalog.quote_literal(o.option_value)))
                              FROM pg_catalog.pg_options_to_table(a.attoptions) AS o),
                'foreign', a.attfdwoptions, 'inherited', a.attinhcount > 0,
-               'constant', coalesce((pg_catalog.to_jsonb(a) ->> 'atthasmissing')::boolean, false))
+               'constant', EXISTS (SELECT FROM pg_catalog.pg_partition_tree(CASE WHEN r.relkind = 'p' THEN r.oid END) AS t
+                                     JOIN pg_catalog.pg_attribute AS b ON b.attrelid = t.relid AND b.attname = a.attname AND b.atthasmissing)
+                           OR a.atthasmissing)
       FROM rel AS r
       JOIN pg_catalog.pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped AND r.kind NOT IN ('index', 'sequence')
       LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -143,7 +146,7 @@ WITH space AS (
     SELECT 'pg_proc', p.oid, 0, 'routine', 'routine ' || o.ref,
            CASE p.prokind WHEN 'p' THEN 'PROCEDURE' WHEN 'a' THEN 'AGGREGATE' ELSE 'FUNCTION' END, o.ref, NULL,
            coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner)),
-           pg_catalog.jsonb_build_object('name', pg_catalog.quote_ident(p.proname), 'schema', pg_catalog.quote_ident(s.nspname), 'owner', p.proowner::regrole,
+           pg_catalog.jsonb_build_object('name', pg_catalog.quote_ident(p.proname), 'schema', pg_catalog.quote_ident(s.nspname), 'schema_id', s.oid::text, 'owner', p.proowner::regrole,
                'def', CASE WHEN p.prokind <> 'a' THEN pg_catalog.pg_get_functiondef(p.oid) END,
                'aggregate', (SELECT a::text FROM pg_catalog.pg_aggregate AS a WHERE a.aggfnoid = p.oid))
       FROM pg_catalog.pg_proc AS p JOIN space AS s ON s.oid = p.pronamespace
@@ -153,7 +156,7 @@ WITH space AS (
     SELECT 'pg_type', t.oid, 0, CASE t.typtype WHEN 'e' THEN 'enum' WHEN 'd' THEN 'domain' WHEN 'r' THEN 'range' WHEN 'c' THEN 'composite type' ELSE 'base type' END,
            pg_catalog.format('type %I.%I', s.nspname, t.typname), CASE t.typtype WHEN 'd' THEN 'DOMAIN' ELSE 'TYPE' END,
            pg_catalog.format('%I.%I', s.nspname, t.typname), NULL, coalesce(t.typacl, pg_catalog.acldefault('T', t.typowner)),
-           pg_catalog.jsonb_build_object('name', pg_catalog.quote_ident(t.typname), 'schema', pg_catalog.quote_ident(s.nspname), 'owner', t.typowner::regrole,
+           pg_catalog.jsonb_build_object('name', pg_catalog.quote_ident(t.typname), 'schema', pg_catalog.quote_ident(s.nspname), 'schema_id', s.oid::text, 'owner', t.typowner::regrole,
                'labels', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(e.oid, pg_catalog.quote_literal(e.enumlabel)) ORDER BY e.enumsortorder)
                             FROM pg_catalog.pg_enum AS e WHERE e.enumtypid = t.oid),
                'base', CASE WHEN t.typtype = 'd' THEN pg_catalog.format_type(t.typbasetype, t.typtypmod) END,
@@ -177,7 +180,7 @@ WITH space AS (
     UNION ALL
     SELECT 'pg_statistic_ext', x.oid, 0, 'statistics', pg_catalog.format('statistics %I.%I', s.nspname, x.stxname), 'STATISTICS',
            pg_catalog.format('%I.%I', s.nspname, x.stxname), 'pg_class:' || x.stxrelid || ':0', NULL,
-           pg_catalog.jsonb_build_object('name', pg_catalog.quote_ident(x.stxname), 'schema', pg_catalog.quote_ident(s.nspname), 'owner', x.stxowner::regrole,
+           pg_catalog.jsonb_build_object('name', pg_catalog.quote_ident(x.stxname), 'schema', pg_catalog.quote_ident(s.nspname), 'schema_id', s.oid::text, 'owner', x.stxowner::regrole,
                'def', pg_catalog.pg_get_statisticsobjdef(x.oid), 'statistics', nullif((pg_catalog.to_jsonb(x) ->> 'stxstattarget')::integer, -1))
       FROM pg_catalog.pg_statistic_ext AS x JOIN space AS s ON s.oid = x.stxnamespace
     UNION ALL

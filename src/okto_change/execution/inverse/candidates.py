@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from okto_change.database.inverse import Record
-from okto_change.execution.inverse import grants, making
+from okto_change.database.inverse import Catalogue, Record
+from okto_change.execution.inverse import facets, grants, making
 from okto_change.execution.inverse.differences import Change, Difference
 from okto_change.execution.inverse.facets import STAGES, Setter, Texts
 from okto_change.model.base import type_
 
 STRUCTURE = 3
 """the stage in which dropped objects are made again"""
+NAMED = ("schema", "enum", "domain", "range", "composite type")
+"""what others name: tables that lie in it, columns that are of it"""
 
 
 @type_
@@ -47,8 +49,19 @@ def stages(difference: Difference) -> tuple[tuple[Texts, ...], ...]:
                 [(text,) for text in making.making(record)] for record in difference.dropped if _is_grants(record)
             ]
         found.append(tuple(_clean(texts)))
+        if number == 0:
+            found.append(tuple(_clean([_out_of_the_way(difference)])))
     privileges = (_privileges(change) for change in difference.changed if "acl" in change.facets)
     return (*found, tuple(_clean(privileges)))
+
+
+def _out_of_the_way(difference: Difference) -> list[Texts]:
+    """Rename schemas and types that have the name of an older one, and cannot go before it is back."""
+    wanted = {change.before.get("name") for change in difference.changed if "name" in change.facets}
+    wanted |= {record.get("name") for record in difference.dropped}
+    return [
+        facets.aside(record) for record in difference.created if record.kind in NAMED and record.get("name") in wanted
+    ]
 
 
 def _is_grants(record: Record) -> bool:
@@ -82,11 +95,11 @@ def _clean(groups: Iterable[Iterable[Texts]]) -> Iterator[Texts]:
 # --------------------------------------------------------------------------------- guards
 
 
-def guards(difference: Difference) -> tuple[Guard, ...]:
+def guards(difference: Difference, before: Catalogue, now: Catalogue) -> tuple[Guard, ...]:
     """Return what the undo of a difference must not destroy: rows, values and numbers that came since."""
     created = [_created(record) for record in difference.all_created if record.kind == "table"]
     columns = [guard for record in difference.created if (guard := _column(record))]
-    changed = [guard for change in difference.changed for guard in _changed(change)]
+    changed = [guard for change in difference.changed for guard in _changed(change, before, now)]
     return (*created, *columns, *changed)
 
 
@@ -127,19 +140,18 @@ def _column(record: Record) -> Guard | None:
     )
 
 
-def _changed(change: Change) -> Iterator[Guard]:
+def _changed(change: Change, catalogue: Catalogue, left: Catalogue) -> Iterator[Guard]:
     before, now = change.before, change.now
     if (
         now.kind == "column"
         and before.get("type_id") != now.get("type_id")
         and now.get("of") in ("table", "partitioned table")
+        and (unfit := _unfit(before, now, catalogue, left))
     ):
-        name = f"t.{now.get('name')}"
         yield Guard(
             message=f"{now.object} holds values that {before.get('type')} cannot hold",
             lock=_locked(now.get("table")),
-            query=f"SELECT pg_catalog.count(*) FROM {now.get('table')} AS t"
-            f" WHERE ({name}::{before.get('type')}::{now.get('type')})::text IS DISTINCT FROM {name}::text",
+            query=f"SELECT pg_catalog.count(*) FROM {now.get('table')} AS t WHERE {unfit}",
         )
     if "state" in change.facets and now.get("state"):
         last, called = now.get("state")
@@ -149,6 +161,28 @@ def _changed(change: Change) -> Iterator[Guard]:
             query=f"SELECT pg_catalog.count(*) FROM {now.ref}"
             f" WHERE (last_value, is_called) IS DISTINCT FROM ({last}, '{called}'::boolean)",
         )
+
+
+def _unfit(before: Record, now: Record, catalogue: Catalogue, left: Catalogue) -> str | None:
+    """Return a condition that finds values which the type of before would lose, in the names of now; None if it loses none.
+
+    A type of the database's own may be called otherwise by now, or be gone.
+    """
+    name = f"t.{now.get('name')}"
+    own = f"pg_type:{before.get('element') or before.get('type_id').partition(' ')[0]}:0"
+    was = catalogue.get(own)
+    if was is None:
+        return f"({name}::{before.get('type')}::{now.get('type')})::text IS DISTINCT FROM {name}::text"
+    is_, many = left.get(own), "[]" if before.get("element") else ""
+    if is_ is not None:
+        held = before.get("type") if is_.ref == was.ref else f"{is_.ref}{many}"
+    elif was.kind == "enum":  # which takes its own values or none
+        return None
+    elif was.kind == "domain":
+        held = f"{was.get('base')}{many}"
+    else:
+        return f"{name} IS NOT NULL"
+    return f"({name}::text::{held}::text::{now.get('type')})::text IS DISTINCT FROM {name}::text"
 
 
 def sequence_lock(record: Record) -> str:

@@ -37,7 +37,7 @@ def derive(
         objects = read(session)
         _demand_held(session, before, objects, held)
         first = difference(before, objects)
-        demands = [line for guard in guards(first) for line in _lines(session, guard)]
+        demands = [line for guard in guards(first, before, objects) for line in _lines(session, guard)]
         _demand_none(session, demands)
     turn(session)
     session.run("SAVEPOINT okto_change_inverse")
@@ -120,7 +120,14 @@ def _keys_away(session: Session, left: Difference) -> list[str]:
         found = _resting(session, record) if record.kind == "constraint" else []
         if done := [text for text in found if _first(session, (text,), [])]:
             return done
-    return []
+    return _circles_open(session, left)
+
+
+def _circles_open(session: Session, left: Difference) -> list[str]:
+    """Drop the foreign keys that hold tables to each other which the change made: none of them can go before the other."""
+    keys = [one for one in left.all_created if one.kind == "constraint" and one.get("type") == "f"]
+    found = [making.dropping(key)[0] for key in keys if not key.get("inherited")]
+    return [text for text in found if _first(session, (text,), [])]
 
 
 def _resting(session: Session, key: Record) -> list[str]:
@@ -182,9 +189,18 @@ def _lines(session: Session, guard: Guard) -> tuple[Line, Line]:
 
 def _demand_none(session: Session, lines: Sequence[Line]) -> None:
     """What speaks against the undo right away, before others wrote anything, speaks against the change."""
-    found = tuple(line.message for line in lines if line.kind == "demand" and session.texts(line.text)[1][0][0] != "0")
+    found = tuple(line.message for line in lines if line.kind == "demand" and _counts(session, line))
     if found:
         raise _irreversible(found)
+
+
+def _counts(session: Session, line: Line) -> bool:
+    try:
+        return session.texts(line.text)[1][0][0] != "0"
+    except DatabaseError as error:
+        if (error.sqlstate or "")[:2] not in ("22", "42") or error.sqlstate == "42501":
+            raise
+        raise _irreversible((f"{line.message}: {error.message}",)) from error
 
 
 def _touched(was: Mapping[str, str], now: Mapping[str, str]) -> tuple[Fingerprint, ...]:

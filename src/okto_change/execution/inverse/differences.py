@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from okto_change.database.inverse import Catalogue, Record
 from okto_change.model.base import type_
@@ -20,6 +20,8 @@ FOLLOWING = frozenset(
         "constrains",
         "index",
         "type_id",
+        "element",
+        "schema_id",
         "inherited",
         "attributes",
     }
@@ -48,6 +50,8 @@ REMADE = frozenset(
     }
 )
 """Objects that are their definition: made again under their name they are the same. Tables and their columns are not."""
+ESSENCE = {"enum": "labels", "domain": "base", "range": "range"}
+"""the part of a type that nothing sets: one that differs in it is another type of the same name"""
 ROWS = frozenset({"table", "partitioned table", "foreign table"})
 
 
@@ -87,7 +91,7 @@ def difference(before: Catalogue, now: Catalogue) -> Difference:
     pairs = _pairs(before, now)
     created = {key: now[key] for key in now.keys() - pairs.values()}
     dropped = {key: before[key] for key in before.keys() - pairs.keys()}
-    changes = (_change(before[one], now[other]) for one, other in sorted(pairs.items()))
+    changes = (_change(before[one], now[other], pairs) for one, other in sorted(pairs.items()))
     return Difference(
         created=tuple(record for record in _ordered(created.values()) if _stands_alone(record, created)),
         dropped=tuple(record for record in _ordered(dropped.values()) if _stands_alone(record, dropped)),
@@ -102,9 +106,15 @@ def _pairs(before: Catalogue, now: Catalogue) -> dict[str, str]:
     names = {(now[key].kind, now[key].object): key for key in now.keys() - pairs.keys()}
     for key in before.keys() - pairs.keys():
         record = before[key]
-        if _is_its_definition(record) and (found := names.get((record.kind, record.object))):
+        found = names.get((record.kind, record.object)) if _is_its_definition(record) else None
+        if found and _is_alike(record, now[found]):
             pairs[key] = found
     return pairs
+
+
+def _is_alike(before: Record, now: Record) -> bool:
+    essence = ESSENCE.get(before.kind)
+    return essence is None or _same(essence, before, now, {})
 
 
 def _is_its_definition(record: Record) -> bool:
@@ -136,17 +146,22 @@ def _above(place: str, others: Catalogue) -> str | None:
     return None if column == "0" else f"{head}:0"
 
 
-def _change(before: Record, now: Record) -> Change:
+def _change(before: Record, now: Record, pairs: Mapping[str, str]) -> Change:
     facets = [
         facet
         for facet in sorted(before.facets.keys() | now.facets.keys())
-        if facet not in FOLLOWING and not _same(facet, before, now)
+        if facet not in FOLLOWING and not _same(facet, before, now, pairs)
     ]
     return Change(before=before, now=now, facets=tuple(facets))
 
 
-def _same(facet: str, before: Record, now: Record) -> bool:
+def _same(facet: str, before: Record, now: Record, pairs: Mapping[str, str]) -> bool:
     one, other = before.get(facet), now.get(facet)
+    if facet == "type" and before.get("type_id") == now.get("type_id"):  # the type itself was renamed
+        return True
+    if facet == "type":
+        was, is_ = (record.get("element") or record.get("type_id").partition(" ")[0] for record in (before, now))
+        return bool(one == other) and _same_home("pg_type", was, is_, pairs)
     if facet == "state":  # others draw numbers all the time; a new file means that the sequence itself was set
         return before.get("filenode") == now.get("filenode") or one is None or one == other
     if facet == "labels" and before.id != now.id:
@@ -155,4 +170,13 @@ def _same(facet: str, before: Record, now: Record) -> bool:
         return True
     if facet == "schema" and before.kind == "index":
         return True
+    if facet == "schema" and before.kind != "extension":
+        was, is_ = before.get("schema_id"), now.get("schema_id")
+        return bool(was == is_ or (one == other and _same_home("pg_namespace", was, is_, pairs)))
     return bool(one == other)
+
+
+def _same_home(catalogue: str, before: str, now: str, pairs: Mapping[str, str]) -> bool:
+    """Whether the oid of now is what became of the one of before; those that are not in the readings are told by name only."""
+    now = f"{catalogue}:{now}:0"
+    return pairs.get(f"{catalogue}:{before}:0", now) == now

@@ -21,6 +21,11 @@ def name(before: Record, now: Record) -> Texts:
     return tuple(_rename(now, to) for to in (before.get("name"), passage))
 
 
+def aside(created: Record) -> Texts:
+    """Rename out of the way what has the name that something else had before."""
+    return name(created, created)[1:]
+
+
 def _rename(now: Record, to: str) -> str:
     table, own = now.get("table"), now.get("name")
     match now.kind:
@@ -37,8 +42,9 @@ def _rename(now: Record, to: str) -> str:
 
 
 def schema(before: Record, now: Record) -> Texts:
-    """Move back."""
-    return (f"ALTER {now.word} {now.ref} SET SCHEMA {before.get('schema')}",)
+    """Move back; not into another schema that has the name of the old one for now."""
+    home = before.get("schema")
+    return () if home == now.get("schema") else (f"ALTER {now.word} {now.ref} SET SCHEMA {home}",)
 
 
 def parents(before: Record, now: Record) -> Texts:
@@ -83,15 +89,19 @@ def definition(before: Record, now: Record) -> Texts:
 
 
 def column_type(before: Record, now: Record) -> Texts:
-    """Cast back by assignment, which does not cut values; with the default taken off where that stands in the way."""
+    """Cast back by assignment, which does not cut values, or as text; with the default taken off where it stands in the way."""
     if before.kind == "attribute":
         return (f"ALTER TYPE {now.get('table')} ALTER ATTRIBUTE {now.get('name')} TYPE {_typed(before)}",)
     own = now.get("name")
-    plain = _alter(now, f"TYPE {_typed(before)}")
-    using = f"TYPE {_typed(before)} USING {own}::{before.get('type')}"
+    plain = f"TYPE {_typed(before)}"
+    using = f"{plain} USING {own}::{before.get('type')}"
+    as_text = f"{plain} USING {own}::text::{before.get('type')}"
     again = f", ALTER COLUMN {own} SET DEFAULT {before.get('default')}" if before.get("default") is not None else ""
-    bare = f"ALTER TABLE {now.get('table')} ALTER COLUMN {own} DROP DEFAULT, ALTER COLUMN {own} {using}{again}"
-    return (plain, _alter(now, using), bare)
+    bare = (
+        f"ALTER TABLE {now.get('table')} ALTER COLUMN {own} DROP DEFAULT, ALTER COLUMN {own} {action}{again}"
+        for action in (using, as_text)
+    )
+    return (*(_alter(now, action) for action in (plain, using, as_text)), *bare)
 
 
 def _typed(record: Record) -> str:
@@ -123,6 +133,8 @@ def identity(before: Record, now: Record) -> Texts:
     if now.get("identity") is not None:
         return (_alter(now, f"SET GENERATED {before.get('identity')}"),)
     parts = before.get("sequence")
+    if parts is None:  # a partition's, which follows the table above it
+        return ()
     options = f"SEQUENCE NAME {parts['name']} {making.sequence(parts).partition(' ')[2].partition(' ')[2]}"
     return (_alter(now, f"ADD GENERATED {before.get('identity')} AS IDENTITY ({options})"),)
 

@@ -10,6 +10,8 @@ from okto_change.database.session import Session
 from okto_change.errors import Conflict, DatabaseError, NotReversible
 from okto_change.execution.inverse.derive import PASSING
 
+SPEAKING = ("0A", "22", "23", "2B", "2F", "38", "39", "3D", "3F", "42", "44", "54", "55", "P0")
+"""classes of errors by which the server says that the database of now does not fit the statement, not that it failed itself"""
 WHAT = "somebody changed what this change left; undoing it would destroy that"
 HINT = "write a new change that puts things right"
 
@@ -63,7 +65,7 @@ def _run(session: Session, line: Line) -> None:
     try:
         session.run(line.text)
     except DatabaseError as error:
-        if error.sqlstate is None or error.sqlstate in PASSING or error.sqlstate[:2] not in ("22", "23", "2B", "42"):
+        if error.sqlstate is None or error.sqlstate in PASSING or error.sqlstate[:2] not in SPEAKING:
             raise
         if error.sqlstate == "42501":
             raise NotReversible(
