@@ -115,7 +115,7 @@ class Playground:
         if next(self.made) % 10 == 0:
             self.session.close()
             self.plain.close()
-            self.plain = psycopg.connect(self.conninfo, autocommit=True)
+            self.plain = plain_session(self.conninfo)
         if self.session.closed:
             self.session = connect("target", self.conninfo)
         self.plain.execute("DROP SCHEMA IF EXISTS app CASCADE; CREATE SCHEMA app")
@@ -356,12 +356,19 @@ def _send(cursor: psycopg.Cursor, text: str) -> None:
         copy.write(data)
 
 
+def plain_session(conninfo: str) -> psycopg.Connection:
+    """Connect as anybody. No statement lasts long: triggers that set each other off can keep one of them busy for hours."""
+    connection = psycopg.connect(conninfo, autocommit=True)
+    connection.execute("SET statement_timeout = '20s'")
+    return connection
+
+
 def open_playground(conninfo: str) -> Playground:
     """Prepare an empty database for playing. The caller closes ``session`` and ``plain``."""
     conninfo = make_conninfo(conninfo, options="-c search_path=app,public")
     session = connect("target", conninfo)
     ensure_schema(session)
-    return Playground(conninfo, session, psycopg.connect(conninfo, autocommit=True))
+    return Playground(conninfo, session, plain_session(conninfo))
 
 
 __all__ = ["DatabaseError", "Playground", "Told", "difference", "dump", "open_playground"]
