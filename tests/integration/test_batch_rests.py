@@ -370,6 +370,20 @@ def test_a_run_that_could_take_back_only_a_part_of_itself_is_taken_back_by_a_rol
     assert [row for row in rows(bank) if row[0] != 12] == [row for row in before if row[0] != 12]
 
 
+def test_rows_left_of_many_chunks_are_counted_all_and_named_in_part(bank: Bank) -> None:
+    """A hundred are named and the others counted, so that neither the words nor the memory grow with the table."""
+    plan(bank, TABLE.replace("(1, 23)", "(1, 400)"), fix=FIX)
+    bank.journey.write(STEP.format(touches="t").replace("size: 5", "size: 150"), {"fix.sql": FIX})
+    assert bank.journey.apply().result is Result.DONE
+    bank.sql("UPDATE t SET state = 'mine' WHERE id % 300 <> 0")
+    part = bank.journey.rollback(only_clean=True)
+    assert part.result is Result.CONFLICT and left(bank) == [(1, 150), (2, 149), (3, 100)]
+    assert [e.data["left"] for e in bank.journey.events if e.kind is EventKind.UNDONE] == [100, 149, 150]
+    assert bank.sql("SELECT left_rows FROM okto_change.applied WHERE undone_by IS NOT NULL") == [(399,)]
+    assert len(part.conflicts) < 105 and part.conflicts[-1] == "and rows of 2 more chunks", part.conflicts[99:]
+    assert bank.sql("SELECT count(*) FROM t WHERE state = 'mine'") == [(399,)]
+
+
 FOLLOWING: list[tuple[str, Callable[[Bank], object]]] = [
     ("a redo killed, then a rollback killed", lambda bank: bank.journey.killed("redo", "committed", "after", nth=3)),
     ("a rollback killed", lambda bank: bank.journey.redo()),

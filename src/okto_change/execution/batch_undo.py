@@ -53,7 +53,8 @@ class _Course:
 
     def named(self) -> Left:
         """Return the rows that were left, in words."""
-        return (*self.left, f"and rows of {self.others:,} more chunks") if self.others else self.left
+        chunk = "chunk" if self.others == 1 else "chunks"
+        return (*self.left, f"and rows of {self.others:,} more {chunk}") if self.others else self.left
 
 
 def undo(job: Job, unit: SqlUnit, origin: str, *, only_clean: bool) -> Generator[Event, None, Left]:
@@ -106,7 +107,7 @@ def _chunk(job: Job, unit: SqlUnit, session: Session, course: _Course, *, only_c
         back = yield from _take_back(job, unit, session, way, ahead, told, only_clean=only_clean)
     transactions.commit(job, unit.target, session, mark)
     _note(job, unit, course, ahead, back)
-    yield job.event(EventKind.UNDONE, unit.name, left=len(back.left), **place)
+    yield job.event(EventKind.UNDONE, unit.name, left=back.alone, **place)
 
 
 def _take_back(
@@ -124,7 +125,7 @@ def _take_back(
     back = Back(rows=way.done[ahead.number or 0].imaged)
     if not moved:
         back = _put_back(job, this, session, way, only_clean=only_clean)
-    left, origin, number = len(back.left), way.origin, str(unit.number)
+    left, origin, number = back.alone, way.origin, str(unit.number)
     chunks.record_undone(session, origin, number, this.chunk or 0, job.run, left=left)
     if not ahead.more:
         state.record_undone(session, run=origin, unit=number, undone_by=job.run, left=ahead.left + left)

@@ -25,6 +25,8 @@ class Back:
     notes: tuple[str, ...] = ()
     rows: int = 0
     """rows put back or taken away, where images tell"""
+    alone: int = 0
+    """how many rows or definitions were left alone; of many only some are named"""
 
 
 def demand_reversible(unit: Unit) -> None:
@@ -116,21 +118,21 @@ def _attempt(
     transactions.hold(job, session)
     back = put_back(job, unit, session, origin, only_clean=only_clean)
     left, writes = back.left, images.writes(session, job.run)
-    state.record_undone(session, run=origin, unit=str(unit.number), undone_by=job.run, left=len(left))
+    state.record_undone(session, run=origin, unit=str(unit.number), undone_by=job.run, left=back.alone)
     mark = state.backend(session)
     yield job.event(
         EventKind.UNDO_COMMITTING,
         unit.name,
         unit=unit.number,
         target=unit.target,
-        left=len(left),
+        left=back.alone,
         **transactions.marked(mark),
     )
     transactions.commit(job, unit.target, session, mark)
     job.seen.taken_back(unit.number)
     job.seen.writes[unit.number] = writes
     job.seen.notes += back.notes
-    yield job.event(EventKind.UNDONE, unit.name, unit=unit.number, target=unit.target, left=len(left))
+    yield job.event(EventKind.UNDONE, unit.name, unit=unit.number, target=unit.target, left=back.alone)
     transactions.tidy(job.targets, unit.target)
     return left
 
@@ -152,7 +154,7 @@ def put_back(job: Job, unit: SqlUnit, session: Session, origin: str, *, only_cle
             inverse.undo(session, origin, str(unit.number))
         name = keep_as(job, unit, origin)
         done = images.restore(session, origin, unit=unit.key, only_clean=only_clean, undo_run=name)
-        return Back(left=done.conflicts, notes=done.notes, rows=done.rows)
+        return Back(left=done.conflicts, notes=done.notes, rows=done.rows, alone=done.left)
 
 
 def _run_scripts(unit: SqlUnit, session: Session, origin: str, *, only_clean: bool) -> Back:
@@ -175,7 +177,7 @@ def _run_scripts(unit: SqlUnit, session: Session, origin: str, *, only_clean: bo
             hint="look what changed since; --only-clean runs the script all the same",
         )
     compared = f"{_definitions(len(kept))} that the run altered compared with those before it"
-    return Back(left=unlike, notes=(f"{unit.name}: {compared}", ROWS_BY_SCRIPT))
+    return Back(left=unlike, alone=len(unlike), notes=(f"{unit.name}: {compared}", ROWS_BY_SCRIPT))
 
 
 def _definitions(number: int) -> str:

@@ -36,11 +36,12 @@ CLASSES = ("22", "23")
 
 @type_
 class Restored:
-    """What an undo did: ``rows`` put back or taken away, ``conflicts`` rows left alone, ``notes`` what else to know."""
+    """What an undo did: ``rows`` put back or taken away, ``left`` rows left alone, of which ``conflicts`` names the first."""
 
     rows: int
     conflicts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    left: int = 0
 
 
 class _Uncovered(Exception):
@@ -107,7 +108,8 @@ def _once(session: Session, origin: int, name: str, unit: str, extra: frozenset[
         notes = _side_effects(session, origin)
     _demand_exact(session, undo, origin, works, left=bool(dirty))
     capturing.finish(session, undo)
-    return Restored(rows=rows, conflicts=matching.reasons(dirty), notes=notes)
+    left = len({(item.work.table.relid, item.id) for item in dirty})
+    return Restored(rows=rows, conflicts=matching.reasons(dirty), notes=notes, left=left)
 
 
 def _unchanged_tables(session: Session, captures: Sequence[int], oids: Sequence[int]) -> list[Shape]:
