@@ -16,6 +16,7 @@ from okto_change.cli.main import COMMANDS, SECTIONS
 from okto_change.demo import example
 from okto_change.demo.stage import few_rows
 from okto_change.plan import read
+from okto_change.report import units
 from tests.plugins.docs import PAGES, ROOT, Shown
 from tests.plugins.world import Shop
 from tests.unit.approval.helpers import ed25519_key
@@ -111,7 +112,9 @@ def test_readme_shows_a_real_dry_run(shop: Shop, shown: Shown) -> None:
     shop.okto("ana", "lock", example.RELEASE, "--env", "production")
     began = datetime.now(UTC)
     page = shop.okto("ana", "dry-run", example.RELEASE, "--env", "production").out
-    shown.check("README.md", "dry-run", f"```text\n{parts_of(steady(page, began))}\n```\n")
+    parts = parts_of(steady(page, began))
+    assert unsteady(parts, began) == [], "written so, README would differ with every run"
+    shown.check("README.md", "dry-run", f"```text\n{parts}\n```\n")
 
 
 def test_the_change_of_the_tutorial_can_be_made(shop: Shop) -> None:
@@ -139,9 +142,48 @@ def parts_of(page: str) -> str:
     return "\n\n".join(section for at, section in enumerate(kept) if section != "..." or kept[at - 1] != "...")
 
 
+MOMENT = "2026-11-22 09:41:07"
+TAKEN = "12 ms"
+
+
+def durations() -> str:
+    """Return a pattern for whatever the program says of a duration, by saying some: it writes milliseconds, seconds, minutes."""
+    forms = {re.sub(r"\d+(\\\.\d+)?", r"\\d+(?:\\.\\d+)?", re.escape(units.duration(one))) for one in SPANS}
+    return "|".join(sorted(forms, key=len, reverse=True))
+
+
+SPANS = (12, 1_200, 2_000, 120_000, 125_000)
+"""milliseconds, one for each form of ``units.duration``"""
+
+
 def steady(page: str, began: datetime) -> str:
-    """Return a page with what differs from run to run replaced, its layout kept: the moment, and durations."""
+    """Return a page with what differs from run to run replaced, its layout kept: its moment, and what it measured.
+
+    Only moments since ``began`` with their date, and durations where the page tells one it measured: what the data or the
+    plan says of times stays, at whatever time of day and on however slow a machine this runs.
+    """
     seconds = int((datetime.now(UTC) - began).total_seconds()) + 2
+    day, clock = MOMENT.split()
     for moment in (began + timedelta(seconds=number) for number in range(-1, seconds)):
-        page = page.replace(f"{moment:%H:%M:%S}", "09:41:07").replace(f"{moment:%Y-%m-%d}", "2026-11-22")
-    return re.sub(r"\b\d+(\.\d+)? ms\b", "12 ms", page)
+        page = re.sub(rf"{moment:%Y-%m-%d}(\s+){moment:%H:%M:%S}", rf"{day}\g<1>{clock}", page)
+    return re.sub(rf"(?<=· )(?:{durations()})|(?<=took )(?:{durations()})", TAKEN, page)
+
+
+def unsteady(page: str, began: datetime) -> list[str]:
+    """Return what a steady page must not show: a moment of this run, a duration that is not the fixed one."""
+    days = [f"{began + timedelta(days=number):%Y-%m-%d}" for number in (0, 1)]
+    found = [day for day in days if day in page and day != MOMENT.split()[0]]
+    return found + [each for each in re.findall(rf"\b(?:{durations()})\b", page) if each != TAKEN]
+
+
+def test_no_moment_and_no_duration_of_a_run_stays_on_a_steady_page() -> None:
+    """A slow machine takes seconds and minutes, where a quick one takes milliseconds; times of the data are left alone."""
+    began = datetime(2026, 11, 23, 9, 10, 5, tzinfo=UTC)
+    for span in SPANS:
+        said = units.duration(span)
+        page = f"UPDATE t  3 rows (rehearsed) · {said}\nThe statements took {said}; and\nREHEARSED took {said}; all\n"
+        assert steady(page, began) == page.replace(said, TAKEN) and unsteady(steady(page, began), began) == []
+        assert unsteady(page, began) == ([] if said == TAKEN else [said] * 3)
+    page = "2026-11-22 09:10:06+00 → 2026-11-23\n    09:10:06+00, lock 2 s"
+    assert steady(page, began) == "2026-11-22 09:10:06+00 → 2026-11-22\n    09:41:07+00, lock 2 s"
+    assert unsteady("2026-11-23 08:00:00 UTC · rehearsed", began) == ["2026-11-23"]
