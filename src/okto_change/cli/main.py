@@ -73,6 +73,7 @@ EPILOG = f"""\b
 A first change:
   {PROGRAM} init
   {PROGRAM} new "Release stuck settlements" --template stuck-settlement
+  {PROGRAM} lock stuck --env sandbox
   {PROGRAM} dry-run stuck --env sandbox
 
 \b
@@ -81,7 +82,7 @@ Exit codes:
   1 findings, or refused       5 failed after commit and undone
     before anything ran        6 stuck or paused: decide
   2 usage                      7 journal broken
-  3 not authorised            70 our bug
+  3 not authorised            70 our bug, 130 interrupted
 
 \b
 Completion of commands, changes and environments, for bash (zsh, fish alike):

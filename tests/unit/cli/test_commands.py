@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -83,6 +84,32 @@ def test_every_command_has_help_with_an_example_and_json(name: str, capsys: pyte
         assert "Example:\n  " in shown
         assert "okto-change " + " ".join(typed) in shown.split("Example:")[1].replace('eval "$(', "")
         assert "--json" in shown
+
+
+def typed_in(words: str) -> list[list[str]]:
+    """Return the command lines that the closing words of a help show, without the program's name."""
+    lines = [line.strip().removeprefix('eval "$(').removesuffix(')"') for line in words.splitlines()]
+    return [shlex.split(line.partition(" > ")[0])[1:] for line in lines if line.startswith("okto-change ")]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [line for name in COMMANDS for _, found in leaf(name) for line in typed_in(found.epilog or "")],
+    ids=shlex.join,
+)
+def test_an_example_can_be_typed_as_it_stands(line: list[str]) -> None:
+    """Its command is there, and takes these options and arguments; so do those of the help of the program itself."""
+    commands = {tuple(typed): found for name in COMMANDS for typed, found in leaf(name)}
+    words = next(known for known in commands if list(known) == line[: len(known)])
+    assert commands[words].make_context(" ".join(words), line[len(words) :]).params
+
+
+def test_the_first_change_of_the_help_is_locked_before_its_dry_run() -> None:
+    """As the journey asks; each line can be typed."""
+    lines = typed_in(root.epilog or "")
+    assert [line[0] for line in lines] == ["init", "new", "lock", "dry-run", "completion"]
+    for line in lines:
+        test_an_example_can_be_typed_as_it_stands(line)
 
 
 def test_the_help_lists_every_command_once() -> None:
