@@ -289,7 +289,7 @@ def test_rows_that_somebody_changed_are_named_before_anything_is_taken_back_and_
     assert chunks(bank) == [1, 2, 3, 4, 5] and released(bank) == 39
     again = bank.journey.rollback(only_clean=True)
     assert again.result is Result.CONFLICT and len(again.conflicts) == 2, again
-    assert "when they are settled, take back what is left with: okto-change rollback" in str(again.hint)
+    assert "take back what is left with: okto-change rollback" in str(again.hint)
     assert released(bank) == 1 and bank.sql("SELECT amount FROM settlements WHERE id = 66") == [(0,)]
 
 

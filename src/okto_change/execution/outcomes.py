@@ -10,6 +10,7 @@ from okto_change.execution.redoing import taken_back_by
 from okto_change.execution.units import SqlUnit, Unit
 from okto_change.model import Outcome, Result
 
+THEIRS = "what somebody wrote since stays theirs, and a new change puts it right"
 AGAIN = (
     "apply it again once the cause is gone; if the plan or its SQL has to change, lock that anew and have it approved"
 )
@@ -166,7 +167,7 @@ def _back(job: Job) -> str:
 
 def conflict(job: Job, error: OktoError, *, only_clean: bool) -> Outcome:
     """The undo would destroy later work, so it did nothing; with ``only_clean`` that leaves nothing to be undone."""
-    rest = f"settle these by hand, or undo the rest with: okto-change rollback {_place(job)} --only-clean"
+    rest = f"{THEIRS}; undo the rest with: okto-change rollback {_place(job)} --only-clean"
     return Outcome(
         result=Result.CONFLICT,
         run=job.run,
@@ -219,7 +220,7 @@ def undone(job: Job, origin: str, left: tuple[str, ...]) -> Outcome:
         state = "the rows and keys named were left as they are; " + (
             "there was nothing else" if nothing else "the rest is undone"
         )
-        hint = f"when they are settled, take back what is left with: okto-change rollback {_place(job)}"
+        hint = f"{THEIRS}; when what else was in the way is gone, take back what is left with: okto-change rollback {_place(job)}"
     unlike = tuple(
         f"the check {check.name!r} expected {check.expected} before the change, finds {check.found} now"
         for check in checks

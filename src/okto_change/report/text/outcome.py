@@ -82,8 +82,8 @@ def _after_preview(found: UndoPreview) -> str:
     place = f"{found.change} --env {found.environment}"
     if not found.conflicts:
         return f"okto-change {'redo' if found.redo else 'rollback'} {place}"
-    rest = "" if found.redo else f", or take back the rest with: okto-change rollback {place} --only-clean"
-    return f"settle the conflicts by hand{rest}"
+    rest = "" if found.redo else f"; take back the rest with: okto-change rollback {place} --only-clean"
+    return f"what somebody wrote since stays theirs, and a new change puts it right{rest}"
 
 
 def log(entries: Sequence[Entry], look: Look) -> str:
