@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from okto_change.masking import HIDDEN
+
+QUOTED = re.compile(r'[^"\\]*+(?:(?:""|\\.)[^"\\]*+)*+"', re.DOTALL)
+"""a field behind its opening quote, the closing one included"""
+ESCAPED = re.compile(r'["\\](.)', re.DOTALL)
+"""a character that stands for itself: a quote written twice, anything behind a backslash"""
 
 
 def split(text: str) -> tuple[str | None, ...]:
@@ -31,16 +37,12 @@ def _field(text: str, position: int, end: int) -> tuple[str | None, int]:
 
 
 def _quoted(text: str, position: int, end: int) -> tuple[str, int]:
-    parts: list[str] = []
-    while position < end:
-        character = text[position]
-        if character == '"' and text[position + 1] != '"':
-            return "".join(parts), position + 1
-        if character in '"\\':
-            position += 1
-        parts.append(text[position])
-        position += 1
-    raise ValueError("not the text of a row: a quote is not closed")
+    found = QUOTED.match(text, position, end)
+    if found is None:
+        raise ValueError("not the text of a row: a quote is not closed")
+    field = text[position : found.end() - 1]
+    whole = ESCAPED.sub(r"\1", field) if "\\" in field else field.replace('""', '"')
+    return whole, found.end()
 
 
 def named(text: str, columns: Sequence[str]) -> dict[str, str | None]:

@@ -234,6 +234,8 @@ def _shrank(done: net.Standing, before: Sequence[net.Standing], now: net.Standin
 
 
 def _named(session: Session, captures: Sequence[int], excess: Sequence[net.Standing]) -> tuple[str, ...]:
+    if not excess:
+        return ()
     rows = session.query("image_outstanding", captures=list(captures), limit=matching.NAMED)
     live = shape.load(session, [item.relid for item in excess])
     return tuple(

@@ -48,6 +48,8 @@ class Match:
 
 
 Key = tuple[Match, ...]
+LONG = frozenset({17, 25, 114, 142, 1042, 1043, 3802})
+"""types whose values may be long: bytea, text, json, xml, char, varchar, jsonb"""
 
 
 @type_
@@ -91,6 +93,12 @@ class Shape:
     def writable(self) -> tuple[ColumnShape, ...]:
         """Columns that an INSERT may name."""
         return tuple(column for column in self.columns if not column.generated)
+
+    @property
+    def long(self) -> tuple[ColumnShape, ...]:
+        """Columns whose values may be long, but for those of unique indexes: an index takes a long one only compressed."""
+        keys = {match.column for key in self.keys for match in key}
+        return tuple(column for column in self.stored if column.typid in LONG and column not in keys)
 
     @property
     def keys(self) -> tuple[Key, ...]:
