@@ -44,6 +44,15 @@ ARRAYS = {
 }
 """oid of the array type -> what it holds"""
 
+PRIVILEGES = frozenset({1033, 1034})
+"""aclitem and aclitem[]"""
+OPAQUE = (
+    (frozenset({*NAMED, *ARRAYS}), "names of objects inside a type of its own; they cannot be kept as oids"),
+    (frozenset(DOCUMENTS), "xml inside a type of its own, whose text leaves out its declaration"),
+    (PRIVILEGES, "privileges, whose text names roles; they cannot be kept as oids"),
+)
+"""types and what is wrong with the text of their values where images cannot look into them"""
+
 
 def is_named(column: ColumnShape) -> bool:
     """Whether its values are names of objects, or arrays of them."""
@@ -51,19 +60,15 @@ def is_named(column: ColumnShape) -> bool:
 
 
 def hidden(shapes: Iterable[Shape]) -> tuple[str, ...]:
-    """Say which tables hold such values, or documents, inside domains, rows or ranges, where they cannot be followed."""
-    known = tuple(shapes)
-    named = {shape.qualified for shape in known if shape.inside & (NAMED.keys() | ARRAYS)}
-    documents = {shape.qualified for shape in known if shape.inside & DOCUMENTS.keys()}
-    return (
-        *(
-            f"{table} holds names of objects inside a type of its own; they cannot be kept as oids"
-            for table in sorted(named)
-        ),
-        *(
-            f"{table} holds xml inside a type of its own, whose text leaves out its declaration"
-            for table in sorted(documents)
-        ),
+    """Say which tables hold what its text does not tell: names or documents inside types of their own, and privileges."""
+    found = {
+        table.qualified: table.inside | {column.typid for column in table.columns} & PRIVILEGES for table in shapes
+    }
+    return tuple(
+        f"{table} holds {what}"
+        for table, types in sorted(found.items())
+        for kinds, what in OPAQUE
+        if not kinds.isdisjoint(types)
     )
 
 
