@@ -310,11 +310,14 @@ def _chunk_confirmed(run: Run, pending: Pending, event: Event, at: datetime) -> 
     if pending.undo and not pending.data.get("rest") and unit in run.chunks and number > known:
         raise _broken(event, f"chunk {number} of unit {unit} is taken back already")
     of, rows = pending.data.get("of"), pending.data.get("total")
-    progress = Progress(step=pending.step or "", chunk=number, of=of, rows=rows, undo=pending.undo, at=at)
+    standing = int(pending.data.get("standing", number - 1)) if pending.undo else None
+    progress = Progress(
+        step=pending.step or "", chunk=number, of=of, rows=rows, undo=pending.undo, at=at, standing=standing
+    )
     told = replace(run, pending=None, progress=progress, part=(*_without(run.part, unit), unit))
-    if not pending.undo:
+    if standing is None:
         return replace(told, chunks={**run.chunks, unit: number})
-    standing, more = int(pending.data.get("standing", number - 1)), int(pending.data.get("more", number - 1))
+    more = int(pending.data.get("more", number - 1))
     chunks = {one: latest for one, latest in {**run.chunks, unit: standing}.items() if latest}
     if more:
         return replace(told, chunks=chunks)

@@ -6,8 +6,10 @@ import os
 import signal
 from collections.abc import Callable
 
+import psycopg
 import pytest
 
+from okto_change import pipeline
 from okto_change.errors import Refused, Stuck
 from okto_change.model import Event, EventKind, Result
 from tests.plugins.journey import Bank
@@ -229,6 +231,37 @@ def test_a_first_rollback_in_part_that_is_killed(bank: Bank, kind: str) -> None:
     assert bank.journey.rollback().result is Result.DONE and rows(bank) == before
 
 
+@pytest.mark.parametrize("how", ["pause", "ctrl-c", "a lock of others"])
+def test_a_second_rollback_that_something_comes_between_is_paused(bank: Bank, how: str) -> None:
+    """What is back stays back; how many chunks stand is told as it is, and the next rollback goes on."""
+    bank.sql(TABLE)
+    bank.plan(STEP.format(touches="t") + "    timeouts: {lock: 50ms, statement: 5s}\n", fix=FIX)
+    before = rows(bank)
+    assert bank.journey.apply().result is Result.DONE
+    after = rows(bank)
+    occupy(bank, 7, 18)
+    bank.journey.rollback(only_clean=True)
+    free(bank, 7, 18)
+    with psycopg.connect(bank.ledger) as other:
+
+        def come_between(event: Event) -> None:
+            if event.kind is not EventKind.UNDONE or event.data.get("chunk") != 4:
+                return
+            assert "0 of about 5 chunks still stand" in str(bank.journey.status().detail)
+            if how == "pause":
+                pipeline.pause(bank.journey.repository, str(bank.journey.status().run))
+            elif how == "ctrl-c":
+                os.kill(os.getpid(), signal.SIGINT)
+            else:
+                other.execute("SELECT FROM t WHERE id = 7 FOR UPDATE")
+
+        paused = bank.journey.rollback(come_between)
+    assert paused.result is Result.PAUSED and "0 of 5 chunks, and rows left of 1 other" in paused.state, paused
+    assert rows(bank) == mixed(before, after, 7) and bank.journey.status().state == "paused"
+    assert "okto-change rollback" in str(bank.journey.status().next)
+    assert bank.journey.rollback().result is Result.DONE and rows(bank) == before
+
+
 def test_a_conflict_that_comes_while_the_rest_is_taken_back(bank: Bank) -> None:
     """It stops there; what is back stays back, the words say what is left, and the next rollback does it."""
     plan(bank)
@@ -244,7 +277,7 @@ def test_a_conflict_that_comes_while_the_rest_is_taken_back(bank: Bank) -> None:
             occupy(bank, 7)
 
     stopped = bank.journey.rollback(meddle)
-    assert stopped.result is Result.STUCK and "rows left of 1 others" in stopped.state, stopped
+    assert stopped.result is Result.STUCK and "rows left of 1 other" in stopped.state, stopped
     assert rows(bank) == mixed(before, after, 7) and left(bank) == [(2, 1)]
     free(bank, 7)
     assert bank.journey.rollback().result is Result.DONE and rows(bank) == before

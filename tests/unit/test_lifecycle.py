@@ -229,6 +229,7 @@ def test_a_batch_of_which_an_undo_took_some_chunks_is_neither_applied_nor_undone
     found = change(story("a", BATCH), undo)
     assert found.standing == ("a", ("1",)) and found.applied is None and not found.undone
     assert found.half is not None and not found.half.redo and found.redoable is None
+    assert found.half.progress is not None and found.half.progress.standing == 2
 
 
 def test_an_undo_that_broke_off_after_a_redo_that_broke_off_leaves_what_stands_known() -> None:

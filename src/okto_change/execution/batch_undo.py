@@ -162,8 +162,9 @@ def _put_back(job: Job, this: SqlUnit, session: Session, way: Way, *, only_clean
 
 def _see(job: Job, unit: SqlUnit, *, standing: int, more: int, of: int) -> None:
     """Say how many chunks stand, and of how many more there is something to take back."""
-    rests = f", and rows left of {more - standing:,} others" if more > standing else ""
-    job.seen.batches[unit.number] = f"{standing:,} of {of:,} chunks{rests}"
+    rests = more - standing
+    what = f", and rows left of {rests:,} {'other' if rests == 1 else 'others'}" if rests > 0 else ""
+    job.seen.batches[unit.number] = f"{standing:,} of {of:,} chunks{what}"
 
 
 # ------------------------------------------------------------------------------ looking

@@ -133,7 +133,10 @@ class Pending:
 
 @type_
 class Progress:
-    """How far a batch got, by its latest chunk: ``of`` about how many there are, ``rows`` changed so far, ``at`` when."""
+    """How far a batch got, by its latest chunk: ``of`` about how many there are, ``rows`` changed so far, ``at`` when.
+
+    Of an undo, ``standing`` is how many chunks stood then.
+    """
 
     step: str
     chunk: int
@@ -141,6 +144,7 @@ class Progress:
     rows: int | None
     undo: bool
     at: datetime
+    standing: int | None = None
 
 
 @type_

@@ -132,7 +132,7 @@ def _far(progress: Progress) -> str:
     of = "" if progress.of is None else f" of about {max(progress.of, progress.chunk):,}"
     rows = "" if progress.rows is None else f", {progress.rows:,} rows so far"
     if progress.undo:
-        return f"{progress.step}: {progress.chunk - 1:,}{of} chunks still stand, at {progress.at:%H:%M:%S} UTC"
+        return f"{progress.step}: {progress.standing or 0:,}{of} chunks still stand, at {progress.at:%H:%M:%S} UTC"
     return f"{progress.step}: chunk {progress.chunk:,}{of}{rows}, at {progress.at:%H:%M:%S} UTC"
 
 
