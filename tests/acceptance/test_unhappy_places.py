@@ -133,6 +133,9 @@ def test_without_a_key_nothing_is_signed_and_nothing_runs_where_people_count(loc
     """Exit code 3 for a key that is not there, has no public half, or is nobody's."""
     submit = ("submit", CHANGE, *SANDBOX)
     explained(locked.okto("ana", *submit, "--key", str(tmp_path / "none"), expect=3), 3, "there is no file", "--key")
+    for command in ("apply", "rollback"):  # also where the policy asks for nobody: it would go by another name
+        answer = locked.okto("ana", command, CHANGE, *SANDBOX, "--key", str(tmp_path / "none"), expect=3)
+        explained(answer, 3, "there is no file")
     half = make_person(tmp_path, "half").key
     half.with_suffix(".pub").unlink()
     explained(locked.okto("ana", *submit, "--key", str(half), expect=3), 3, f"ssh-keygen -y -f {half}")

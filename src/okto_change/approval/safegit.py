@@ -167,6 +167,10 @@ def failure(message: str, said: str, *, where: object | None = None, hint: str |
             where=owner[1],
             hint=f"run as its owner, or trust it: git config --global --add safe.directory {owner[1]}",
         )
+    if "No space left on device" in said:
+        hint = (
+            "make room on the disk of ~/.local/state/okto-change (or XDG_STATE_HOME), where the repository is mirrored"
+        )
     words = [line for line in said.splitlines() if line.strip() and not line.startswith(_PADDING)]
     reason = f": {words[0].removeprefix('fatal: ').removeprefix('error: ')}" if words else ""
     return GitFailed(message + reason, said=said, where=where, hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,9 @@ from typing import TextIO
 
 from okto_change.database.session import connect
 from okto_change.demo.world import World
+
+INDENT = 4
+"""columns in front of each line of an answer"""
 
 
 class Mishap(RuntimeError):
@@ -57,7 +61,7 @@ class Stage:
         done = subprocess.run(
             [*self._command, *arguments],
             cwd=self.world.clone(person),
-            env=self.world.environ(),
+            env={**self.world.environ(), "COLUMNS": str(shutil.get_terminal_size((INDENT + 100, 24)).columns - INDENT)},
             encoding="utf-8",
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -93,7 +97,7 @@ class Stage:
         answer = text.strip("\n").split("\n") if text.strip("\n") else []
         shown = answer if lines is None or len(answer) <= lines + 1 else answer[:lines]
         for line in shown:
-            self._write(f"    {line}".rstrip())
+            self._write(f"{' ' * INDENT}{line}".rstrip())
         if len(shown) < len(answer):
             self._write(f"    ... ({len(answer) - len(shown)} more lines)")
 

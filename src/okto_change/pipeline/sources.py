@@ -72,12 +72,15 @@ def _absent(repo: Repository, change: str, entry: Environment) -> Refused:
 
 
 def who(repo: Repository, entry: Environment) -> Actor:
-    """Return who this is: the person of the policy whose key signs here, else the login where the policy asks for nobody."""
+    """Return who this is: the person of the policy whose key signs here, else the login where the policy asks for nobody.
+
+    A key that was named has to be somebody's: without that a run would go by another name than whoever named it thinks.
+    """
     try:
         signer = repo.signer()
         identity.prove(signer)
     except NotAuthorised:
-        if entry.execute.groups:
+        if entry.execute.groups or repo.key is not None:
             raise
         return Actor(name=f"login {getpass.getuser()}", person=None)
     return Actor(name=signer.person, person=signer.person)

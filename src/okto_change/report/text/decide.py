@@ -84,7 +84,7 @@ def _steps(page: Page, asked: DecisionRequest) -> None:
 def _signature(asked: DecisionRequest, look: Look) -> str:
     page = Page()
     page.heading("WHAT YOU SIGN")
-    page.line(("digest  ", DIM), asked.lock.digest)
+    page.line(("digest   ", DIM), asked.lock.digest)
     page.facts([("risk", asked.lock.risk.value), ("proof", _proof(asked)), ("dry run", _voucher(asked))], indent=0)
     page.bullets(asked.warnings, style=CARE)
     for_good = [step for step in asked.lock.steps if isinstance(step.undo, Irreversible)]
