@@ -56,3 +56,13 @@ def test_each_form_is_taken_back_twice(session: Session, change: str) -> None:
         assert facts.fingerprint(session) != before
         take_back(session, run)
     assert facts.fingerprint(session) == before and session.texts(query) == rows
+
+
+def test_the_catalogue_is_read_without_compiling_the_queries(session: Session) -> None:
+    """With thousands of tables that took minutes while the change held its locks; the setting is the author's again at once."""
+    session.begin()
+    session.run("SET LOCAL jit = on")
+    with facts.empty_search_path(session):
+        assert session.texts("SELECT current_setting('jit'), current_setting('search_path')")[1] == [("off", '""')]
+    assert session.texts("SELECT current_setting('jit')")[1] == [("on",)]
+    session.rollback()

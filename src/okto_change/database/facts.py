@@ -13,6 +13,7 @@ from okto_change.digest import sha256
 from okto_change.model import Table
 from okto_change.model.base import type_
 
+_READING = "SET LOCAL search_path = ''; SET LOCAL jit = off"
 KINDS = {"r": "table", "p": "partitioned table", "v": "view", "m": "materialized view", "f": "foreign table"}
 
 
@@ -111,9 +112,12 @@ def _plain(text: str) -> str:
 
 @contextmanager
 def empty_search_path(session: Session) -> Iterator[None]:
-    """The server then qualifies every name it prints, whatever the role's search_path; nothing of this stays."""
+    """The server then qualifies every name it prints, whatever the role's search_path; nothing of this stays.
+
+    Nor does it compile the queries (jit), which would take it seconds each where there are many tables.
+    """
     if session.in_transaction:
-        session.run("SAVEPOINT okto_change_facts; SET LOCAL search_path = ''")
+        session.run(f"SAVEPOINT okto_change_facts; {_READING}")
         try:
             yield
         finally:
@@ -121,7 +125,7 @@ def empty_search_path(session: Session) -> Iterator[None]:
         return
     session.begin(isolation=READ_COMMITTED, read_only=True)
     try:
-        session.run("SET LOCAL search_path = ''")
+        session.run(_READING)
         yield
     finally:
         session.rollback()

@@ -12,7 +12,12 @@ SELECT pg_catalog.set_config(s.name, s.value, true) FROM unnest(%(names)s::text[
 
 -- name: inverse_catalogue
 -- Class, oid and column number name an object; ``parent`` is what it goes with. Parts without meaning for a kind are left out.
-WITH space AS (
+-- ``given`` are columns whose rows of before hold one value without having been written, in the table itself or in a part of it.
+WITH RECURSIVE given (relid, attname) AS (
+    SELECT a.attrelid, a.attname FROM pg_catalog.pg_attribute AS a WHERE a.atthasmissing
+    UNION
+    SELECT h.inhparent, g.attname FROM given AS g JOIN pg_catalog.pg_inherits AS h ON h.inhrelid = g.relid
+), space AS (
     SELECT n.* FROM pg_catalog.pg_namespace AS n
      WHERE n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'okto_change')
 ), rel AS (
@@ -101,12 +106,11 @@ WITH space AS (
                'options', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(pg_catalog.quote_ident(o.option_name), pg_catalog.quote_literal(o.option_value)))
                              FROM pg_catalog.pg_options_to_table(a.attoptions) AS o),
                'foreign', a.attfdwoptions, 'inherited', a.attinhcount > 0,
-               'constant', EXISTS (SELECT FROM pg_catalog.pg_partition_tree(CASE WHEN r.relkind = 'p' THEN r.oid END) AS t
-                                     JOIN pg_catalog.pg_attribute AS b ON b.attrelid = t.relid AND b.attname = a.attname AND b.atthasmissing)
-                           OR a.atthasmissing)
+               'constant', g.relid IS NOT NULL)
       FROM rel AS r
       JOIN pg_catalog.pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped AND r.kind NOT IN ('index', 'sequence')
       LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+      LEFT JOIN given AS g ON g.relid = a.attrelid AND g.attname = a.attname
     UNION ALL
     SELECT 'pg_constraint', k.oid, 0, 'constraint', pg_catalog.format('constraint %I on %s', k.conname, o.ref), 'CONSTRAINT',
            pg_catalog.format('%I ON %s%s', k.conname, CASE WHEN k.conrelid = 0 THEN 'DOMAIN ' END, o.ref),
