@@ -33,6 +33,8 @@ from okto_change.pipeline.sources import Actor, Source, who
 from okto_change.pipeline.stored import Report
 
 Watch = Callable[[Event], None]
+HOW = {None: "broke off and told no end", Result.PAUSED: "is paused"}
+"""by how the run ended that stands in part"""
 UNDOING = frozenset({lifecycle.State.UNDOING, lifecycle.State.UNDO_COMMITTING})
 
 
@@ -128,7 +130,7 @@ def _stands(found: lifecycle.ChangeState, environment: str) -> Outcome:
             state=f"parts that stand committed: {', '.join(parts)}",
             hint=f"take back the rest with `okto-change rollback {place}`",
         )
-    how = f"broke off or got stuck: {found.state.value}" if known.result is not Result.PAUSED else "is paused"
+    how = HOW.get(known.result, f"broke off or got stuck: {found.state.value}")
     raise Stuck(
         f"run {run} of {found.change} {how}",
         where=environment,
