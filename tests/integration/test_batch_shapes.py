@@ -48,6 +48,7 @@ def there_and_back(bank: Bank, *tables: str) -> None:
     again = bank.journey.redo()
     assert again.result is Result.DONE and rows(bank, *tables) == after, again
     assert bank.journey.rollback().result is Result.DONE and rows(bank, *tables) == before
+    assert bank.sql("SELECT tgname FROM pg_trigger WHERE tgname ~ '^okto_change_'") == []
 
 
 def native(bank: Bank) -> bool:

@@ -80,6 +80,9 @@ def undo(job: Job, unit: SqlUnit, origin: str, *, only_clean: bool) -> Generator
                 job, unit, lambda session: _chunk(job, unit, session, course, only_clean=only_clean)
             )
             if unit.number in job.seen.undone:
+                transactions.tidy(
+                    job.targets, unit.target
+                )  # chunks taken back row by row leave their triggers switched off
                 return course.named()
             giving_way.heard(job, unit)
     except (OktoError, KeyboardInterrupt) as error:
