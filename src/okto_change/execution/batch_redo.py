@@ -47,6 +47,7 @@ def redo(job: Job, unit: SqlUnit, origin: str) -> Events:
                 yield from batches.held_off(job, unit, partial(_chunk, job, unit, way, number))
             giving_way.heard(job, unit)
         yield from batches.held_off(job, unit, lambda session: _close(job, unit, session, origin, before))
+        transactions.tidy(job.targets, unit.target)  # of chunks put back row by row
     except (OktoError, KeyboardInterrupt) as error:
         if unit.number in job.seen.committed and batches.came_between(error):
             raise batches.paused_by(error) from error
