@@ -160,21 +160,16 @@ def _pairs(session: Session, table: Shape, captures: Sequence[int], limit: int) 
             )
         )
     keys = [match.column for match in table.key]
-    names = [identifier(column.label) for column in keys]
-    # Not a FULL JOIN: it wants operators that can be merged or hashed, which those of an index of others need not be.
+    order = joined(compose("coalesce(b.{k}, a.{k})", k=identifier(column.label)) for column in keys)
     return session.execute(
         compose(
-            """WITH net AS MATERIALIZED ({typed}), pair (before, after, {names}) AS (
-                   SELECT b.image, a.image, {old} FROM net AS b LEFT JOIN net AS a ON a.n < 0 AND {same} WHERE b.n > 0
-                   UNION ALL
-                   SELECT NULL, a.image, {new} FROM net AS a
-                    WHERE a.n < 0 AND NOT EXISTS (SELECT FROM net AS b WHERE b.n > 0 AND {same}))
-               SELECT p.before, p.after FROM pair AS p ORDER BY {names} LIMIT {limit}""",
+            """WITH net AS MATERIALIZED ({typed})
+               SELECT b.image, a.image
+                 FROM (SELECT * FROM net WHERE n > 0) AS b FULL JOIN (SELECT * FROM net WHERE n < 0) AS a ON {same}
+                ORDER BY {order} LIMIT {limit}""",
             typed=typed(table, source, columns=keys),
-            names=joined(names),
-            old=joined(compose("b.{name}", name=name) for name in names),
-            new=joined(compose("a.{name}", name=name) for name in names),
             same=shape.matches("b", "a", table.key, labels="ba"),
+            order=order,
             limit=literal(limit),
         )
     )
