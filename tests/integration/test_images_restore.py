@@ -137,6 +137,50 @@ def test_only_clean_leaves_the_rows_that_others_changed(
     assert content(other) == before
 
 
+@pytest.mark.parametrize(
+    ("table", "change", "theirs"),
+    [
+        ("x (id int, n int)", "UPDATE x SET n = n + 10", "UPDATE x SET n = 99 WHERE id = 2"),
+        ("x (id int UNIQUE, n int)", "UPDATE x SET id = id + 10", "UPDATE x SET n = 99 WHERE id = 12"),
+        ("x (id int PRIMARY KEY, n int)", "UPDATE x SET id = id + 10", "UPDATE x SET n = 99 WHERE id = 12"),
+        ("x (id int PRIMARY KEY, n int)", "UPDATE x SET id = id + 10", "INSERT INTO x VALUES (2, 99)"),
+        (
+            "x (id int, n int, PRIMARY KEY (id, n)) PARTITION BY RANGE (n)",
+            "UPDATE x SET n = n + 10",
+            "DELETE FROM x WHERE n = 12",
+        ),
+    ],
+)
+def test_only_clean_never_leaves_a_row_beside_what_it_became(
+    session: Session, other: psycopg.Connection[tuple[object, ...]], table: str, change: str, theirs: str
+) -> None:
+    """Where no key pairs rows with what they were, one that is left keeps all of those: none is there twice, none is lost."""
+    other.execute(f"CREATE TABLE {table}".encode())
+    if "PARTITION" in table:
+        other.execute("CREATE TABLE x1 PARTITION OF x FOR VALUES FROM (0) TO (10)")
+        other.execute("CREATE TABLE x2 PARTITION OF x FOR VALUES FROM (10) TO (100)")
+    other.execute("INSERT INTO x SELECT g, g FROM generate_series(1, 3) AS g")
+    apply(session, change)
+    other.execute(theirs.encode())
+    left = other.execute("SELECT id, n FROM x ORDER BY id, n").fetchall()
+    restored = undo(session, only_clean=True)
+    assert restored.rows == 0
+    assert any("no key says so" in reason for reason in restored.conflicts)
+    assert other.execute("SELECT id, n FROM x ORDER BY id, n").fetchall() == left
+
+
+def test_only_clean_takes_back_what_unique_columns_pair(
+    session: Session, other: psycopg.Connection[tuple[object, ...]]
+) -> None:
+    """In a table without a key: the row that somebody changed keeps its former self away, though its value is free again."""
+    other.execute("CREATE TABLE x (id int UNIQUE, n int)")
+    other.execute("INSERT INTO x SELECT g, g FROM generate_series(1, 3) AS g")
+    apply(session, "UPDATE x SET n = n + 10")
+    other.execute("UPDATE x SET id = 50 WHERE id = 2")
+    assert undo(session, only_clean=True).rows == 4
+    assert other.execute("SELECT id, n FROM x ORDER BY id").fetchall() == [(1, 1), (3, 3), (50, 12)]
+
+
 def test_a_conflict_names_the_rows_and_changes_nothing(
     session: Session, other: psycopg.Connection[tuple[object, ...]]
 ) -> None:

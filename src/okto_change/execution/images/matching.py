@@ -362,37 +362,3 @@ def reasons(dirty: Sequence[Dirty]) -> tuple[str, ...]:
         first.setdefault((item.work.table.relid, item.id), item.reason)
     lines = list(dict.fromkeys(first.values()))
     return (*lines[:NAMED], *([f"and {len(lines) - NAMED} more"] if len(lines) > NAMED else []))
-
-
-def set_aside(session: Session, dirty: Sequence[Dirty]) -> None:
-    """Take dirty rows, and what would be put back under the same key, out of the undo; the rest stays clean."""
-    ids: dict[int, tuple[Work, set[int]]] = {}
-    for item in dirty:
-        ids.setdefault(item.work.table.relid, (item.work, set()))[1].add(item.id)
-    for work, numbers in ids.values():
-        listed = joined(map(literal, sorted(numbers)))
-        partner = (
-            compose(
-                "OR EXISTS (SELECT FROM {rows} AS d WHERE d.id IN ({ids}) AND {same})",
-                rows=work.rows,
-                ids=listed,
-                same=shape.matches("d", "n", work.table.key, labels="dn"),
-            )
-            if work.table.key is not None
-            else compose(
-                """OR EXISTS (SELECT FROM {places} AS a
-                               WHERE (a.id = n.id AND a.new IN ({ids})) OR (a.new = n.id AND a.id IN ({ids})))""",
-                places=work.places,
-                ids=listed,
-            )
-        )
-        session.execute(
-            compose(
-                """WITH gone AS (DELETE FROM {rows} AS n WHERE n.id IN ({ids}) {partner} RETURNING n.id)
-                   DELETE FROM {places} AS a USING gone AS g WHERE a.id = g.id""",
-                rows=work.rows,
-                places=work.places,
-                ids=listed,
-                partner=partner,
-            )
-        )

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from okto_change.database.composing import compose, identifier, literal
 from okto_change.database.session import Session
 from okto_change.errors import Conflict, DatabaseError, NotReversible, Unaccounted
-from okto_change.execution.images import capture as capturing
 from okto_change.execution.images import (
+    aside,
     coverage,
     matching,
     naming,
@@ -21,6 +21,7 @@ from okto_change.execution.images import (
     wholesale,
     writers,
 )
+from okto_change.execution.images import capture as capturing
 from okto_change.execution.images.capture import Capture
 from okto_change.execution.images.matching import Work
 from okto_change.execution.images.pins import pinned, resolving
@@ -102,7 +103,8 @@ def _once(session: Session, origin: int, name: str, unit: str, extra: frozenset[
                 faults=matching.reasons(dirty),
                 hint="settle these rows by hand, or undo the rest with --only-clean",
             )
-        matching.set_aside(session, dirty)
+        dirty += aside.entangled(session, works, dirty)
+        aside.set_aside(session, dirty)
         rows = sum(_size(session, work) for work in works)
         _put_back(session, works, oids, loose, undo)
         notes = _side_effects(session, origin)
