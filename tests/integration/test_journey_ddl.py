@@ -290,6 +290,9 @@ ELSEWHERE = {
     "comment on the database": "COMMENT ON DATABASE {database} IS 'x'",
     "setting of the database": "ALTER DATABASE {database} SET work_mem = '5MB'",
     "built-in function": "GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_logdir() TO PUBLIC",
+    "function among the built-in ones": "CREATE FUNCTION pg_catalog.okto_one() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "built-in function altered": "ALTER FUNCTION pg_catalog.lower(text) COST 7",
+    "view of the standard": "CREATE VIEW information_schema.okto_view AS SELECT 1 AS one",
     "role": "CREATE ROLE okto_elsewhere",
     "comment on a role": "COMMENT ON ROLE {user} IS 'x'",
     "publication of a schema": "CREATE PUBLICATION everything FOR TABLES IN SCHEMA public",
@@ -309,9 +312,20 @@ def test_what_is_written_where_no_inverse_is_known_is_not_committed(bank: Bank, 
     assert bank.sql("SELECT to_regclass('regions') IS NULL") == [(True,)]
 
 
-@pytest.mark.parametrize("what", ["database", "comment on the database", "built-in function", "comment on a role"])
+PLAIN = (
+    "database",
+    "comment on the database",
+    "built-in function",
+    "comment on a role",
+    "function among the built-in ones",
+    "built-in function altered",
+    "view of the standard",
+)
+
+
+@pytest.mark.parametrize("what", PLAIN)
 def test_a_plain_statement_that_no_inverse_is_known_for_is_not_committed_either(bank: Bank, what: str) -> None:
-    """GRANT and COMMENT have inverses, but not of everything that they may name; the dry run says so."""
+    """GRANT, COMMENT and others have inverses, but not of everything that they may name; the dry run says so."""
     ((database, user),) = bank.sql("SELECT quote_ident(current_database()), quote_ident(current_user)")
     bank.plan(AUTO, pay=ELSEWHERE[what].format(database=database, user=user) + ";\n")
     found = bank.journey.dry_run().rehearsal

@@ -201,6 +201,33 @@ WITH space AS (
             UNION ALL SELECT 'pg_catalog.pg_namespace', n.oid, n.nspacl FROM pg_catalog.pg_namespace AS n WHERE n.nspname IN ('pg_catalog', 'information_schema')
            ) AS b (catalogue, oid, acl) WHERE b.acl IS NOT NULL
     UNION ALL
+    -- What only a superuser makes or alters there has no inverse, but is seen. Its privileges and comments are lines of their own.
+    SELECT pg_catalog.format('list of %s in the server''s own schemas', b.kind), pg_catalog.md5(pg_catalog.string_agg(pg_catalog.md5(b.row_), '' ORDER BY b.row_ COLLATE "C"))
+      FROM (SELECT 'functions', p.pronamespace,
+                   ROW(p.oid, p.proname, p.proowner, p.prolang, p.procost, p.prorows, p.prosupport::oid, p.prokind, p.prosecdef, p.proleakproof,
+                       p.proisstrict, p.provolatile, p.proparallel, p.prorettype, p.proargtypes, p.proallargtypes, p.proargmodes, p.proargnames,
+                       p.proargdefaults, p.prosrc, p.probin, p.proconfig)::text
+              FROM pg_catalog.pg_proc AS p
+            UNION ALL
+            SELECT 'relations', c.relnamespace,
+                   ROW(c.oid, c.relname, c.relowner, c.relkind, c.relam, c.reltablespace, c.relpersistence, c.reloptions, c.relrowsecurity)::text
+              FROM pg_catalog.pg_class AS c
+            UNION ALL
+            SELECT 'columns', c.relnamespace, ROW(c.oid, a.attnum, a.attname, a.atttypid, a.attnotnull, a.attisdropped, a.attoptions)::text
+              FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid
+            UNION ALL
+            SELECT 'views and rules', c.relnamespace, ROW(r.oid, r.ev_class, r.rulename, r.ev_enabled, r.ev_action)::text
+              FROM pg_catalog.pg_rewrite AS r JOIN pg_catalog.pg_class AS c ON c.oid = r.ev_class
+            UNION ALL
+            SELECT 'constraints', k.connamespace, ROW(k.oid, k.conname, k.contype, k.conrelid, k.contypid, k.conbin)::text
+              FROM pg_catalog.pg_constraint AS k
+            UNION ALL
+            SELECT 'types', t.typnamespace,
+                   ROW(t.oid, t.typname, t.typowner, t.typtype, t.typlen, t.typinput::oid, t.typoutput::oid, t.typdefault, t.typbasetype)::text
+              FROM pg_catalog.pg_type AS t) AS b (kind, space, row_)
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = b.space AND n.nspname IN ('pg_catalog', 'information_schema')
+     GROUP BY b.kind
+    UNION ALL
     SELECT 'comments on what is built in', pg_catalog.md5(pg_catalog.string_agg(d.description, ' ' ORDER BY d.classoid, d.objoid, d.objsubid))
       FROM pg_catalog.pg_description AS d WHERE d.objoid < 16384
 )
