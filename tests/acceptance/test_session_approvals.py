@@ -95,7 +95,7 @@ def test_what_was_signed_is_revoked_though_the_sources_changed(approved: Shop) -
         assert "revoked" in approved.okto("bruno", *command).out
     approved.world.git("bruno", "pull", "--quiet")
     explained(approved.okto("ana", *APPLY, expect=3), 3, "approvers: 1 more (bruno)")
-    approved.approve(CHANGE)
+    approved.approve_again(CHANGE)
 
 
 def test_submitting_again_or_instead_of_approving_is_noticed(approved: Shop) -> None:

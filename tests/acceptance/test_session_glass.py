@@ -197,5 +197,5 @@ def test_an_approver_withdraws(glass: Shop) -> None:
     refused = glass.okto("ana", "apply", "withdrawn", *ENV, expect=3)
     explained(refused, 3, "the approval by bruno does not count: bruno decided again later: revoke")
     assert "mistaken" in glass.okto("ana", "approvals", "withdrawn", *ENV).out
-    glass.approve("withdrawn")
+    glass.approve_again("withdrawn")
     glass.okto("ana", "apply", "withdrawn", *ENV)

@@ -62,7 +62,7 @@ def test_an_approval_that_was_withdrawn_since_the_run_allows_no_redo(market: Sho
     rolled_back(market, "withdrawn-since", 5)
     market.okto("bruno", "revoke", "withdrawn-since", *ENV, "-m", "mistaken", "--yes", "withdrawn-since")
     refused(market, "withdrawn-since", 5, "step 7 (approvals)", "bruno decided again later: revoke")
-    market.approve("withdrawn-since")
+    market.approve_again("withdrawn-since")
     market.okto("ana", "redo", "withdrawn-since", *ENV, "--yes")
     assert limit_of(market, 5) == "500"
 
