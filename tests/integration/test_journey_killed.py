@@ -75,6 +75,17 @@ def test_status_after_a_kill_says_what_stands_and_what_to_do(bank: Bank) -> None
     assert status.concern is Concern.PAUSED
 
 
+def test_a_rollback_that_was_killed_before_it_did_anything_leaves_the_change_applied(bank: Bank) -> None:
+    """What was rolled back is the undo; the change stands, and status says so."""
+    bank.plan(FIRST)
+    bank.journey.apply()
+    bank.journey.killed("rollback", "undo started", "after")
+    status = bank.journey.status()
+    assert status.state == "applied (no end was written)" and "stands committed" in str(status.detail)
+    assert "okto-change rollback" in str(status.next) and status.concern is Concern.PAUSED
+    assert bank.journey.rollback().result is Result.DONE and bank.unchanged()
+
+
 def test_a_rollback_right_after_a_kill_finds_out_by_itself(bank: Bank) -> None:
     """Whoever wants it back does not have to apply first: the COMMIT is settled, and taken back."""
     bank.plan(FIRST)

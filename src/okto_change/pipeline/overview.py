@@ -152,7 +152,11 @@ def _state(found: ChangeState) -> str:
     run = found.run
     if run is None or run.finished:
         return found.state.value
-    left = State.UNDONE if found.undone and not found.unresolved else left_by(run)
+    left = left_by(run)
+    if not found.unresolved and (found.undone or (run.origin and found.applied)):
+        left = (
+            State.UNDONE if found.undone else State.APPLIED
+        )  # the run that broke off is an undo or a redo that did nothing
     return f"{left.value} (no end was written)"
 
 
